@@ -1,0 +1,55 @@
+# Every target is one or two plain commands; logic lives in Python.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CACHE := .cache
+
+.DEFAULT_GOAL := help
+.PHONY: help dev demo test test-fast e2e-tools protos check-protos fmt lint type cover check clean
+
+help: ## List the targets
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+dev: $(VENV)/.done ## Make the virtual environment with everything to work on this
+$(VENV)/.done: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $@
+
+demo: $(VENV)/.done ## Run the main job here and now, on a stand-in for a node
+	$(BIN)/nri-netdev demo
+
+test: $(VENV)/.done e2e-tools ## Every test, real containerd and runc included
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/.done ## The tests that need neither root nor Go
+	$(BIN)/python -m pytest -m 'not root and not upstream and not e2e'
+
+e2e-tools: $(VENV)/.done ## Build or find containerd, runc, crictl and CNI plugins for the end-to-end tests
+	$(BIN)/python -m tests.e2e.tools
+
+protos: $(VENV)/.done ## Generate nri_netdev/proto from protos/
+	$(BIN)/python protos/generate.py
+
+check-protos: $(VENV)/.done ## Fail if the generated code is not what protos/ gives
+	$(BIN)/python protos/generate.py --check
+
+fmt: $(VENV)/.done ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(VENV)/.done ## Ruff, mypy --strict and the import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+cover: $(VENV)/.done ## Branch coverage of the tests that need no engine
+	$(BIN)/coverage run -m pytest -m 'not e2e'
+	$(BIN)/coverage report --show-missing
+
+check: lint check-protos test ## What CI runs
+
+clean: ## Remove what was built here
+	rm -rf $(VENV) $(CACHE) build dist .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,106 @@
+"""What the kernel knows of a host's network interfaces, as values that cannot change.
+
+Spelt as rtnetlink spells it. Read by `nri_netdev.shells.rtnetlink`, judged by `nri_netdev.domain.verdict`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """One address of an interface (`RTM_NEWADDR`)."""
+
+    family: int
+    """`AF_INET` (2) or `AF_INET6` (10)."""
+    address: str
+    """The local address in text (`IFA_LOCAL`, or `IFA_ADDRESS` where there is no peer)."""
+    prefixlen: int
+    peer: str | None = None
+    """The other end of a point-to-point address, where it differs from `address`."""
+    broadcast: str | None = None
+    label: str | None = None
+    scope: int = 0
+    """`RT_SCOPE_*`: 0 universe, 253 link, 254 host."""
+    flags: int = 0
+    """`IFA_F_*` from `IFA_FLAGS`."""
+    metric: int | None = None
+    """`IFA_RT_PRIORITY`: the metric of the connected route."""
+    valid_lft_s: int | None = None
+    """Seconds it stays valid; None is for ever."""
+    preferred_lft_s: int | None = None
+    """Seconds it stays preferred; None is for ever."""
+
+    def __str__(self) -> str:
+        return f"{self.address}/{self.prefixlen}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """One interface (`RTM_NEWLINK`), in one netns, at one moment."""
+
+    ifindex: int
+    ifname: str
+    kind: str | None = None
+    """`IFLA_INFO_KIND`: veth, bridge, … None for most hardware, and for loopback."""
+    slave_kind: str | None = None
+    """`IFLA_INFO_SLAVE_KIND`: bridge, bond, … when enslaved."""
+    is_loopback: bool = False
+    is_up: bool = False
+    """`IFF_UP`: set up by the administrator."""
+    has_carrier: bool = False
+    """`IFF_LOWER_UP`."""
+    operstate: str = "UNKNOWN"
+    mac: str | None = None
+    permanent_mac: str | None = None
+    """`IFLA_PERM_ADDRESS`; None where the driver gives none or all zeros."""
+    mtu: int = 0
+    txqueuelen: int | None = None
+    group: int = 0
+    alias: str | None = None
+    altnames: tuple[str, ...] = ()
+    master: int | None = None
+    """ifindex of the bridge, bond, … that it is enslaved to."""
+    link: int | None = None
+    """`IFLA_LINK`: ifindex of the lower device (macvlan, vlan) or of the veth peer."""
+    link_netnsid: int | None = None
+    """`IFLA_LINK_NETNSID`: netns of `link`, None when it is this one."""
+    parent_dev: str | None = None
+    """`IFLA_PARENT_DEV_NAME`: for PCI its address, `0000:3b:00.0`."""
+    parent_bus: str | None = None
+    """`IFLA_PARENT_DEV_BUS_NAME`: pci, virtio, usb …"""
+    driver: str | None = None
+    netns_immutable: bool | None = None
+    """`IFLA_NETNS_IMMUTABLE`: may never leave its netns; None where the kernel (older than 6.17) does not say."""
+
+    @property
+    def is_virtual(self) -> bool:
+        """Whether it dies with the netns that it is in (kernel `rtnl_link_ops` without `netns_refund`)."""
+        return self.kind is not None and self.kind not in {"ipoib", "can", "dsa"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """All that a verdict needs to know of the host's netns."""
+
+    links: tuple[Link, ...]
+    addresses: Mapping[int, tuple[Address, ...]] = field(default_factory=dict)
+    """By ifindex."""
+    default_routes: frozenset[int] = frozenset()
+    """ifindexes that a default route of the host leaves by, any family, any table, multipath ones too."""
+    default_sources: frozenset[str] = frozenset()
+    """Addresses that default routes name as their source (`RTA_PREFSRC`)."""
+
+    def by_name(self, ifname: str) -> Link | None:
+        """The interface of that primary name; alternative names do not count."""
+        return next((link for link in self.links if link.ifname == ifname), None)
+
+    def by_index(self, ifindex: int) -> Link | None:
+        """The interface of that ifindex."""
+        return next((link for link in self.links if link.ifindex == ifindex), None)
+
+    def by_altname(self, altname: str) -> Link | None:
+        """The interface that has this alternative name."""
+        return next((link for link in self.links if altname in link.altnames), None)

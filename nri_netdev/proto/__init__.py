@@ -1,0 +1,1 @@
+"""Protobuf modules generated from `protos/` by `make protos`; never edited by hand."""
