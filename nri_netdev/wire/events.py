@@ -1,0 +1,139 @@
+"""What a `PluginSession` tells its user: values, one class for each thing that can happen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from google.protobuf.message import Message
+
+from nri_netdev.errors import PeerError, ProtocolError
+from nri_netdev.proto import nri_pb2
+from nri_netdev.wire.methods import Kind
+from nri_netdev.wire.versions import Release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A request of the engine that is to be answered exactly once.
+
+    Attributes:
+        stream_id: of the request.
+        method: the rpc, in the form it came.
+        timeout_nano: nanoseconds that the engine waits, counted from when it sent; 0 is without limit.
+        message: the whole request.
+    """
+
+    stream_id: int
+    method: str
+    timeout_nano: int
+    message: Message = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request(Pending):
+    """An event of a pod or container; the answer is `PluginSession.reply` or `PluginSession.refuse`.
+
+    It looks the same whether the engine sent an rpc of its own or a StateChange.
+
+    Attributes:
+        kind: the event.
+        pod: as the engine tells it.
+        container: as the engine tells it; empty where the event is a pod's.
+    """
+
+    kind: Kind
+    pod: nri_pb2.PodSandbox = field(repr=False)
+    container: nri_pb2.Container = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """The engine has accepted our name and index. May come after `Configured`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The engine has refused to register us. It leaves the socket open; nothing more will come."""
+
+    error: PeerError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configured:
+    """The engine has told of itself.
+
+    Attributes:
+        config: text from the engine's directory of plugin configurations; "" for a plugin that connected by
+            itself.
+        runtime_name: "containerd" or "cri-o".
+        runtime_version: as the engine spells it.
+        registration_timeout_ms: the engine's patience until we are synchronized; 0 if untold (before NRI
+            0.7).
+        request_timeout_ms: the engine's patience with each request; 0 if untold (before NRI 0.7).
+        nri_version: as told since NRI 0.12, such as "v0.12.0"; else "".
+        nri_release: the release of NRI, told or known by the engine's version; None if it cannot be known.
+        events: the mask that was answered; 0 if `PluginSession.configure` must answer.
+        request: for `PluginSession.configure`.
+    """
+
+    config: str
+    runtime_name: str
+    runtime_version: str
+    registration_timeout_ms: int
+    request_timeout_ms: int
+    nri_version: str
+    nri_release: Release | None
+    events: int
+    request: Pending
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Synchronized:
+    """All pods and containers that the engine knows; the answer is `PluginSession.reply(request, ...)`.
+
+    Attributes:
+        pods: in no order; stopped ones may be among them.
+        containers: in no order; those created or running.
+        request: its last part, which waits for the answer.
+    """
+
+    pods: tuple[nri_pb2.PodSandbox, ...] = field(repr=False)
+    containers: tuple[nri_pb2.Container, ...] = field(repr=False)
+    request: Pending
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallCompleted:
+    """What came of `PluginSession.call`: a message or an error.
+
+    Attributes:
+        call_id: as `call` returned it.
+        message: the engine's answer; None if there is an error.
+        error: `RemoteError` if the engine refused, `ProtocolError` if its answer makes no sense.
+    """
+
+    call_id: int
+    message: Message | None
+    error: PeerError | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShutdownRequested:
+    """The engine asks us to end; answered already. No known engine does so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """The last event: nothing more is received or sent.
+
+    Attributes:
+        error: what the engine did wrong; None if it closed between two messages.
+    """
+
+    error: ProtocolError | None
+
+
+Event = (
+    Registered | Refused | Configured | Synchronized | Request | CallCompleted | ShutdownRequested | Closed
+)
+"""Whatever `PluginSession.receive_data` gives."""

@@ -1,0 +1,414 @@
+"""The plugin's side of NRI on one connection: bytes in, events out; answers in, bytes out.
+
+It does no I/O and reads no clock. Its user sends what `start`, `reply`, `refuse`, `configure` and `call`
+return; feeds what it receives to `receive_data`, acts on the events, and then sends what `data_to_send`
+gives: the answers that need no decision. A peer that breaks the protocol never makes a method raise; it ends
+in the event `Closed`, after which the session stays dead: it ignores what comes and has nothing to send.
+
+What may happen when is in `nri_netdev.wire.states` and nowhere else.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from google.protobuf.message import DecodeError, Message
+
+from nri_netdev.errors import LocalProtocolError, PeerError, ProtocolError
+from nri_netdev.proto import nri_pb2
+from nri_netdev.wire import methods, ttrpc
+from nri_netdev.wire.events import (
+    CallCompleted,
+    Closed,
+    Configured,
+    Event,
+    Pending,
+    Refused,
+    Registered,
+    Request,
+    ShutdownRequested,
+    Synchronized,
+)
+from nri_netdev.wire.methods import Kind, event_mask
+from nri_netdev.wire.mux import PLUGIN_CONN_ID, RUNTIME_CONN_ID, FrameDecoder, frame
+from nri_netdev.wire.states import OURS, TRANSITIONS, Input, State
+from nri_netdev.wire.versions import FIRST_WITH_VALIDATION, Release, nri_release
+
+__all__ = [
+    "TRANSITIONS",
+    "CallCompleted",
+    "Closed",
+    "Configured",
+    "Event",
+    "Input",
+    "Kind",
+    "Pending",
+    "PluginSession",
+    "Refused",
+    "Registered",
+    "Request",
+    "ShutdownRequested",
+    "State",
+    "Synchronized",
+    "event_mask",
+]
+
+MAX_SYNC_BYTES: Final = 256 << 20
+"""The most that all parts of a Synchronize may hold: some 25 times what 3000 pods of one container take."""
+MAX_SYNC_OBJECTS: Final = 200_000
+"""The most pods and containers in a Synchronize: a node that Kubernetes supports runs hundreds."""
+
+_EMPTY_ANSWER = struct.Struct(">IIIIBB")
+"""A frame whose ttrpc message is a response without data: the answer to nearly everything."""
+
+
+class PluginSession:
+    """The plugin's side of one connection to an engine.
+
+    Args:
+        name: of the plugin: letters, digits, `_.+-`.
+        idx: two digits; of several plugins the lower is called first.
+        nri_version: the release of NRI that we say we speak.
+        events: mask of what to subscribe to. Configure is then answered with it, less the events that the
+            engine does not know. None leaves the answer to `configure`.
+
+    Raises:
+        LocalProtocolError: The name or index is not valid, or the mask holds unknown events, or only events
+            that some engines do not know.
+    """
+
+    def __init__(
+        self, name: str, idx: str, *, nri_version: str = "v0.12.0", events: int | None = None
+    ) -> None:
+        if not name or not all(c.isascii() and (c.isalnum() or c in "_.+-") for c in name):
+            raise LocalProtocolError(f"{name!r} is no name for a plugin: letters, digits and _.+- only")
+        if len(idx) != 2 or not (idx.isascii() and idx.isdigit()):
+            raise LocalProtocolError(f"{idx!r} is no index for a plugin: two digits, as in 10")
+        if events is not None and (
+            events & ~methods.EVENTS_SINCE_0_10 or not events & methods.EVENTS_BEFORE_0_10
+        ):
+            raise LocalProtocolError(f"{events:#x} is no mask of events that would do with every engine")
+        self._registration = nri_pb2.RegisterPluginRequest(
+            plugin_name=name, plugin_idx=idx, NRI_version=nri_version
+        )
+        self._events = events
+        self._state = State.NEW
+        self._frames = FrameDecoder((PLUGIN_CONN_ID, RUNTIME_CONN_ID))
+        self._requests = ttrpc.MessageDecoder()
+        self._answers = ttrpc.MessageDecoder()
+        self._server = ttrpc.Server(methods.PLUGIN_SERVICE, methods.PLUGIN_REQUESTS)
+        self._client = ttrpc.Client(methods.RUNTIME_SERVICE)
+        self._registration_id = 0
+        self._release: Release | None = None
+        self._out: list[bytes] = []
+        self._pods: list[nri_pb2.PodSandbox] = []
+        self._containers: list[nri_pb2.Container] = []
+        self._sync_bytes = 0
+
+    @property
+    def state(self) -> State:
+        """Where the connection is on its way."""
+        return self._state
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether `Closed` was told: nothing more is received or sent."""
+        return self._state in {State.CLOSED, State.BROKEN}
+
+    # -- what we say -----------------------------------------------------------------------------------------
+
+    def start(self) -> bytes:
+        """Begin: the request to register. To be sent first of all.
+
+        Raises:
+            LocalProtocolError: It was begun before.
+        """
+        self._advance(Input.START)
+        payload = self._registration.SerializeToString()
+        self._registration_id, message = self._client.call(methods.REGISTER_PLUGIN, payload)
+        return frame(RUNTIME_CONN_ID, message)
+
+    def configure(self, request: Pending, events: int) -> bytes:
+        """Answer Configure with a mask of events; only where none was given at construction.
+
+        Returns:
+            What to send; nothing if the session is dead.
+
+        Raises:
+            LocalProtocolError: The engine does not know all these events, or there are none, or Configure
+                does not wait for an answer.
+        """
+        if self.is_dead:
+            return b""
+        if events <= 0 or events & ~self._known_events():
+            raise LocalProtocolError(
+                f"mask {events:#x} is empty or holds events that this engine does not know"
+            )
+        self._advance(Input.MASK)
+        return self._encode_reply(request.stream_id, nri_pb2.ConfigureResponse(events=events))
+
+    def reply(self, request: Pending, message: Message | None) -> bytes:
+        """Answer an event or Synchronize.
+
+        Args:
+            request: what is answered.
+            message: the response that belongs to the request's kind; None is an empty one: nothing to adjust.
+
+        Returns:
+            What to send; nothing if the session is dead. An answer over 4 MiB turns into an error.
+
+        Raises:
+            LocalProtocolError: It is answered already, or the message is not what it takes.
+        """
+        if self._state is State.BROKEN or self._state is State.CLOSED:
+            return b""
+        if message is not None:
+            self._check(request, message)
+            return self._encode_reply(request.stream_id, message)
+        stream_id = request.stream_id
+        self._server.close(stream_id)
+        return _EMPTY_ANSWER.pack(
+            PLUGIN_CONN_ID, ttrpc.HEADER.size, 0, stream_id, ttrpc.MessageType.RESPONSE, 0
+        )
+
+    def refuse(self, request: Pending, text: str, code: int = ttrpc.Code.UNKNOWN) -> bytes:
+        """Answer with an error: the engine fails what it was about to do, and tells the text.
+
+        Args:
+            request: what is answered.
+            text: for a person; cut at `ttrpc.MAX_STATUS_TEXT`.
+            code: gRPC's, 1 to 16 but for 12, which says that we lack the method and is believed for ever
+                after.
+
+        Returns:
+            What to send; nothing if the session is dead.
+
+        Raises:
+            LocalProtocolError: It is answered already, or the code is not one of these.
+        """
+        if self.is_dead:
+            return b""
+        if code == ttrpc.Code.UNIMPLEMENTED:
+            raise LocalProtocolError("status 12 says that a method does not exist; refuse with another")
+        return frame(PLUGIN_CONN_ID, self._server.refuse(request.stream_id, text, code))
+
+    def call(self, method: str, message: Message, timeout_ns: int = 0) -> tuple[int, bytes]:
+        """Call the engine; `CallCompleted` tells what came of it, unless `expire` comes first.
+
+        Args:
+            method: "UpdateContainers". Engines up to NRI 0.12.0 can deadlock over it.
+            message: its request.
+            timeout_ns: nanoseconds that we shall wait, told to the engine; 0 is without limit.
+
+        Returns:
+            The id of the call and what to send.
+
+        Raises:
+            LocalProtocolError: Not that method or message, too long, or the engine is not ready for it.
+        """
+        if method == methods.REGISTER_PLUGIN or type(message) is not methods.RUNTIME_REQUESTS.get(method):
+            raise LocalProtocolError(f"{method}({type(message).__name__}) is no call to an engine")
+        self._advance(Input.CALL)
+        call_id, data = self._client.call(method, message.SerializeToString(), timeout_ns)
+        return call_id, frame(RUNTIME_CONN_ID, data)
+
+    def expire(self, call_id: int) -> None:
+        """Give a call up: its answer, should it come, is ignored. Without effect if it is over."""
+        self._client.expire(call_id)
+
+    def data_to_send(self) -> bytes:
+        """The answers that needed no decision; to be sent after each `receive_data`. Empty if there are none.
+
+        It never grows beyond a small multiple of what was received since it was last asked.
+        """
+        if not self._out:
+            return b""
+        data = b"".join(self._out)
+        self._out.clear()
+        return data
+
+    # -- what we hear ----------------------------------------------------------------------------------------
+
+    def receive_data(self, data: bytes | bytearray | memoryview) -> list[Event]:
+        """Take bytes from the socket, cut anyhow; returns what happened, in order."""
+        events: list[Event] = []
+        if self._state is State.BROKEN or self._state is State.CLOSED:
+            return events
+        try:
+            for conn_id, chunk in self._frames.feed(data):
+                if conn_id == PLUGIN_CONN_ID:
+                    for message in self._requests.feed(chunk):
+                        call = self._server.receive(message)
+                        if isinstance(call, ttrpc.Call):
+                            self._on_call(call, events)
+                        elif call:
+                            self._out.append(frame(PLUGIN_CONN_ID, call))
+                else:
+                    for message in self._answers.feed(chunk):
+                        answer = self._client.receive(message)
+                        if answer is not None:
+                            self._on_answer(answer, events)
+        except ProtocolError as error:
+            self._end(Input.BREACH)
+            events.append(Closed(error=error))
+        return events
+
+    def receive_eof(self) -> list[Event]:
+        """Take the end of the connection; returns what happened, nothing if the session is dead already."""
+        if self.is_dead:
+            return []
+        error = None
+        if self._frames.is_partial or self._requests.is_partial or self._answers.is_partial:
+            error = ProtocolError("the connection ended in the middle of a message")
+        self._end(Input.EOF)
+        return [Closed(error=error)]
+
+    # -- within ----------------------------------------------------------------------------------------------
+
+    def _advance(self, what: Input) -> None:
+        after = TRANSITIONS.get((self._state, what))
+        if after is not None:
+            self._state = after
+        elif what in OURS:
+            raise LocalProtocolError(f"{what.value} is not allowed while the session is {self._state}")
+        else:
+            raise ProtocolError(f"the engine sent {what.value} while the session was {self._state}")
+
+    def _end(self, what: Input) -> None:
+        self._advance(what)
+        self._out.clear()
+        self._forget_sync()
+
+    def _on_call(self, call: ttrpc.Call, events: list[Event]) -> None:
+        hook = methods.HOOKS_BY_METHOD.get(call.method)
+        message = call.message
+        if hook is not None:
+            self._on_hook(hook, call, events)
+        elif isinstance(message, nri_pb2.StateChangeEvent):
+            hook = methods.STATE_CHANGES.get(message.event)
+            if (
+                hook is None
+            ):  # an event of the future, or one that has an rpc: not to be acted on, nor a reason to fail
+                self._out.append(self._encode_reply(call.stream_id, nri_pb2.Empty()))
+            else:
+                self._on_hook(hook, call, events)
+        elif isinstance(message, nri_pb2.SynchronizeRequest):
+            self._on_synchronize(call, message, events)
+        elif isinstance(message, nri_pb2.ConfigureRequest):
+            self._on_configure(call, message, events)
+        else:
+            self._advance(Input.SHUTDOWN)
+            self._out.append(self._encode_reply(call.stream_id, nri_pb2.Empty()))
+            events.append(ShutdownRequested())
+
+    def _on_hook(self, hook: methods.Hook, call: ttrpc.Call, events: list[Event]) -> None:
+        self._advance(Input.HOOK)
+        # Typed as one of the requests that has both fields; pod events alone lack the second.
+        message: nri_pb2.CreateContainerRequest = call.message  # type: ignore[assignment]
+        events.append(
+            Request(
+                stream_id=call.stream_id,
+                method=call.method,
+                timeout_nano=call.timeout_nano,
+                message=message,
+                kind=hook.kind,
+                pod=message.pod,
+                container=message.container if hook.has_container else nri_pb2.Container(),
+            )
+        )
+
+    def _on_configure(self, call: ttrpc.Call, message: nri_pb2.ConfigureRequest, events: list[Event]) -> None:
+        self._advance(Input.CONFIGURE)
+        self._release = nri_release(
+            nri_version=message.NRI_version,
+            runtime_name=message.runtime_name,
+            runtime_version=message.runtime_version,
+        )
+        request = _pending(call)
+        mask = 0
+        if self._events is not None:
+            mask = self._events & self._known_events()
+            self._out.append(self.configure(request, mask))
+        events.append(
+            Configured(
+                config=message.config,
+                runtime_name=message.runtime_name,
+                runtime_version=message.runtime_version,
+                registration_timeout_ms=message.registration_timeout,
+                request_timeout_ms=message.request_timeout,
+                nri_version=message.NRI_version,
+                nri_release=self._release,
+                events=mask,
+                request=request,
+            )
+        )
+
+    def _known_events(self) -> int:
+        if self._release is not None and self._release >= FIRST_WITH_VALIDATION:
+            return methods.EVENTS_SINCE_0_10
+        return methods.EVENTS_BEFORE_0_10
+
+    def _on_synchronize(
+        self, call: ttrpc.Call, message: nri_pb2.SynchronizeRequest, events: list[Event]
+    ) -> None:
+        self._advance(Input.SYNC_PART if message.more else Input.SYNC_LAST)
+        self._sync_bytes += call.size
+        count = len(self._pods) + len(self._containers) + len(message.pods) + len(message.containers)
+        if self._sync_bytes > MAX_SYNC_BYTES or count > MAX_SYNC_OBJECTS:
+            raise ProtocolError(
+                f"the engine synchronizes {count} pods and containers in {self._sync_bytes} bytes, more than "
+                f"the {MAX_SYNC_OBJECTS} in {MAX_SYNC_BYTES} that we hold"
+            )
+        self._pods.extend(message.pods)
+        self._containers.extend(message.containers)
+        if message.more:
+            # Updates here, or no `more`, would make the engine drop us.
+            self._out.append(self._encode_reply(call.stream_id, nri_pb2.SynchronizeResponse(more=True)))
+            return
+        pods, containers = tuple(self._pods), tuple(self._containers)
+        self._forget_sync()
+        events.append(Synchronized(pods=pods, containers=containers, request=_pending(call)))
+
+    def _forget_sync(self) -> None:
+        self._pods = []
+        self._containers = []
+        self._sync_bytes = 0
+
+    def _on_answer(self, answer: ttrpc.Answer, events: list[Event]) -> None:
+        if answer.stream_id == self._registration_id:
+            self._advance(Input.REFUSED if answer.error else Input.REGISTERED)
+            events.append(Refused(error=answer.error) if answer.error else Registered())
+            return
+        message: Message | None = None
+        error: PeerError | None = answer.error
+        if error is None:
+            try:
+                message = nri_pb2.UpdateContainersResponse.FromString(answer.payload)
+            except DecodeError as failure:
+                error = ProtocolError(f"cannot decode the answer to {methods.UPDATE_CONTAINERS}: {failure}")
+        events.append(CallCompleted(call_id=answer.stream_id, message=message, error=error))
+
+    def _check(self, request: Pending, message: Message) -> None:
+        """See that a response is the one that belongs to a request.
+
+        Raises:
+            LocalProtocolError: It is not.
+        """
+        if isinstance(request, Request):
+            expected = methods.HOOKS[request.kind].response
+        else:
+            expected = methods.PLUGIN_RESPONSES[request.method]
+        if type(message) is not expected:
+            raise LocalProtocolError(f"{type(message).__name__} does not answer {request.method}")
+        if isinstance(message, nri_pb2.SynchronizeResponse) and message.more:
+            raise LocalProtocolError("the last part of Synchronize is answered without `more`")
+
+    def _encode_reply(self, stream_id: int, message: Message) -> bytes:
+        return frame(PLUGIN_CONN_ID, self._server.reply(stream_id, message.SerializeToString()))
+
+
+def _pending(call: ttrpc.Call) -> Pending:
+    return Pending(
+        stream_id=call.stream_id, method=call.method, timeout_nano=call.timeout_nano, message=call.message
+    )

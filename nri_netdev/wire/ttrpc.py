@@ -1,0 +1,362 @@
+"""ttrpc: requests and responses over a byte stream, for either role.
+
+Knows messages, stream ids, statuses and which methods a service has; neither sockets nor time. Source:
+containerd/ttrpc, PROTOCOL.md, channel.go, server.go, client.go.
+
+A message is a 10-byte header, big endian - u32 length of the data, u32 stream id, u8 type, u8 flags - and
+the data. Streaming (type Data) is never used by NRI and not supported.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+from google.protobuf.message import DecodeError
+from google.protobuf.message import Message as ProtobufMessage
+
+from nri_netdev.errors import LocalProtocolError, PeerError, ProtocolError, RemoteError
+from nri_netdev.proto import ttrpc_pb2
+
+HEADER: Final = struct.Struct(">IIBB")
+
+MAX_DATA_BYTES: Final = 4 << 20
+"""The most data of a message (ttrpc channel.go); longer is discarded by who receives it."""
+MAX_OPEN_REQUESTS: Final = 256
+"""The most requests that may wait for our answers: as many frames as Go's multiplexer queues."""
+MAX_STATUS_TEXT: Final = 32 << 10
+"""Characters of a status text before it is cut: enough for a person, small beside every limit on its way."""
+_MAX_NAME_TOLD = 256
+_MAX_STREAM_ID = (1 << 32) - 1
+
+
+class MessageType(IntEnum):
+    """What a ttrpc message is."""
+
+    REQUEST = 1
+    RESPONSE = 2
+    DATA = 3
+
+
+class Code(IntEnum):
+    """gRPC's status codes, as far as this package gives them meaning."""
+
+    UNKNOWN = 2
+    """What a plain Go error becomes."""
+    INVALID_ARGUMENT = 3
+    RESOURCE_EXHAUSTED = 8
+    """Too long, or too many at once."""
+    UNIMPLEMENTED = 12
+    """No such service or method."""
+    INTERNAL = 13
+    """A payload that cannot be decoded."""
+    UNAUTHENTICATED = 16
+    """The highest there is."""
+
+
+class Message(NamedTuple):
+    """One whole message.
+
+    Attributes:
+        stream_id: u32.
+        type: u8, a `MessageType` or unknown.
+        data: without the header; a view that is valid until the decoder's next step.
+    """
+
+    stream_id: int
+    type: int
+    data: memoryview
+
+
+class Oversized(NamedTuple):
+    """A message that is being discarded since it announced more than `MAX_DATA_BYTES`."""
+
+    stream_id: int
+    type: int
+    length: int
+
+
+class MessageDecoder:
+    """Cuts a byte stream, however it arrives, into messages; holds back one incomplete message at most."""
+
+    __slots__ = ("_buffer", "_skip")
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._skip = 0
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether the bytes so far end inside a message."""
+        return bool(self._buffer or self._skip)
+
+    @property
+    def buffered_bytes(self) -> int:
+        """How much is held back: never more than `MAX_DATA_BYTES` and a header."""
+        return len(self._buffer)
+
+    def feed(self, chunk: memoryview) -> Iterator[Message | Oversized]:
+        """Yield what is complete, in order, and what is too long as soon as that is known.
+
+        Must be exhausted before it is called again.
+        """
+        at = 0
+        end = len(chunk)
+        while at < end:
+            if self._skip:
+                step = min(self._skip, end - at)
+                self._skip -= step
+                at += step
+            elif self._buffer or end - at < HEADER.size:
+                at = self._refill(chunk, at)
+                if len(self._buffer) >= HEADER.size:
+                    length, stream_id, kind, _ = HEADER.unpack_from(self._buffer)
+                    if length > MAX_DATA_BYTES:
+                        self._buffer.clear()
+                        self._skip = length
+                        yield Oversized(stream_id, kind, length)
+                    elif len(self._buffer) == HEADER.size + length:
+                        whole, self._buffer = self._buffer, bytearray()
+                        yield Message(stream_id, kind, memoryview(whole)[HEADER.size :])
+            else:
+                length, stream_id, kind, _ = HEADER.unpack_from(chunk, at)
+                stop = at + HEADER.size + length
+                if length > MAX_DATA_BYTES:
+                    at += HEADER.size
+                    self._skip = length
+                    yield Oversized(stream_id, kind, length)
+                elif stop <= end:
+                    data = chunk[at + HEADER.size : stop]
+                    at = stop
+                    yield Message(stream_id, kind, data)
+                else:
+                    self._buffer += chunk[at:]
+                    at = end
+
+    def _refill(self, chunk: memoryview, at: int) -> int:
+        """Add to an incomplete message what belongs to it: its header, or once that is known its data."""
+        size = HEADER.size
+        if len(self._buffer) >= size:
+            length: int = HEADER.unpack_from(self._buffer)[0]
+            size += length
+        stop = min(at + size - len(self._buffer), len(chunk))
+        self._buffer += chunk[at:stop]
+        return stop
+
+
+def encode(stream_id: int, kind: MessageType, data: bytes) -> bytes:
+    """The bytes of one message."""
+    return HEADER.pack(len(data), stream_id, kind, 0) + data
+
+
+def encode_status(stream_id: int, code: int, text: str) -> bytes:
+    """The bytes of a response that says no; text that is not Unicode is mended, and long text is cut."""
+    readable = text[:MAX_STATUS_TEXT].encode("utf-8", "replace").decode()
+    response = ttrpc_pb2.Response(status=ttrpc_pb2.Status(code=code, message=readable))
+    return encode(stream_id, MessageType.RESPONSE, response.SerializeToString())
+
+
+class Call(NamedTuple):
+    """A request of the peer that waits for our answer.
+
+    Attributes:
+        stream_id: what the answer must bear.
+        method: one of the service's.
+        message: the decoded payload.
+        timeout_nano: nanoseconds that the peer waits, counted from when it sent; 0 is without limit.
+        size: bytes of the payload.
+    """
+
+    stream_id: int
+    method: str
+    message: ProtobufMessage
+    timeout_nano: int
+    size: int
+
+
+class Server:
+    """The half of a connection that is called: one service, its requests in, its answers out, each once.
+
+    Args:
+        service: full name of the service.
+        requests: its methods, with the message that each takes.
+    """
+
+    __slots__ = ("_last_id", "_open", "_requests", "_service")
+
+    def __init__(self, service: str, requests: Mapping[str, type[ProtobufMessage]]) -> None:
+        self._service = service
+        self._requests = requests
+        self._last_id = 0
+        self._open: set[int] = set()
+
+    @property
+    def open_requests(self) -> frozenset[int]:
+        """Stream ids that wait for an answer; at most `MAX_OPEN_REQUESTS`."""
+        return frozenset(self._open)
+
+    def receive(self, message: Message | Oversized) -> Call | bytes:
+        """Take a message: a call to be answered, or bytes to send at once, empty if it is to be ignored."""
+        stream_id = message.stream_id
+        if message.type != MessageType.REQUEST:
+            return b""
+        if stream_id <= self._last_id or not stream_id & 1:
+            text = f"stream id {stream_id} is even or not above the last, {self._last_id}"
+            return encode_status(stream_id, Code.INVALID_ARGUMENT, text)
+        self._last_id = stream_id
+        if isinstance(message, Oversized):
+            text = f"message of {message.length} bytes exceeds the maximum of {MAX_DATA_BYTES}"
+            return encode_status(stream_id, Code.RESOURCE_EXHAUSTED, text)
+        try:
+            return self._open_call(message)
+        except DecodeError as error:
+            return encode_status(stream_id, Code.INTERNAL, f"cannot decode the request: {error}")
+
+    def _open_call(self, message: Message) -> Call | bytes:
+        """Decode a request, and note that it waits.
+
+        Raises:
+            DecodeError: The message or its payload is not protobuf of its type.
+        """
+        stream_id = message.stream_id
+        request = ttrpc_pb2.Request.FromString(message.data)  # type: ignore[arg-type] # a view will do
+        method = request.method
+        decoder = self._requests.get(method)
+        if request.service != self._service:
+            text = f"service {request.service[:_MAX_NAME_TOLD]}"
+            return encode_status(stream_id, Code.UNIMPLEMENTED, text)
+        if decoder is None:
+            return encode_status(stream_id, Code.UNIMPLEMENTED, f"method {method[:_MAX_NAME_TOLD]}")
+        if len(self._open) >= MAX_OPEN_REQUESTS:
+            text = f"{MAX_OPEN_REQUESTS} requests are waiting already"
+            return encode_status(stream_id, Code.RESOURCE_EXHAUSTED, text)
+        payload = request.payload
+        call = Call(stream_id, method, decoder.FromString(payload), request.timeout_nano, len(payload))
+        self._open.add(stream_id)
+        return call
+
+    def close(self, stream_id: int) -> None:
+        """Note that a call is answered.
+
+        Raises:
+            LocalProtocolError: It is answered already, or never was.
+        """
+        try:
+            self._open.remove(stream_id)
+        except KeyError:
+            raise LocalProtocolError(
+                f"no request waits on stream {stream_id}; each is answered once"
+            ) from None
+
+    def reply(self, stream_id: int, payload: bytes) -> bytes:
+        """Answer a call. What is too long for a message becomes the status RESOURCE_EXHAUSTED.
+
+        Raises:
+            LocalProtocolError: It is answered already, or never was.
+        """
+        self.close(stream_id)
+        if not payload:
+            return encode(stream_id, MessageType.RESPONSE, b"")
+        data = ttrpc_pb2.Response(payload=payload).SerializeToString()
+        if len(data) > MAX_DATA_BYTES:
+            text = f"the answer of {len(data)} bytes exceeds the maximum of {MAX_DATA_BYTES}"
+            return encode_status(stream_id, Code.RESOURCE_EXHAUSTED, text)
+        return encode(stream_id, MessageType.RESPONSE, data)
+
+    def refuse(self, stream_id: int, text: str, code: int = Code.UNKNOWN) -> bytes:
+        """Answer a call with an error.
+
+        Args:
+            stream_id: of the call.
+            text: for a person.
+            code: gRPC's, 1 to 16.
+
+        Raises:
+            LocalProtocolError: It is answered already or never was, or the code is no error's.
+        """
+        if not 0 < code <= Code.UNAUTHENTICATED:
+            raise LocalProtocolError(f"{code} is not the code of an error")
+        self.close(stream_id)
+        return encode_status(stream_id, code, text)
+
+
+class Answer(NamedTuple):
+    """What came of a call of ours: either a payload or an error."""
+
+    stream_id: int
+    payload: bytes
+    error: PeerError | None
+
+
+class Client:
+    """The half of a connection that calls: requests out, answers in. Deadlines are its user's.
+
+    Args:
+        service: full name of the peer's service.
+    """
+
+    __slots__ = ("_next_id", "_open", "_service")
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+        self._next_id = 1
+        self._open: set[int] = set()
+
+    @property
+    def open_calls(self) -> frozenset[int]:
+        """Stream ids that wait for the peer."""
+        return frozenset(self._open)
+
+    def call(self, method: str, payload: bytes, timeout_nano: int = 0) -> tuple[int, bytes]:
+        """Begin a call; returns its stream id and the bytes to send.
+
+        Args:
+            method: of the service.
+            payload: the encoded message.
+            timeout_nano: nanoseconds that we shall wait, told to the peer; 0 is without limit.
+
+        Raises:
+            LocalProtocolError: It is too long for a message, or every stream id is used up.
+        """
+        request = ttrpc_pb2.Request(
+            service=self._service, method=method, payload=payload, timeout_nano=timeout_nano
+        )
+        data = request.SerializeToString()
+        if len(data) > MAX_DATA_BYTES:
+            raise LocalProtocolError(
+                f"the {method} request of {len(data)} bytes exceeds the maximum of {MAX_DATA_BYTES}"
+            )
+        if self._next_id > _MAX_STREAM_ID:
+            raise LocalProtocolError("every stream id of this connection is used up")
+        stream_id = self._next_id
+        self._next_id += 2
+        self._open.add(stream_id)
+        return stream_id, encode(stream_id, MessageType.REQUEST, data)
+
+    def expire(self, stream_id: int) -> bool:
+        """Give a call up, so that an answer is ignored; returns whether it was still waiting."""
+        if stream_id not in self._open:
+            return False
+        self._open.remove(stream_id)
+        return True
+
+    def receive(self, message: Message | Oversized) -> Answer | None:
+        """Take a message: the answer to a call that waits, or None if it is to be ignored."""
+        stream_id = message.stream_id
+        if message.type not in {MessageType.RESPONSE, MessageType.DATA} or not self.expire(stream_id):
+            return None
+        if isinstance(message, Oversized):
+            text = f"the answer of {message.length} bytes exceeds the maximum of {MAX_DATA_BYTES}"
+            return Answer(stream_id, b"", RemoteError(code=Code.RESOURCE_EXHAUSTED, message=text))
+        if message.type == MessageType.DATA:
+            return Answer(stream_id, b"", ProtocolError("the answer is a stream, which NRI never uses"))
+        try:
+            response = ttrpc_pb2.Response.FromString(message.data)  # type: ignore[arg-type] # a view will do
+        except DecodeError as error:
+            return Answer(stream_id, b"", ProtocolError(f"cannot decode the answer: {error}"))
+        if response.HasField("status") and response.status.code != 0:
+            status = response.status
+            return Answer(stream_id, b"", RemoteError(code=status.code, message=status.message))
+        return Answer(stream_id, response.payload, None)
