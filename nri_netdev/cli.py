@@ -1,0 +1,341 @@
+"""The command line: `nri-netdev run | devices | claims | release | validate | demo | version`.
+
+Tables for people, `--json` for programs; exit status 0 yes, 1 no, 2 misuse. Only `run` is the daemon, and no other
+command needs it to be up. Each command imports what it needs when it is called.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nri_netdev import __version__
+from nri_netdev.errors import ConfigurationError, NriNetdevError
+
+if TYPE_CHECKING:
+    from nri_netdev.custody import Custody
+    from nri_netdev.domain.claim import Claim
+    from nri_netdev.domain.links import Inventory, Link
+
+RELEASE_WAIT_S = 30.0
+"""How long `release` waits for a running daemon to bring an interface home."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0 yes, 1 no or failed, 2 misuse.
+    """
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except ConfigurationError as error:
+        print(f"nri-netdev: {error}", file=sys.stderr)
+        return 2
+    except NriNetdevError as error:
+        print(f"nri-netdev: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nri-netdev",
+        description="Give host network interfaces to Kubernetes containers, and bring them home.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=command)
+        return sub
+
+    def with_state(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--config", type=Path, metavar="FILE", help="configuration file (/etc/nri-netdev/config.yaml)")
+        sub.add_argument("--state-dir", type=Path, metavar="DIR", help="where the ledger is (/var/lib/nri-netdev)")
+        sub.add_argument("--run-dir", type=Path, metavar="DIR", help="where netns are pinned (/run/nri-netdev)")
+
+    run = add("run", _run, "Be the daemon: an NRI plugin of the engine on this node.")
+    with_state(run)
+    run.add_argument("--socket", type=Path, metavar="PATH", help="the engine's NRI socket (/var/run/nri/nri.sock)")
+    run.add_argument("--name", help="plugin name (nri-netdev)")
+    run.add_argument("--index", metavar="NN", help="plugin index, two digits (10)")
+    run.add_argument("--log-level", metavar="LEVEL", help="debug, info, warning or error (info)")
+
+    devices = add("devices", _devices, "Every interface of this host, and whether it is free or why not.")
+    with_state(devices)
+    devices.add_argument("--json", action="store_true", help="for programs")
+
+    claims = add("claims", _claims, "Who holds which interface since when, where it is now, and what is wrong.")
+    with_state(claims)
+    claims.add_argument("--json", action="store_true", help="for programs")
+    claims.add_argument("--watch", action="store_true", help="again every second, until interrupted")
+
+    release = add("release", _release, "Bring an interface home by force, whoever holds it.")
+    with_state(release)
+    release.add_argument("what", nargs="*", metavar="INTERFACE|CLAIM", help="host name of the interface, or claim")
+    release.add_argument("--all", action="store_true", help="every one, as before an uninstall")
+    release.add_argument("--yes", action="store_true", help="do not ask")
+
+    validate = add("validate", _validate, "Check the annotations in Kubernetes manifests; needs no node.")
+    validate.add_argument("files", nargs="+", metavar="FILE", help="manifests, - for standard input")
+
+    demo = add("demo", _demo, "Run the main job here and now, on a stand-in for a node.")
+    demo.add_argument("--runtime", metavar="PROGRAM", help="the OCI runtime to use (one that is found)")
+
+    add("version", _version, "Print the version.")
+    return parser
+
+
+def _settings(options: argparse.Namespace) -> Any:
+    from nri_netdev import config
+
+    given = vars(options)
+    names = ("socket", "name", "index", "state_dir", "run_dir", "log_level")
+    return config.load(options.config, **{name: given.get(name) for name in names})
+
+
+def _run(options: argparse.Namespace) -> int:
+    from nri_netdev import daemon, logs
+
+    settings = _settings(options)
+    logs.set_up(settings.log_level)
+    return daemon.serve(settings)
+
+
+def _version(_: argparse.Namespace) -> int:
+    print(f"nri-netdev {__version__}")
+    return 0
+
+
+def _validate(options: argparse.Namespace) -> int:
+    from nri_netdev.domain.manifest import validate_text
+
+    findings = []
+    for name in options.files:
+        try:
+            text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"cannot read {name}: {error}") from error
+        findings += validate_text(name, text)
+    for finding in findings:
+        print(finding)
+    return 1 if findings else 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from nri_netdev.demo import run
+
+    return run(runtime=options.runtime)
+
+
+# -- devices -----------------------------------------------------------------------------------------------------------
+
+
+def _devices(options: argparse.Namespace) -> int:
+    from nri_netdev.shells.rtnetlink import read_inventory
+
+    settings = _settings(options)
+    inventory = read_inventory()
+    claims = _ledger_claims(settings.state_dir)
+    rows = [_device(link, inventory) for link in sorted(inventory.links, key=lambda link: link.ifname)]
+    held = [claim for claim in claims if inventory.by_name(claim.ifname) is None]
+    if options.json:
+        document = [*rows, *({"ifname": claim.ifname, "free": False, "why_not": f"is held by {claim.owner}"} for claim in held)]
+        print(json.dumps(document, indent=2))
+        return 0
+    head = ("NAME", "KIND", "DRIVER", "PCI", "MAC", "MTU", "STATE", "MASTER", "ADDRESSES", "FREE")
+    table = [
+        (
+            row["ifname"],
+            row["kind"] or "-",
+            row["driver"] or "-",
+            row["pci"] or "-",
+            row["mac"] or "-",
+            row["mtu"],
+            row["state"],
+            row["master"] or "-",
+            " ".join(row["addresses"]) or "-",
+            "yes" if row["free"] else f"no: {row['why_not']}",
+        )
+        for row in rows
+    ]
+    table += [(claim.ifname, *["-"] * 8, f"no: is held by {claim.owner}") for claim in held]
+    _print_table(head, table)
+    return 0
+
+
+def _device(link: Link, inventory: Inventory) -> dict[str, Any]:
+    from nri_netdev.domain.verdict import why_not
+
+    master = inventory.by_index(link.master) if link.master is not None else None
+    reason = why_not(link, inventory)
+    return {
+        "ifname": link.ifname,
+        "ifindex": link.ifindex,
+        "altnames": list(link.altnames),
+        "kind": link.kind,
+        "driver": link.driver,
+        "pci": link.parent_dev if link.parent_bus == "pci" else None,
+        "parent": f"{link.parent_bus}/{link.parent_dev}" if link.parent_dev else None,
+        "mac": link.mac,
+        "permanent_mac": link.permanent_mac,
+        "mtu": link.mtu,
+        "state": link.operstate.lower() if link.is_up else "down",
+        "master": master.ifname if master else None,
+        "addresses": [str(address) for address in inventory.addresses.get(link.ifindex, ())],
+        "free": reason is None,
+        "why_not": reason,
+    }
+
+
+# -- claims and release ------------------------------------------------------------------------------------------------
+
+
+def _ledger_claims(state_dir: Path) -> tuple[Claim, ...]:
+    """The claims in the ledger; none when there is no ledger."""
+    from nri_netdev.shells.ledger import Ledger
+
+    if not (state_dir / "ledger.db").exists():
+        return ()
+    with Ledger(state_dir, must_exist=True) as ledger:
+        return ledger.claims()
+
+
+def _claims(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+    while True:
+        _show_claims(settings, as_json=options.json)
+        if not options.watch:
+            return 0
+        time.sleep(1)
+        print()
+
+
+def _show_claims(settings: Any, *, as_json: bool) -> None:
+    from nri_netdev.custody import locate
+    from nri_netdev.domain.verdict import age
+    from nri_netdev.shells.kernel import HostKernel
+
+    kernel = HostKernel(settings.run_dir)
+    rows = []
+    for claim in _ledger_claims(settings.state_dir):
+        found = locate(kernel, claim)
+        rows.append(
+            {
+                "ifname": claim.ifname,
+                "claim": claim.mark,
+                "state": claim.state.value,
+                "holder": str(claim.owner),
+                "scope": claim.owner.scope.value,
+                "container_id": claim.owner.container_id,
+                "pod_id": claim.owner.pod_id,
+                "pod_uid": claim.owner.pod_uid,
+                "since_s": claim.since_s,
+                "inside": claim.inside,
+                "place": found.place.value,
+                "ifname_now": found.link.ifname if found.link else None,
+                "netns": claim.netns.path,
+                "annotation": claim.key,
+                "troubles": list(claim.troubles),
+            }
+        )
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    head = ("INTERFACE", "STATE", "HOLDER", "SINCE", "PLACE", "NAME NOW", "CLAIM", "WRONG")
+    _print_table(
+        head,
+        [
+            (
+                row["ifname"],
+                row["state"],
+                row["holder"],
+                age(int(time.time()) - row["since_s"]),
+                row["place"],
+                row["ifname_now"] or "-",
+                row["claim"],
+                "; ".join(row["troubles"]) or "-",
+            )
+            for row in rows
+        ],
+    )
+
+
+def _release(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+    if bool(options.what) == options.all:
+        raise ConfigurationError("release: name interfaces or claims, or say --all")
+    claims = _ledger_claims(settings.state_dir)
+    chosen = [claim for claim in claims if options.all or {claim.ifname, claim.mark} & set(options.what)]
+    unknown = set(options.what) - {name for claim in claims for name in (claim.ifname, claim.mark)}
+    if unknown:
+        raise NriNetdevError(f"nobody holds {', '.join(sorted(unknown))}; see `nri-netdev claims`")
+    if not chosen:
+        print("Nothing is held.")
+        return 0
+    for claim in chosen:
+        print(f"{claim.ifname}: {claim.state}, {claim.owner}")
+    if not options.yes and input("Bring home, whoever uses it now? [y/N] ").strip().lower() not in {"y", "yes"}:
+        return 1
+    return _released(settings, chosen)
+
+
+def _released(settings: Any, chosen: Sequence[Claim]) -> int:
+    """Do it ourselves when no daemon serves, else ask the one that does and wait."""
+    from nri_netdev.shells.ledger import Ledger, Lock
+
+    lock = Lock(settings.state_dir)
+    try:
+        pid = lock.take()
+        with Ledger(settings.state_dir, must_exist=True) as ledger:
+            if pid is None:
+                return _release_here(_offline_custody(settings, ledger), chosen)
+            ledger.ask_release(claim.mark for claim in chosen)
+            deadline = time.monotonic() + RELEASE_WAIT_S
+            left = {claim.mark: claim for claim in chosen}
+            while left and time.monotonic() < deadline:
+                time.sleep(0.1)
+                marks = {claim.mark for claim in ledger.claims()}
+                for mark in left.keys() - marks:
+                    print(f"{left.pop(mark).ifname}: released")
+            for claim in left.values():
+                print(f"{claim.ifname}: not yet; the daemon (process {pid}) has it in hand, see its log", file=sys.stderr)
+            return 1 if left else 0
+    finally:
+        lock.close()
+
+
+def _offline_custody(settings: Any, ledger: Any) -> Custody:
+    from nri_netdev.custody import Custody
+    from nri_netdev.shells.kernel import HostKernel
+
+    return Custody(ledger, HostKernel(settings.run_dir), now_s=time.time, monotonic_s=time.monotonic)
+
+
+def _release_here(custody: Custody, chosen: Iterable[Claim]) -> int:
+    wrong = False
+    held = {claim.mark for claim in custody.claims}
+    for claim in chosen:
+        troubles = custody.release(claim.mark) if claim.mark in held else ()
+        print(f"{claim.ifname}: released" if not troubles else f"{claim.ifname}: given up: {'; '.join(troubles)}")
+        wrong |= bool(troubles)
+    return 1 if wrong else 0
+
+
+def _print_table(head: Sequence[object], rows: Sequence[Sequence[object]]) -> None:
+    texts = [[str(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    for row in texts:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,615 @@
+"""Custody: what is given away is known, and comes home.
+
+One object owns the ledger and the kernel port; all its methods run on one thread, one after another, so that nothing
+here races with itself. Whatever happens - an event of the engine, Synchronize, a link event, the timer, the next
+create - ends in `_settle`: read where the interface is, ask `nri_netdev.domain.claim.decide`, do it. Settling twice
+changes nothing, and settling after a crash at any instant finishes what was begun: the ledger is written before the
+kernel is changed, and where they differ the kernel is believed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import logging
+import secrets
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from nri_netdev.domain.claim import MARK_PREFIX, Action, Claim, Holder, Netns, Owner, Place, State, decide, find, state_after
+from nri_netdev.domain.links import Inventory, Link
+from nri_netdev.domain.pods import Container, PodSandbox
+from nri_netdev.domain.request import Entry, Problem, Scope, explain
+from nri_netdev.domain.snapshot import HomeReport, Snapshot
+from nri_netdev.domain.verdict import Grant, PodNetns, judge
+from nri_netdev.errors import KernelError, RequestError, StateError
+from nri_netdev.logs import event
+from nri_netdev.shells.faults import step
+
+_log = logging.getLogger(__name__)
+
+LOST_AFTER_S = 3.0
+"""How long an interface may be in no visible netns before it counts as lost: a netns dies asynchronously, within
+milliseconds on an idle machine, and its hardware is nowhere meanwhile."""
+
+
+class Store(Protocol):
+    """The ledger, as custody needs it: see `nri_netdev.shells.ledger.Ledger`."""
+
+    def claims(self) -> tuple[Claim, ...]:
+        """Every claim."""
+
+    def write(self, *, put: Iterable[Claim] = (), drop: Iterable[Claim] = ()) -> None:
+        """Put and drop in one commit."""
+
+    def releases(self) -> frozenset[str]:
+        """Marks of claims that another process wants released."""
+
+
+class Kernel(Protocol):
+    """The node's kernel, as custody needs it: see `nri_netdev.shells.kernel.HostKernel`.
+
+    A netns is named by path, None being home. Every method may raise `KernelError`.
+    """
+
+    def boot_id(self) -> str:
+        """An id that changes with each boot."""
+
+    def inventory(self) -> Inventory:
+        """The host, now."""
+
+    def links(self, netns_path: str | None) -> tuple[Link, ...]:
+        """Every link in a netns."""
+
+    def snapshot(self, ifindex: int) -> Snapshot:
+        """All that a move would destroy of an interface at home."""
+
+    def netns(self, path: str) -> Netns:
+        """Which netns a path leads to."""
+
+    def is_home(self, netns: Netns) -> bool:
+        """Whether it is the host's own."""
+
+    def pin(self, netns: Netns) -> None:
+        """Keep a netns alive."""
+
+    def pinned(self, netns: Netns) -> str | None:
+        """The path of the pin of a netns, if it stands."""
+
+    def unpin(self, name: str) -> None:
+        """Let a netns die, if nobody else keeps it."""
+
+    def pins(self) -> frozenset[str]:
+        """The names of the pins that stand."""
+
+    def mark(self, ifindex: int, mark: str) -> None:
+        """Give an interface at home its mark."""
+
+    def unmark(self, ifindex: int, mark: str) -> None:
+        """Take the mark off an interface at home."""
+
+    def send(self, ifindex: int, netns_path: str, ifname: str) -> None:
+        """Move an interface from home into a netns, as an OCI runtime would."""
+
+    def complete(self, netns_path: str, ifindex: int, ifname: str, snapshot: Snapshot) -> None:
+        """Give an interface in a pod its name there and the addresses that it had, and set it up."""
+
+    def bring_home(self, netns_path: str, ifindex: int, snapshot: Snapshot, mark: str) -> HomeReport:
+        """Fetch an interface and restore it."""
+
+    def restore(self, snapshot: Snapshot, ifindex: int, mark: str) -> HomeReport:
+        """Restore an interface that is at home."""
+
+    def rename(self, ifindex: int, ifname: str) -> None:
+        """Rename an interface at home."""
+
+    def foreign_netns(self, known: Collection[int]) -> Iterator[str]:
+        """A path to each netns that some process is in, but for home and those whose inode is in `known`."""
+
+    def has_processes(self, netns: Netns) -> bool:
+        """Whether any process is in a netns."""
+
+    def is_alive(self, pid: int) -> bool:
+        """Whether a process runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where an interface is."""
+
+    place: Place
+    netns_path: str | None = None
+    link: Link | None = None
+
+
+def locate(kernel: Kernel, claim: Claim) -> Found:
+    """Find a claim's interface: at home, in its pod, or in whatever netns can be seen."""
+    at_home = find(kernel.links(None), claim, at_home=True)
+    if at_home is not None:
+        return Found(Place.HOST, None, at_home)
+    pod = _pod_path(kernel, claim.netns)
+    if pod is not None:
+        link = find(kernel.links(pod), claim, at_home=False)
+        if link is not None:
+            return Found(Place.POD, pod, link)
+    for path in kernel.foreign_netns({claim.netns.ino}):
+        try:
+            away = find(kernel.links(path), claim, at_home=True)
+        except KernelError:
+            continue  # it went away while we looked
+        if away is not None:
+            return Found(Place.AWAY, path, away)
+    return Found(Place.NOWHERE)
+
+
+def _pod_path(kernel: Kernel, netns: Netns) -> str | None:
+    """A path that leads to a claim's netns now: its pin, or the engine's own."""
+    pinned = kernel.pinned(netns)
+    if pinned is not None:
+        return pinned
+    with contextlib.suppress(KernelError):
+        if kernel.netns(netns.path) == netns:
+            return netns.path
+    return None
+
+
+class Custody:
+    """Every claim of the node, and all that is done with them.
+
+    Args:
+        ledger: where claims are kept; None while it cannot be used, when nothing is given.
+        kernel: the node.
+        now_s: the wall clock, in seconds since the epoch.
+        monotonic_s: a clock that never goes back.
+    """
+
+    def __init__(self, ledger: Store | None, kernel: Kernel, *, now_s: Callable[[], float], monotonic_s: Callable[[], float]) -> None:
+        self._ledger = ledger
+        self._kernel = kernel
+        self._now_s = now_s
+        self._monotonic_s = monotonic_s
+        self._known: dict[str, Holder] = {}
+        self._is_synchronized = False
+        self._missing_since: dict[str, float] = {}
+        self._claims: dict[str, Claim] = {claim.mark: claim for claim in ledger.claims()} if ledger else {}
+        self._after_boot()
+        self._sweep()
+
+    # -- what others may see ---------------------------------------------------------------------------------------
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """Every claim, oldest first."""
+        return tuple(self._claims.values())
+
+    def holders(self) -> frozenset[str]:
+        """The ids of every pod and container that an event must be heard of, for a claim hangs on it."""
+        return frozenset(
+            name for claim in self._claims.values() for name in (claim.owner.pod_id, claim.owner.container_id)
+        )
+
+    def where(self, claim: Claim) -> tuple[Place, Link | None]:
+        """Where a claim's interface is at this moment."""
+        found = self._locate(claim)
+        return found.place, found.link
+
+    # -- what happens ----------------------------------------------------------------------------------------------
+
+    def create(self, pod: PodSandbox, container: Container, entries: Sequence[Entry]) -> tuple[Grant, ...]:
+        """A container is to be created that asks for interfaces: decide, and promise what is granted.
+
+        Returns:
+            What the runtime is to move for this container; nothing for what the pod already has inside.
+
+        Raises:
+            RequestError: It may not be; nothing was given, nothing has changed.
+        """
+        ledger = self._ledger
+        if ledger is None:
+            raise RequestError("the ledger of nri-netdev cannot be used on this node (see its log), so nothing is given")
+        self._supersede(pod, container)
+        wanted = {entry.interface for entry in entries}
+        for claim in self.claims:
+            if claim.ifname in wanted or claim.owner.pod_id == pod.id:
+                self._settle(claim)
+        netns = self._netns_of(pod)
+        ours = {
+            (claim.ifname, claim.inside): claim
+            for claim in self._claims.values()
+            if claim.owner.scope is Scope.POD and claim.owner.pod_id == pod.id and not claim.state.is_homeward
+        }
+        asked = [entry for entry in entries if entry.scope is not Scope.POD or (entry.interface, entry.inside) not in ours]
+        grants, heirs = self._judge(asked, netns)
+        claims = [self._claim(grant, pod, container, netns) for grant in grants if netns is not None]
+        again = [self._again(ours[entry.interface, entry.inside], entry, container) for entry in entries if entry not in asked]
+        if claims and netns is not None:
+            self._promise(ledger, claims, heirs, netns)
+        self._known[pod.id] = self._known[container.id] = Holder.PENDING
+        return (*filter(None, again), *grants)
+
+    def _again(self, claim: Claim, entry: Entry, container: Container) -> Grant | None:
+        """What the pod was promised and has not got yet comes with this container."""
+        found = self._locate(claim)
+        if found.place is not Place.HOST or found.link is None:
+            return None
+        owner = dataclasses.replace(claim.owner, container_id=container.id, container=container.name)
+        self._put(dataclasses.replace(claim, owner=owner))
+        return Grant(entry=entry, link=found.link)
+
+    def starting(self, container_id: str, pid: int = 0) -> None:
+        """A container is about to start: what was promised to it must be inside, complete.
+
+        Raises:
+            RequestError: It is not, and could not be put there.
+        """
+        failures: list[str] = []
+        for claim in self._of(container_id):
+            if pid and claim.owner.scope is Scope.CONTAINER:
+                claim = self._put(dataclasses.replace(claim, pid=pid))
+            self._settle(claim)
+            now = self._claims.get(claim.mark)
+            if now is not None and now.state is State.PLANNED:
+                failures.extend(self._help_in(now))
+        if failures:
+            raise RequestError("; ".join(failures))
+        self._known[container_id] = Holder.RUNNING
+
+    def ended(self, holder_id: str) -> None:
+        """A container or a pod has ended: what it holds comes home. A pod's end ends its containers' claims too."""
+        self._known[holder_id] = Holder.ENDED
+        for claim in self._of(holder_id):
+            if claim.owner.pod_id == holder_id:
+                self._known[claim.owner.container_id] = Holder.ENDED
+            self._settle(claim)
+        self._known = {name: holder for name, holder in self._known.items() if name in self.holders()}
+
+    def synchronize(self, pods: Iterable[PodSandbox], containers: Iterable[Container]) -> None:
+        """The engine has told all that exists: whatever is not in it has ended."""
+        known = {pod.id: Holder.PENDING for pod in pods}
+        known |= {c.id: Holder.RUNNING if c.is_running else Holder.PENDING for c in containers}
+        self._known = {name: known.get(name, Holder.ENDED) for name in self.holders()}
+        self._is_synchronized = True
+        self.settle()
+
+    def settle(self) -> None:
+        """Look at every claim, and do whatever must be done."""
+        for claim in self.claims:
+            self._settle(claim)
+
+    def tick(self) -> None:
+        """The timer: what no event tells - releases that were asked for, pods that went unseen, interfaces in transit."""
+        for claim in self.claims:
+            if self._is_abandoned(claim):
+                self._known[claim.owner.pod_id] = self._known[claim.owner.container_id] = Holder.ENDED
+                self._settle(claim)
+            elif claim.mark in self._missing_since:
+                self._settle(claim)
+        if self._ledger is not None:
+            with self._reported("read the ledger"):
+                asked = self._ledger.releases()
+                for mark in asked & self._claims.keys():
+                    self.release(mark)
+
+    def release(self, mark: str) -> tuple[str, ...]:
+        """Bring an interface home whoever holds it, and forget the claim, whatever is still wrong.
+
+        Returns:
+            What could not be put right.
+        """
+        claim = self._put(dataclasses.replace(self._claims[mark], state=State.RETURNING))
+        self._settle(claim)
+        left = self._claims.get(mark)
+        if left is None:
+            return ()
+        with contextlib.suppress(KernelError):
+            found = self._locate(left)
+            if found.place is Place.HOST and found.link is not None:
+                self._kernel.unmark(found.link.ifindex, mark)
+        self._forget(left)
+        event(_log, logging.WARNING, "claim.released", **_about(left), troubles=left.troubles)
+        return left.troubles
+
+    # -- the one way -----------------------------------------------------------------------------------------------
+
+    def _settle(self, claim: Claim) -> None:
+        """Read, decide, act. Never raises for what the kernel refuses: that is told and tried again."""
+        with self._reported("settle", **_about(claim)):
+            found = self._locate(claim)
+            holder = self._holder(claim)
+            action = decide(claim.state, found.place, holder)
+            after = state_after(claim.state, found.place, holder)
+            if found.place is not Place.NOWHERE:
+                self._missing_since.pop(claim.mark, None)
+            if after is not claim.state:
+                claim = self._put(dataclasses.replace(claim, state=after))
+                step("custody.turned")
+            _DO[action](self, claim, found)
+
+    def _nothing(self, claim: Claim, found: Found) -> None:
+        """Wait or keep; a trouble that is over is forgotten."""
+        del found
+        if claim.troubles:
+            self._put(dataclasses.replace(claim, troubles=()))
+
+    def _adopt(self, claim: Claim, found: Found) -> None:
+        if found.link is None or found.netns_path is None:
+            return
+        self._kernel.complete(found.netns_path, found.link.ifindex, claim.inside, claim.snapshot)
+        step("custody.completed")
+        self._put(dataclasses.replace(claim, state=State.HELD, ifindex=found.link.ifindex, troubles=()))
+        event(_log, logging.INFO, "claim.arrived", **_about(claim), inside=claim.inside, ifindex=found.link.ifindex)
+
+    def _stray(self, claim: Claim, found: Found) -> None:
+        self._trouble(claim, f"{claim.ifname} is {_PLACES[found.place]}, not where {claim.owner} should have it")
+
+    def _fetch(self, claim: Claim, found: Found) -> None:
+        if found.link is None or found.netns_path is None:
+            return
+        report = self._kernel.bring_home(found.netns_path, found.link.ifindex, claim.snapshot, claim.mark)
+        step("custody.fetched")
+        self._at_home(claim, report)
+
+    def _restore(self, claim: Claim, found: Found) -> None:
+        if found.link is None:
+            return
+        report = self._kernel.restore(claim.snapshot, found.link.ifindex, claim.mark)
+        step("custody.restored")
+        self._at_home(claim, report)
+
+    def _at_home(self, claim: Claim, report: HomeReport) -> None:
+        troubles = report.troubles()
+        if troubles:
+            renamed = report.ifname if report.ifname != claim.ifname else None
+            claim = self._put(dataclasses.replace(claim, state=State.PARTIAL, home_ifname=renamed))
+            self._trouble(claim, *troubles)
+            return
+        self._forget(claim)
+        step("custody.forgotten")
+        self._kernel.unmark(report.ifindex, claim.mark)
+        event(_log, logging.INFO, "claim.home", **_about(claim))
+
+    def _lose(self, claim: Claim, found: Found) -> None:
+        del found
+        since = self._missing_since.setdefault(claim.mark, self._monotonic_s())
+        if claim.state is not State.LOST and self._monotonic_s() - since < LOST_AFTER_S:
+            return
+        why = "died with its netns" if claim.snapshot.link.is_virtual else "is in no netns that can be seen"
+        lost = self._put(dataclasses.replace(claim, state=State.LOST))
+        self._trouble(
+            lost,
+            f"{claim.ifname} cannot be found: it {why}; if it is gone for good, run `nri-netdev release {claim.ifname}`",
+        )
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def _holder(self, claim: Claim) -> Holder:
+        if claim.owner.scope is Scope.POD and self._known.get(claim.owner.holder_id) is Holder.RUNNING:
+            return Holder.PENDING
+        default = Holder.ENDED if self._is_synchronized else Holder.UNKNOWN
+        return self._known.get(claim.owner.holder_id, default)
+
+    def _locate(self, claim: Claim) -> Found:
+        return locate(self._kernel, claim)
+
+    def _netns_of(self, pod: PodSandbox) -> Netns | None:
+        """The pod's netns; None for a pod on the host network."""
+        if pod.netns_path is None:
+            return None
+        try:
+            netns = self._kernel.netns(pod.netns_path)
+        except KernelError as error:
+            raise RequestError(
+                f"{error}; is the directory of network namespaces mounted into the daemon with propagation?"
+            ) from error
+        return None if self._kernel.is_home(netns) else netns
+
+    def _is_abandoned(self, claim: Claim) -> bool:
+        """Whether the pod went without a word: the engine's mount of its netns is gone and no process is left in it."""
+        if claim.state.is_homeward:
+            return False
+        with contextlib.suppress(KernelError):
+            if self._kernel.netns(claim.netns.path) == claim.netns:
+                return False
+        return not self._kernel.has_processes(claim.netns)
+
+    def _of(self, holder_id: str) -> tuple[Claim, ...]:
+        return tuple(c for c in self._claims.values() if holder_id in {c.owner.container_id, c.owner.holder_id, c.owner.pod_id})
+
+    # -- giving ----------------------------------------------------------------------------------------------------
+
+    def _supersede(self, pod: PodSandbox, container: Container) -> None:
+        """A new container takes the place of a dead one of the same name, whose end may not have been told yet."""
+        for claim in self.claims:
+            owner = claim.owner
+            if (owner.scope, owner.pod_id, owner.container) != (Scope.CONTAINER, pod.id, container.name):
+                continue
+            if owner.container_id == container.id or (claim.state is State.HELD and self._kernel.is_alive(claim.pid)):
+                continue
+            self._known[owner.container_id] = Holder.ENDED
+
+    def _judge(self, asked: Sequence[Entry], netns: Netns | None) -> tuple[tuple[Grant, ...], Mapping[str, Claim]]:
+        """The verdict on what is asked, and the claims that the new ones inherit from: at home, but not yet whole."""
+        if not asked:
+            return (), {}
+        inventory = self._kernel.inventory()
+        heirs = {
+            claim.ifname: claim
+            for claim in self._claims.values()
+            if claim.state is State.PARTIAL and claim.home_ifname is None and inventory.by_name(claim.ifname) is not None
+        }
+        path = _pod_path(self._kernel, netns) if netns else None
+        links = self._kernel.links(path) if path else ()
+        grants, problems = judge(
+            asked,
+            inventory=inventory,
+            netns=PodNetns(
+                is_host=netns is None,
+                names=frozenset(name for link in links for name in (link.ifname, *link.altnames)),
+            ),
+            claims=[claim for claim in self._claims.values() if heirs.get(claim.ifname) is not claim],
+            now_s=int(self._now_s()),
+        )
+        if problems:
+            raise RequestError(explain(problems))
+        return grants, heirs
+
+    def _claim(self, grant: Grant, pod: PodSandbox, container: Container, netns: Netns) -> Claim:
+        return Claim(
+            mark=f"{MARK_PREFIX}{secrets.token_hex(6)}",
+            owner=Owner(
+                scope=grant.entry.scope,
+                pod_id=pod.id,
+                pod_uid=pod.uid,
+                namespace=pod.namespace,
+                pod=pod.name,
+                container_id=container.id,
+                container=container.name,
+            ),
+            key=grant.entry.key,
+            inside=grant.entry.inside,
+            netns=netns,
+            snapshot=self._kernel.snapshot(grant.link.ifindex),
+            since_s=int(self._now_s()),
+            boot_id=self._kernel.boot_id(),
+        )
+
+    def _promise(self, ledger: Store, claims: Sequence[Claim], heirs: Mapping[str, Claim], netns: Netns) -> None:
+        """Make a promise durable, then prepare host and netns for it; on any refusal all is as it was."""
+        inherited = [heirs[claim.ifname] for claim in claims if claim.ifname in heirs]
+        claims = [
+            dataclasses.replace(claim, snapshot=heirs[claim.ifname].snapshot.merge(claim.snapshot))
+            if claim.ifname in heirs
+            else claim
+            for claim in claims
+        ]
+        try:
+            step("custody.deciding")
+            ledger.write(put=claims, drop=inherited)
+        except StateError as error:
+            raise RequestError(f"{error}; nothing is given until then") from error
+        for old in inherited:
+            self._claims.pop(old.mark, None)
+        self._claims |= {claim.mark: claim for claim in claims}
+        try:
+            step("custody.promised")
+            self._kernel.pin(netns)
+            for claim in claims:
+                step("custody.pinned")
+                self._kernel.mark(claim.snapshot.link.ifindex, claim.mark)
+            step("custody.marked")
+        except KernelError as error:
+            for claim in claims:
+                self._settle(self._put(dataclasses.replace(claim, state=State.RETURNING)))
+            raise RequestError(str(error)) from error
+        for old in inherited:
+            with contextlib.suppress(KernelError):
+                self._kernel.unmark(old.snapshot.link.ifindex, old.mark)
+        for claim in claims:
+            event(_log, logging.INFO, "claim.promised", **_about(claim), inside=claim.inside)
+
+    def _help_in(self, claim: Claim) -> Iterator[str]:
+        """Move in what the runtime left on the host; yields why that could not be done."""
+        try:
+            found = self._locate(claim)
+            path = _pod_path(self._kernel, claim.netns)
+            if found.place is not Place.HOST or found.link is None or path is None:
+                yield f"interface {claim.ifname} did not arrive: it is {_PLACES[found.place]}"
+                return
+            event(_log, logging.WARNING, "runtime.ignored", **_about(claim), help="moved by nri-netdev")
+            self._kernel.send(found.link.ifindex, path, claim.inside)
+            step("custody.sent")
+            self._settle(claim)
+        except KernelError as error:
+            yield f"interface {claim.ifname} did not arrive: {error}"
+            return
+        now = self._claims.get(claim.mark)
+        if now is None or now.state is not State.HELD:
+            yield f"interface {claim.ifname} did not arrive: see the log of nri-netdev on this node"
+
+    # -- keeping ---------------------------------------------------------------------------------------------------
+
+    def _put(self, claim: Claim) -> Claim:
+        """Remember a change of a claim. A ledger that fails now must not keep an interface from coming home."""
+        self._claims[claim.mark] = claim
+        if self._ledger is not None:
+            with self._reported("write the ledger", **_about(claim)):
+                self._ledger.write(put=[claim])
+        return claim
+
+    def _forget(self, claim: Claim) -> None:
+        self._claims.pop(claim.mark, None)
+        self._missing_since.pop(claim.mark, None)
+        if self._ledger is not None:
+            with self._reported("write the ledger", **_about(claim)):
+                self._ledger.write(drop=[claim])
+        step("custody.dropped")
+        if all(other.netns != claim.netns for other in self._claims.values()):
+            with self._reported("unpin", **_about(claim)):
+                self._kernel.unpin(claim.netns.pin)
+
+    def _trouble(self, claim: Claim, *troubles: str) -> None:
+        """Keep and tell what is wrong; once, not on every occasion."""
+        if claim.troubles != troubles:
+            self._put(dataclasses.replace(claim, troubles=troubles))
+            for trouble in troubles:
+                event(_log, logging.ERROR, "claim.trouble", **_about(claim), state=claim.state, trouble=trouble)
+
+    def _after_boot(self) -> None:
+        """After a reboot nothing is held: hardware is at home, perhaps misnamed, and what was virtual is gone."""
+        boot_id = self._kernel.boot_id()
+        for claim in self.claims:
+            if claim.boot_id == boot_id:
+                continue
+            with self._reported("put a name right after a reboot", **_about(claim)):
+                link = None if claim.snapshot.link.is_virtual else find(self._kernel.links(None), claim, at_home=True)
+                if link is not None and link.ifname != claim.ifname:
+                    self._kernel.rename(link.ifindex, claim.ifname)
+            self._forget(claim)
+            event(_log, logging.INFO, "claim.home", **_about(claim), by="reboot")
+
+    def _sweep(self) -> None:
+        """Take away what a crash may have left: pins and marks of no claim."""
+        with self._reported("sweep"):
+            for name in self._kernel.pins() - {claim.netns.pin for claim in self._claims.values()}:
+                self._kernel.unpin(name)
+            for link in self._kernel.links(None):
+                for altname in link.altnames:
+                    if altname.startswith(MARK_PREFIX) and altname not in self._claims and self._ledger is not None:
+                        self._kernel.unmark(link.ifindex, altname)
+
+    @contextlib.contextmanager
+    def _reported(self, doing: str, **about: object) -> Iterator[None]:
+        """The edge of everything that is tried again: a refusal is told, and life goes on."""
+        try:
+            yield
+        except (KernelError, StateError) as error:
+            gone = isinstance(error, KernelError) and error.errno in {errno.ENOENT, errno.ENODEV}
+            event(_log, logging.DEBUG if gone else logging.ERROR, "custody.refused", doing=doing, **about, error=str(error))
+
+
+_DO: dict[Action, Callable[[Custody, Claim, Found], None]] = {
+    Action.WAIT: Custody._nothing,
+    Action.KEEP: Custody._nothing,
+    Action.ADOPT: Custody._adopt,
+    Action.STRAY: Custody._stray,
+    Action.FETCH: Custody._fetch,
+    Action.RESTORE: Custody._restore,
+    Action.LOSE: Custody._lose,
+}
+
+_PLACES = {
+    Place.HOST: "still on the host",
+    Place.POD: "in the pod",
+    Place.AWAY: "in another network namespace",
+    Place.NOWHERE: "in no network namespace that can be seen",
+}
+
+
+def _about(claim: Claim) -> dict[str, object]:
+    owner = claim.owner
+    return {"ifname": claim.ifname, "pod": f"{owner.namespace}/{owner.pod}", "container": owner.container, "claim": claim.mark}
+
+
+__all__ = ["Custody", "Kernel", "Problem", "Store"]

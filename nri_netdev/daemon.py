@@ -1,0 +1,410 @@
+"""The daemon: wires engine, custody and kernel together, and decides nothing about interfaces.
+
+Two threads. The event loop speaks with the engine and answers at once whatever asks for nothing. One worker owns
+custody and everything that may block: SQLite, netlink, drivers that take their time. What the worker has not done when
+an answer is due is answered without it - a create with an error, a teardown with yes - and goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from nri_netdev import __version__
+from nri_netdev.config import Settings
+from nri_netdev.custody import Custody
+from nri_netdev.domain.pods import Container, PodSandbox
+from nri_netdev.domain.request import explain, mentions, parse
+from nri_netdev.errors import ConfigurationError, NriNetdevError, RequestError, StateError
+from nri_netdev.logs import event
+from nri_netdev.shells.engine import (
+    EngineConnection,
+    adjustment,
+    connect,
+    container_of,
+    launched_socket,
+    pod_of,
+    stay_connected,
+)
+from nri_netdev.shells.kernel import HostKernel
+from nri_netdev.shells.ledger import Ledger, Lock
+from nri_netdev.shells.linkwatch import LinkWatch
+from nri_netdev.wire.methods import Kind
+from nri_netdev.wire.session import (
+    Closed,
+    Configured,
+    Event,
+    PluginSession,
+    Refused,
+    Registered,
+    Request,
+    Synchronized,
+    event_mask,
+)
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+EVENTS = (
+    Kind.CREATE_CONTAINER,
+    Kind.START_CONTAINER,
+    Kind.STOP_CONTAINER,
+    Kind.REMOVE_CONTAINER,
+    Kind.STOP_POD_SANDBOX,
+    Kind.REMOVE_POD_SANDBOX,
+)
+"""What we subscribe to; every engine knows these."""
+
+DEFAULT_REQUEST_TIMEOUT_MS = 2000
+"""The engine's patience where it does not tell (NRI before 0.7)."""
+TICK_S = 1.0
+STANDBY_S = 0.5
+DRAIN_S = 5.0
+"""How long a daemon that is told to stop waits for what its worker has in hand."""
+
+
+class Daemon:
+    """One node's daemon, from lock to goodbye.
+
+    Args:
+        settings: what the operator set.
+        environment: `os.environ`, for what an engine that launches us tells.
+    """
+
+    def __init__(self, settings: Settings, environment: dict[str, str] | None = None) -> None:
+        env = os.environ if environment is None else environment
+        self._settings = settings
+        self._name = env.get("NRI_PLUGIN_NAME") or settings.name
+        self._index = env.get("NRI_PLUGIN_IDX") or settings.index
+        self._fd = env.get("NRI_PLUGIN_SOCKET")
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="custody")
+        self._custody: Custody | None = None
+        self._trouble = ""
+        self._holders: frozenset[str] = frozenset()
+        self._answers: set[asyncio.Task[None]] = set()
+        self._limit_s = DEFAULT_REQUEST_TIMEOUT_MS / 3000
+        self._connection: EngineConnection | None = None
+        self._is_healthy = False
+        self._links_changed = asyncio.Event()
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve until cancelled, or, when launched by an engine, until that hangs up.
+
+        Raises:
+            ConfigurationError, StateError: It cannot start.
+        """
+        event(_log, logging.INFO, "daemon.started", version=__version__, pid=os.getpid())
+        async with self._locked():
+            await self._open()
+            try:
+                async with asyncio.TaskGroup() as group:
+                    children = [group.create_task(self._tick()), group.create_task(self._watch_links())]
+                    try:
+                        await self._serve()
+                    finally:
+                        for child in children:
+                            child.cancel()
+            finally:
+                await self._drain()
+
+    @contextlib.asynccontextmanager
+    async def _locked(self) -> AsyncIterator[None]:
+        """Hold the lock of the state directory; wait for it as long as another daemon serves."""
+        lock = Lock(self._settings.state_dir)
+        try:
+            told = None
+            while (pid := lock.take()) is not None:
+                if pid != told:
+                    event(_log, logging.INFO, "daemon.standby", serving_pid=pid, state_dir=self._settings.state_dir)
+                    told = pid
+                await asyncio.sleep(STANDBY_S)
+            yield
+        finally:
+            lock.close()
+
+    async def _open(self) -> None:
+        """Open ledger and kernel; without a ledger the daemon serves, and gives nothing."""
+        try:
+            self._custody = await self._work(self._new_custody)
+            self._trouble = ""
+        except StateError as error:
+            if str(error) != self._trouble:
+                event(_log, logging.ERROR, "ledger.unusable", error=str(error), effect="no interface is given")
+            self._trouble = str(error)
+
+    def _new_custody(self) -> Custody:
+        kernel = HostKernel(self._settings.run_dir)
+        return Custody(Ledger(self._settings.state_dir), kernel, now_s=time.time, monotonic_s=time.monotonic)
+
+    async def _serve(self) -> None:
+        if self._fd is None:
+            event(_log, logging.INFO, "engine.connecting", socket=self._settings.socket)
+            await stay_connected(
+                self._settings.socket,
+                self._session,
+                self._handle,
+                rng=random.Random(),  # noqa: S311 - jitter, not a secret
+                healthy=lambda: self._is_healthy,
+            )
+        if not self._fd or not self._fd.isdigit():
+            raise ConfigurationError(f"NRI_PLUGIN_SOCKET={self._fd} is not a file descriptor")
+        connection = await connect(launched_socket(int(self._fd)), self._session, self._handle)
+        await connection.closed
+
+    async def _drain(self) -> None:
+        """Let what is in hand come to its end, then hang up."""
+        if self._answers:
+            await asyncio.wait(self._answers, timeout=DRAIN_S)
+        if self._connection is not None:
+            self._connection.close()
+        await asyncio.to_thread(self._worker.shutdown, cancel_futures=True)
+        event(_log, logging.INFO, "daemon.stopped")
+
+    # -- the engine's events ---------------------------------------------------------------------------------------
+
+    def _session(self) -> PluginSession:
+        return PluginSession(self._name, self._index, events=event_mask(*EVENTS))
+
+    def _handle(self, connection: EngineConnection, what: Event) -> None:
+        """Every event of the session, on the loop, in order."""
+        match what:
+            case Request():
+                self._request(connection, what)
+            case Synchronized():
+                self._synchronize(connection, what)
+            case Configured():
+                self._limit_s = (what.request_timeout_ms or DEFAULT_REQUEST_TIMEOUT_MS) / 3000
+                event(
+                    _log,
+                    logging.INFO,
+                    "engine.configured",
+                    engine=what.runtime_name,
+                    version=what.runtime_version,
+                    nri=what.nri_version,
+                    request_timeout_ms=what.request_timeout_ms,
+                )
+            case Registered():
+                self._connection = connection
+                event(_log, logging.INFO, "engine.registered", name=self._name, index=self._index)
+            case Refused():
+                event(_log, logging.ERROR, "engine.refused", error=str(what.error))
+                connection.close()
+            case Closed():
+                self._connection = None
+
+    def _request(self, connection: EngineConnection, request: Request) -> None:
+        """Answer at once what asks for nothing and holds nothing; give the rest to the worker."""
+        kind = request.kind
+        if kind is Kind.CREATE_CONTAINER:
+            if mentions(request.pod.annotations):
+                self._spawn(self._create(connection, request))
+                return
+        elif request.container.id in self._holders or request.pod.id in self._holders:
+            job = self._job(kind, request)
+            if job is not None:
+                self._spawn(self._follow(connection, request, job))
+                return
+        connection.send(connection.session.reply(request, None))
+
+    def _job(self, kind: Kind, request: Request) -> Callable[[Custody], None] | None:
+        """What custody must hear of an event that concerns a holder."""
+        pod_id, container_id, pid = request.pod.id, request.container.id, request.container.pid
+        if kind in {Kind.STOP_POD_SANDBOX, Kind.REMOVE_POD_SANDBOX}:
+            return lambda custody: custody.ended(pod_id)
+        if container_id not in self._holders:
+            return None
+        if kind is Kind.START_CONTAINER:
+            return lambda custody: custody.starting(container_id, pid)
+        if kind in {Kind.STOP_CONTAINER, Kind.REMOVE_CONTAINER}:
+            return lambda custody: custody.ended(container_id)
+        return None
+
+    async def _create(self, connection: EngineConnection, request: Request) -> None:
+        pod, container = pod_of(request.pod), container_of(request.container)
+        prefix = f"nri-netdev: pod {pod.namespace}/{pod.name}, container {container.name or container.id[:12]}: "
+        try:
+            parsed = parse(pod.annotations, container=container.name)
+            if parsed.problems:
+                raise RequestError(explain(parsed.problems))
+            if not parsed.entries:
+                connection.send(connection.session.reply(request, None))
+                return
+            grants = await self._custodian(
+                lambda custody: custody.create(pod, container, parsed.entries),
+                too_late="the kernel is still busy, perhaps with an interface that is being returned; retry",
+                undo=lambda custody: custody.ended(container.id),
+            )
+        except RequestError as error:
+            event(
+                _log,
+                logging.WARNING,
+                "create.refused",
+                pod=f"{pod.namespace}/{pod.name}",
+                container=container.name,
+                reason=str(error),
+            )
+            connection.send(connection.session.refuse(request, f"{prefix}{error}"))
+            return
+        connection.send(connection.session.reply(request, adjustment(grants)))
+
+    async def _follow(self, connection: EngineConnection, request: Request, job: Callable[[Custody], None]) -> None:
+        """Answer an event that a holder hangs on: a start may be refused, an end is never."""
+        is_start = request.kind is Kind.START_CONTAINER
+        try:
+            await self._custodian(job, too_late="its interfaces could not be checked in time; retry")
+        except RequestError as error:
+            if is_start:
+                pod = request.pod
+                text = f"nri-netdev: pod {pod.namespace}/{pod.name}, container {request.container.name}: {error}"
+                connection.send(connection.session.refuse(request, text))
+                return
+            event(_log, logging.WARNING, "teardown.late", kind=request.kind.name, reason=str(error))
+        connection.send(connection.session.reply(request, None))
+
+    def _synchronize(self, connection: EngineConnection, what: Synchronized) -> None:
+        pods = tuple(PodSandbox(id=pod.id) for pod in what.pods)
+        containers = tuple(container_of(container) for container in what.containers)
+        connection.send(connection.session.reply(what.request, None))
+        self._is_healthy = True
+        event(_log, logging.INFO, "engine.synchronized", pods=len(pods), containers=len(containers))
+        self._spawn(self._quietly(lambda custody: custody.synchronize(pods, containers)))
+
+    # -- the worker ------------------------------------------------------------------------------------------------
+
+    async def _work(self, job: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, job)
+
+    async def _custodian(
+        self, job: Callable[[Custody], _T], *, too_late: str, undo: Callable[[Custody], None] | None = None
+    ) -> _T:
+        """Have custody do a job within a third of the engine's patience.
+
+        Raises:
+            RequestError: Custody refuses, or is not done in time; then the job goes on, and is undone after it.
+        """
+
+        def whole() -> tuple[_T, frozenset[str]]:
+            if self._custody is None:
+                raise RequestError(f"nothing can be given on this node: {self._trouble}")
+            try:
+                return job(self._custody), self._custody.holders()
+            finally:
+                self._holders = self._custody.holders()
+
+        task = asyncio.ensure_future(self._work(whole))
+        try:
+            async with asyncio.timeout(self._limit_s):
+                result, _ = await asyncio.shield(task)
+        except TimeoutError:
+            self._spawn(self._settle_late(task, undo))
+            raise RequestError(too_late) from None
+        except RequestError:
+            raise
+        except NriNetdevError as error:
+            raise RequestError(str(error)) from error
+        except Exception as error:
+            _log.exception("custody.bug")
+            raise RequestError(f"internal error ({type(error).__name__}); see the log of nri-netdev on this node") from error
+        return result
+
+    async def _settle_late(self, task: asyncio.Future[_T], undo: Callable[[Custody], None] | None) -> None:
+        """See a job to its end that came too late for its answer, and undo it if the answer was no."""
+        await asyncio.wait([task])
+        error = task.exception()
+        if error is not None and not isinstance(error, NriNetdevError):
+            event(_log, logging.ERROR, "custody.bug", error=repr(error))
+        if undo is not None and error is None:
+            await self._quietly(undo)
+
+    async def _quietly(self, job: Callable[[Custody], None]) -> None:
+        """Have custody do a job that nobody waits for."""
+
+        def whole() -> None:
+            if self._custody is not None:
+                try:
+                    job(self._custody)
+                finally:
+                    self._holders = self._custody.holders()
+
+        try:
+            await self._work(whole)
+        except NriNetdevError as error:
+            event(_log, logging.ERROR, "custody.refused", error=str(error))
+        except Exception:
+            _log.exception("custody.bug")
+
+    def _spawn(self, work: object) -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[arg-type]
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            if self._custody is None:
+                await self._open()
+                if self._custody is not None and self._connection is not None:
+                    self._connection.close()  # to be told anew what exists
+            elif self._custody.claims:
+                await self._quietly(Custody.tick)
+
+    async def _watch_links(self) -> None:
+        """Look again at what is not yet home whenever the host's links change."""
+        watch = LinkWatch()
+        loop = asyncio.get_running_loop()
+        changed = self._links_changed
+
+        def on_change() -> None:
+            if watch.read():
+                changed.set()
+
+        loop.add_reader(watch.fileno(), on_change)
+        try:
+            while True:
+                await changed.wait()
+                custody = self._custody
+                if custody is not None and any(claim.state.is_homeward for claim in custody.claims):
+                    await self._quietly(Custody.settle)
+                    watch.read()  # what settling itself has changed
+                changed.clear()
+        finally:
+            loop.remove_reader(watch.fileno())
+            watch.close()
+
+
+def serve(settings: Settings) -> int:
+    """Run the daemon until it is told to stop: the first SIGTERM or SIGINT drains it, the second ends it.
+
+    Returns:
+        The exit status.
+    """
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        task = asyncio.ensure_future(Daemon(settings).run())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, _stop, task, number)
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    return 0
+
+
+def _stop(task: asyncio.Future[None], number: signal.Signals) -> None:
+    if task.cancelled() or getattr(task, "cancelling", lambda: 0)():
+        os._exit(128 + number)
+    event(_log, logging.INFO, "daemon.stopping", signal=number.name)
+    task.cancel()
+

@@ -1,0 +1,110 @@
+"""Which texts can be an interface's name, and how a stranger's text is told in a message.
+
+A runtime that is handed a bad name moves the interface first and fails to rename it afterwards, which leaves it
+inside the pod, down: crun checks nothing, runc lets tabs, `%` and 16 bytes through. So here only such names pass
+as the kernel and runc, crun and youki all take.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+IFNAME_BYTES = 15
+"""Longest interface name: kernel `IFNAMSIZ` less the closing NUL (`include/uapi/linux/if.h`)."""
+ALTNAME_BYTES = 127
+"""Longest alternative name: kernel `ALTIFNAMSIZ` less the closing NUL."""
+
+_QUOTED_CHARS = 80
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9._/-]{1,317}", re.ASCII)
+"""253 bytes of prefix, a slash and 63 of name: the longest annotation key of Kubernetes."""
+
+
+def quote(text: str) -> str:
+    """A stranger's text in double quotes, fit for one line of a log, an event or a terminal.
+
+    Control characters, surrogates and what else cannot be printed are escaped; what exceeds 80 characters is cut,
+    with `…` in its place.
+    """
+    return f'"{escape(text)}"'
+
+
+def escape(text: str) -> str:
+    """As `quote`, without the quotes."""
+    told: list[str] = []
+    room = _QUOTED_CHARS
+    for char in text[: _QUOTED_CHARS + 1]:
+        piece = _ESCAPES.get(char) or (char if char.isprintable() else _escaped(char))
+        room -= len(piece)
+        if room < 0:
+            return "".join(told) + "…"
+        told.append(piece)
+    return "".join(told)
+
+
+def told_key(key: str) -> str:
+    """An annotation key as it is told: bare if it is one, else quoted."""
+    return key if _PLAIN_KEY.fullmatch(key) else quote(key)
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _first(test: Callable[[str], bool]) -> Callable[[str], str | None]:
+    return lambda text: next((char for char in text if test(char)), None)
+
+
+_OBJECTIONS: tuple[tuple[Callable[[str], str | None], str], ...] = (
+    (
+        _first(lambda c: not c.isascii()),
+        "contains {}, which is not ASCII; the kernel takes it, many tools do not",
+    ),
+    (_first(lambda c: c.isspace() and c not in "\x1c\x1d\x1e\x1f"), "contains whitespace ({})"),
+    (_first(lambda c: not c.isprintable()), "contains a control character ({})"),
+    (_first(lambda c: c in "/:"), "contains {}, which the kernel refuses"),
+    (
+        _first(lambda c: c == "%"),
+        "contains {}, a template that runtimes fail on; write the whole name",
+    ),
+)
+"""What no character of a name may be: how to find the first, and how to tell of it."""
+
+_TAKEN_WORDS = {
+    ".": "is a directory, not a name",
+    "..": "is a directory, not a name",
+    "all": "is a word that the kernel keeps for /proc/sys/net",
+    "default": "is a word that the kernel keeps for /proc/sys/net",
+}
+"""`all` and `default`: kernel `sysctl_dev_name_is_allowed`; a rename to them fails after the move."""
+
+
+def why_invalid(ifname: str) -> str | None:
+    """Why this text cannot be the name of an interface, on the host or in a container; None if it can.
+
+    Returns the rest of a sentence that begins with the name: "is longer than 15 bytes (it has 20)". Whether the
+    name exists, or is free, is not the question here.
+    """
+    return _why_invalid(ifname, limit=IFNAME_BYTES, words=_TAKEN_WORDS)
+
+
+def why_invalid_altname(altname: str) -> str | None:
+    """As `why_invalid`, for an alternative name, which may be longer."""
+    return _why_invalid(altname, limit=ALTNAME_BYTES, words=(".", ".."))
+
+
+def _why_invalid(text: str, *, limit: int, words: Iterable[str]) -> str | None:
+    if not text:
+        return "is empty"
+    size_bytes = len(text.encode("utf-8", "surrogatepass"))
+    if size_bytes > limit:
+        return f"is longer than {limit} bytes (it has {size_bytes})"
+    if text in words:
+        return _TAKEN_WORDS[text]
+    if text.startswith("-"):
+        return 'begins with "-", which means removal to the engine'
+    return next((reason.format(quote(char)) for find, reason in _OBJECTIONS if (char := find(text))), None)

@@ -1,0 +1,58 @@
+"""Logs: one event a line, an event name and key=value pairs, on standard error.
+
+What a pod's author wrote may stand in a value, so values are quoted as JSON wherever they are not plain words: a line
+stays a line.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+
+_PLAIN = re.compile(r"[\w./:@~+-]{1,512}", re.ASCII)
+_VALUE_LIMIT = 2048
+"""Characters of one value that reach the log."""
+
+LEVELS = ("debug", "info", "warning", "error")
+
+
+def event(log: logging.Logger, level: int, name: str, **fields: object) -> None:
+    """Log an event by its name, with its context as key=value pairs."""
+    if log.isEnabledFor(level):
+        log.log(level, "%s", name, extra={"fields": fields})
+
+
+class KeyValueFormatter(logging.Formatter):
+    """Formats a record as `2026-01-31T12:00:00.000Z INFO claim.home ifname=ens2f0 pod=default/web`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line, its traceback, if any, quoted in the last field."""
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        fields = dict(getattr(record, "fields", {}))
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        pairs = "".join(f" {key}={_quoted(value)}" for key, value in fields.items() if value not in (None, "", ()))
+        return f"{moment} {record.levelname} {record.getMessage()}{pairs}"
+
+
+def _quoted(value: object) -> str:
+    text = str(value) if not isinstance(value, tuple | list) else "; ".join(map(str, value))
+    if len(text) > _VALUE_LIMIT:
+        text = f"{text[:_VALUE_LIMIT]}… ({len(text)} characters)"
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)
+
+
+def set_up(level: str) -> None:
+    """Send every log line to standard error.
+
+    Args:
+        level: one of `LEVELS`.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(KeyValueFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    logging.getLogger("pyroute2").setLevel(logging.WARNING)

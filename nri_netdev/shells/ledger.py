@@ -1,0 +1,205 @@
+"""The ledger: the claims, durable. The one module that knows SQLite.
+
+What must be durable, and how much (docs/adr/0002): a claim must outlive the daemon, not the node, for a reboot sends
+every interface home by itself. So commits are written through to the kernel at once and to the disk at checkpoints
+(WAL, `synchronous=NORMAL`): a crash of the daemon loses nothing, a loss of power loses at most the newest commits and
+never the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from nri_netdev.domain.claim import Claim, Netns, Owner, State
+from nri_netdev.domain.request import Scope
+from nri_netdev.domain.snapshot import Snapshot
+from nri_netdev.errors import StateError
+
+VERSION = 1
+"""`PRAGMA user_version` of the file: the shape of its tables and documents."""
+
+_TABLES = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE claims (mark TEXT PRIMARY KEY, claim TEXT NOT NULL) STRICT;
+CREATE TABLE releases (mark TEXT PRIMARY KEY) STRICT;
+PRAGMA user_version = {VERSION};
+COMMIT;
+"""
+
+
+class Ledger:
+    """The claims of one node in `<state directory>/ledger.db`. Belongs to the thread that opened it.
+
+    Every method raises `StateError` with what to do when the file cannot be used.
+    """
+
+    def __init__(self, directory: Path, *, must_exist: bool = False) -> None:
+        self.path = directory / "ledger.db"
+        if must_exist and not self.path.exists():
+            raise StateError(f"there is no ledger at {self.path}; is --state-dir the daemon's?")
+        try:
+            if not must_exist:
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StateError(f"cannot make the state directory {directory}: {error.strerror}") from error
+        with self._translated("open"):
+            previous = os.umask(0o077)
+            try:
+                self._db = sqlite3.connect(self.path, isolation_level=None, timeout=1.0)
+                try:
+                    self._prepare()
+                except BaseException:
+                    self._db.close()
+                    raise
+            finally:
+                os.umask(previous)
+
+    def _prepare(self) -> None:
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            self._db.executescript(_TABLES)
+        elif version != VERSION:
+            raise StateError(
+                f"the ledger {self.path} is of version {version} and this program knows {VERSION}; run the newer "
+                "program, or release all interfaces with it before you go back"
+            )
+        (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise StateError(
+                f"the ledger {self.path} is damaged ({verdict}); move the file away, restart, and bring interfaces "
+                "home by hand"
+            )
+
+    def claims(self) -> tuple[Claim, ...]:
+        """Every claim, oldest first."""
+        with self._translated("read"):
+            rows = self._db.execute("SELECT claim FROM claims ORDER BY rowid").fetchall()
+        return tuple(_decode(text, self.path) for (text,) in rows)
+
+    def write(self, *, put: Iterable[Claim] = (), drop: Iterable[Claim] = ()) -> None:
+        """Put and drop claims in one commit: all of it is durable when this returns, or none of it has happened."""
+        with self._translated("write"), self._transaction():
+            for claim in drop:
+                self._db.execute("DELETE FROM claims WHERE mark = ?", (claim.mark,))
+                self._db.execute("DELETE FROM releases WHERE mark = ?", (claim.mark,))
+            self._db.executemany(
+                "INSERT INTO claims VALUES (?, ?) ON CONFLICT (mark) DO UPDATE SET claim = excluded.claim",
+                [(claim.mark, _encode(claim)) for claim in put],
+            )
+
+    def ask_release(self, marks: Iterable[str]) -> None:
+        """Ask the daemon, in another process, to bring these claims home by force."""
+        with self._translated("write"), self._transaction():
+            self._db.executemany("INSERT OR IGNORE INTO releases VALUES (?)", [(mark,) for mark in marks])
+
+    def releases(self) -> frozenset[str]:
+        """The marks of the claims that are asked to be released."""
+        with self._translated("read"):
+            return frozenset(mark for (mark,) in self._db.execute("SELECT mark FROM releases"))
+
+    def close(self) -> None:
+        """Close the file; nothing is lost by not closing it."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    @contextlib.contextmanager
+    def _translated(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise StateError(f"cannot {doing} the ledger {self.path}: {error}; {_advice(error)}") from error
+
+
+def _advice(error: sqlite3.DatabaseError) -> str:
+    table = {
+        sqlite3.SQLITE_FULL: "make room on its disk",
+        sqlite3.SQLITE_READONLY: "make its directory writable",
+        sqlite3.SQLITE_CANTOPEN: "check that its directory exists and is writable",
+        sqlite3.SQLITE_CORRUPT: "move the file away, restart, and bring interfaces home by hand",
+        sqlite3.SQLITE_NOTADB: "move the file away, restart, and bring interfaces home by hand",
+        sqlite3.SQLITE_IOERR: "check its disk",
+        sqlite3.SQLITE_BUSY: "another process has it locked",
+    }
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return table.get(code, "check its directory and disk")
+
+
+def _encode(claim: Claim) -> str:
+    document = {name: getattr(claim, name) for name in claim.__slots__}
+    document |= {"owner": asdict(claim.owner), "netns": asdict(claim.netns), "snapshot": claim.snapshot.to_json()}
+    return json.dumps(document, separators=(",", ":"))
+
+
+def _decode(text: str, path: Path) -> Claim:
+    try:
+        document = json.loads(text)
+        owner = document["owner"]
+        document |= {
+            "owner": Owner(**owner | {"scope": Scope(owner["scope"])}),
+            "netns": Netns(**document["netns"]),
+            "snapshot": Snapshot.from_json(document["snapshot"]),
+            "state": State(document["state"]),
+            "troubles": tuple(document["troubles"]),
+        }
+        return Claim(**document)
+    except (KeyError, TypeError, ValueError) as error:
+        raise StateError(f"the ledger {path} holds a claim that cannot be read ({error}); see `nri-netdev claims`") from error
+
+
+class Lock:
+    """The lock that makes one daemon the owner of a state directory; released by the kernel when its process ends."""
+
+    def __init__(self, directory: Path) -> None:
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file: IO[str] = (directory / "lock").open("a+", encoding="ascii")
+        except OSError as error:
+            raise StateError(f"cannot open the lock in {directory}: {error.strerror}; make it writable") from error
+
+    def take(self) -> int | None:
+        """Take the lock if it is free.
+
+        Returns:
+            None when it is ours now, else the pid of the process that has it (0 if it did not say).
+        """
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.seek(0)
+            text = self._file.read(20).strip()
+            return int(text) if text.isdigit() else 0
+        self._file.truncate(0)
+        self._file.write(f"{os.getpid()}\n")
+        self._file.flush()
+        return None
+
+    def close(self) -> None:
+        """Let go of the lock."""
+        self._file.close()

@@ -1,0 +1,300 @@
+"""A node in memory, for the tests of custody: devices, network namespaces, an OCI runtime and a ledger.
+
+It keeps the kernel's rules that custody depends on (facts of `docs/custody.md`): a move brings an interface down and
+without addresses, a netns dies with its last reference, virtual devices die with it and hardware comes back to the
+host under whatever name is free.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from nri_netdev.domain.claim import Claim, Netns
+from nri_netdev.domain.links import Address, Inventory, Link
+from nri_netdev.domain.snapshot import HomeReport, Shortfall, Snapshot
+from nri_netdev.errors import KernelError, StateError
+from nri_netdev.shells.faults import step
+
+HOME = 1
+
+
+@dataclass
+class Device:
+    """One network device; `link` is how it looks now."""
+
+    link: Link
+    netns: int
+    addresses: tuple[Address, ...] = ()
+
+
+@dataclass
+class Namespace:
+    """One netns and what keeps it alive."""
+
+    ino: int
+    path: str | None
+    processes: set[int] = field(default_factory=set)
+    is_pinned: bool = False
+
+    @property
+    def is_referenced(self) -> bool:
+        return bool(self.path or self.processes or self.is_pinned)
+
+
+class FakeKernel:
+    """The port `nri_netdev.custody.Kernel` over a node in memory."""
+
+    def __init__(self) -> None:
+        self.boot = "boot-1"
+        self.devices: list[Device] = []
+        self.namespaces = {HOME: Namespace(HOME, "/home", {1})}
+        self.next_index = 10
+        self.next_ino = 100
+        self.refused: set[str] = set()
+
+    # -- what tests do to the node ---------------------------------------------------------------------------------
+
+    def add(self, ifname: str, *, kind: str | None = "veth", addresses: Iterable[str] = ("192.0.2.1",)) -> Device:
+        """Plug in a device: hardware when it has no kind."""
+        self.next_index += 1
+        hardware = {} if kind else {"parent_bus": "pci", "parent_dev": f"0000:00:{self.next_index:02x}.0"}
+        mac = f"02:00:00:00:00:{self.next_index:02x}"
+        link = Link(
+            ifindex=self.next_index,
+            ifname=ifname,
+            kind=kind,
+            mac=mac,
+            permanent_mac=None if kind else mac,
+            mtu=1500,
+            is_up=True,
+            **hardware,
+        )
+        device = Device(link, HOME, tuple(Address(family=2, address=a, prefixlen=24, flags=0x80) for a in addresses))
+        self.devices.append(device)
+        return device
+
+    def new_netns(self, *, path: str | None = None, processes: Iterable[int] = ()) -> Namespace:
+        """Make a netns with a path of its own unless processes keep it."""
+        self.next_ino += 1
+        processes = set(processes)
+        named = path or (None if processes else f"/run/netns/{self.next_ino}")
+        namespace = Namespace(self.next_ino, named, processes)
+        self.namespaces[namespace.ino] = namespace
+        return namespace
+
+    def runtime_create(self, netns: Namespace, net_devices: dict[str, str]) -> None:
+        """Do what runc does at create."""
+        for ifname, inside in net_devices.items():
+            device = self._in(HOME, ifname)
+            if device is None:
+                raise AssertionError(f"link not found: {ifname}")
+            self.move(device, netns.ino, inside)
+            self.change(device, is_up=True)
+
+    def move(self, device: Device, ino: int, ifname: str | None = None) -> None:
+        """Move a device as the kernel does: index kept if free, down, without addresses."""
+        there = [d for d in self.devices if d.netns == ino]
+        taken = {d.link.ifindex for d in there}
+        index = device.link.ifindex
+        if index in taken:
+            self.next_index += 1
+            index = self.next_index
+        name = ifname or device.link.ifname
+        if name in {n for d in there for n in (d.link.ifname, *d.link.altnames)}:
+            raise KernelError(action=f"move {name}", errno=errno.EEXIST)
+        device.netns = ino
+        device.addresses = ()
+        device.link = replace(device.link, ifindex=index, ifname=name, is_up=False, master=None)
+
+    def change(self, device: Device, **fields: object) -> None:
+        """Change how a device looks."""
+        device.link = dataclasses.replace(device.link, **fields)
+
+    def unmount(self, namespace: Namespace) -> None:
+        """The engine removes its mount of a pod's netns."""
+        namespace.path = None
+        self.reap()
+
+    def reap(self) -> None:
+        """Let every netns die that nothing refers to."""
+        for namespace in [n for n in self.namespaces.values() if not n.is_referenced]:
+            del self.namespaces[namespace.ino]
+            for device in [d for d in self.devices if d.netns == namespace.ino]:
+                if device.link.is_virtual:
+                    self.devices.remove(device)
+                    continue
+                names = {d.link.ifname for d in self.devices if d.netns == HOME}
+                name = device.link.ifname if device.link.ifname not in names else f"dev{device.link.ifindex}"
+                self.move(device, HOME, name)
+
+    def reboot(self) -> None:
+        """Hardware comes up at home under the names it had; whatever was virtual is gone."""
+        self.boot = f"{self.boot}+"
+        self.devices = [d for d in self.devices if not d.link.is_virtual]
+        for device in self.devices:
+            device.netns = HOME
+            self.change(device, altnames=())
+        self.namespaces = {HOME: self.namespaces[HOME]}
+
+    # -- the port --------------------------------------------------------------------------------------------------
+
+    def boot_id(self) -> str:
+        return self.boot
+
+    def inventory(self) -> Inventory:
+        at_home = [d for d in self.devices if d.netns == HOME]
+        return Inventory(
+            links=tuple(d.link for d in at_home), addresses={d.link.ifindex: d.addresses for d in at_home}
+        )
+
+    def links(self, netns_path: str | None) -> tuple[Link, ...]:
+        ino = self._ino(netns_path)
+        return tuple(d.link for d in self.devices if d.netns == ino)
+
+    def snapshot(self, ifindex: int) -> Snapshot:
+        device = self._at(HOME, ifindex)
+        return Snapshot(link=device.link, addresses=device.addresses)
+
+    def netns(self, path: str) -> Netns:
+        return Netns(path=path, dev=4, ino=self._ino(path))
+
+    def is_home(self, netns: Netns) -> bool:
+        return netns.ino == HOME
+
+    def pin(self, netns: Netns) -> None:
+        self._maybe_refuse("pin")
+        self.namespaces[netns.ino].is_pinned = True
+
+    def pinned(self, netns: Netns) -> str | None:
+        namespace = self.namespaces.get(netns.ino)
+        return f"pin:{netns.ino}" if namespace and namespace.is_pinned else None
+
+    def unpin(self, name: str) -> None:
+        namespace = self.namespaces.get(int(name.removeprefix("net-")))
+        if namespace:
+            namespace.is_pinned = False
+            self.reap()
+
+    def pins(self) -> frozenset[str]:
+        return frozenset(f"net-{n.ino}" for n in self.namespaces.values() if n.is_pinned)
+
+    def mark(self, ifindex: int, mark: str) -> None:
+        self._maybe_refuse("mark")
+        device = self._at(HOME, ifindex)
+        self.change(device, altnames=(*(n for n in device.link.altnames if n != mark), mark))
+
+    def unmark(self, ifindex: int, mark: str) -> None:
+        device = self._at(HOME, ifindex)
+        self.change(device, altnames=tuple(n for n in device.link.altnames if n != mark))
+
+    def send(self, ifindex: int, netns_path: str, ifname: str) -> None:
+        self._maybe_refuse("send")
+        self.move(self._at(HOME, ifindex), self._ino(netns_path), ifname)
+
+    def complete(self, netns_path: str, ifindex: int, ifname: str, snapshot: Snapshot) -> None:
+        self._maybe_refuse("complete")
+        device = self._at(self._ino(netns_path), ifindex)
+        device.addresses = snapshot.addresses
+        self.change(device, ifname=ifname, is_up=True)
+
+    def bring_home(self, netns_path: str, ifindex: int, snapshot: Snapshot, mark: str) -> HomeReport:
+        self._maybe_refuse("bring_home")
+        device = self._at(self._ino(netns_path), ifindex)
+        step("fake.marking")
+        if mark not in device.link.altnames:
+            self.change(device, altnames=(*device.link.altnames, mark))
+        step("fake.renaming")
+        taken = {n for d in self.devices if d.netns == HOME for n in (d.link.ifname, *d.link.altnames)}
+        name = snapshot.link.ifname if snapshot.link.ifname not in taken else f"nnd{device.link.ifindex}"
+        self.change(device, ifname=name)
+        step("fake.moving")
+        self.move(device, HOME)
+        step("fake.restoring")
+        return self.restore(snapshot, device.link.ifindex, mark)
+
+    def restore(self, snapshot: Snapshot, ifindex: int, mark: str) -> HomeReport:
+        self._maybe_refuse("restore")
+        device = self._at(HOME, ifindex)
+        was = snapshot.link
+        taken = {d.link.ifname: d.link for d in self.devices if d.netns == HOME and d is not device}
+        self.change(device, mac=was.mac, mtu=was.mtu, altnames=(*was.altnames, mark))
+        step("fake.halfway")
+        rival = taken.get(was.ifname)
+        if rival is None:
+            self.change(device, ifname=was.ifname)
+        self.change(device, is_up=was.is_up)
+        device.addresses = snapshot.addresses
+        missing = (Shortfall(what="its route", why="no gateway"),) if "routes" in self.refused else ()
+        return HomeReport(
+            ifindex=device.link.ifindex, ifname=device.link.ifname, name_taken_by=rival, shortfalls=missing
+        )
+
+    def rename(self, ifindex: int, ifname: str) -> None:
+        if self._in(HOME, ifname):
+            raise KernelError(action=f"rename to {ifname}", errno=errno.EEXIST)
+        self.change(self._at(HOME, ifindex), ifname=ifname)
+
+    def foreign_netns(self, known: Collection[int]) -> Iterator[str]:
+        for namespace in list(self.namespaces.values()):
+            if namespace.processes and namespace.ino not in {HOME, *known}:
+                yield f"proc:{namespace.ino}"
+
+    def has_processes(self, netns: Netns) -> bool:
+        namespace = self.namespaces.get(netns.ino)
+        return bool(namespace and namespace.processes)
+
+    def is_alive(self, pid: int) -> bool:
+        return any(pid in n.processes for n in self.namespaces.values())
+
+    # -- within ----------------------------------------------------------------------------------------------------
+
+    def _maybe_refuse(self, what: str) -> None:
+        if what in self.refused:
+            raise KernelError(action=what, errno=errno.EBUSY)
+
+    def _ino(self, path: str | None) -> int:
+        if path is None:
+            return HOME
+        if path.startswith(("pin:", "proc:")):
+            ino = int(path.partition(":")[2])
+            if ino in self.namespaces:
+                return ino
+        for namespace in self.namespaces.values():
+            if namespace.path == path:
+                return namespace.ino
+        raise KernelError(action=f"open {path}", errno=errno.ENOENT)
+
+    def _in(self, ino: int, ifname: str) -> Device | None:
+        return next((d for d in self.devices if d.netns == ino and d.link.ifname == ifname), None)
+
+    def _at(self, ino: int, ifindex: int) -> Device:
+        for device in self.devices:
+            if (device.netns, device.link.ifindex) == (ino, ifindex):
+                return device
+        raise KernelError(action=f"find {ifindex}", errno=errno.ENODEV)
+
+
+class FakeLedger:
+    """The port `nri_netdev.custody.Store`: rows in a dict that outlives its custody."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Claim] = {}
+        self.asked: set[str] = set()
+        self.is_full = False
+
+    def claims(self) -> tuple[Claim, ...]:
+        return tuple(self.rows.values())
+
+    def write(self, *, put: Iterable[Claim] = (), drop: Iterable[Claim] = ()) -> None:
+        if self.is_full:
+            raise StateError("cannot write the ledger: database or disk is full; make room on its disk")
+        for claim in drop:
+            self.rows.pop(claim.mark, None)
+            self.asked.discard(claim.mark)
+        self.rows |= {claim.mark: claim for claim in put}
+
+    def releases(self) -> frozenset[str]:
+        return frozenset(self.asked)
