@@ -152,7 +152,10 @@ def _devices(options: argparse.Namespace) -> int:
     rows = [_device(link, inventory) for link in sorted(inventory.links, key=lambda link: link.ifname)]
     held = [claim for claim in claims if inventory.by_name(claim.ifname) is None]
     if options.json:
-        document = [*rows, *({"ifname": claim.ifname, "free": False, "why_not": f"is held by {claim.owner}"} for claim in held)]
+        document = [
+            *rows,
+            *({"ifname": claim.ifname, "free": False, "why_not": f"is held by {claim.owner}"} for claim in held),
+        ]
         print(json.dumps(document, indent=2))
         return 0
     head = ("NAME", "KIND", "DRIVER", "PCI", "MAC", "MTU", "STATE", "MASTER", "ADDRESSES", "FREE")
@@ -287,7 +290,10 @@ def _release(options: argparse.Namespace) -> int:
         return 0
     for claim in chosen:
         print(f"{claim.ifname}: {claim.state}, {claim.owner}")
-    if not options.yes and input("Bring home, whoever uses it now? [y/N] ").strip().lower() not in {"y", "yes"}:
+    if not options.yes and input("Bring home, whoever uses it now? [y/N] ").strip().lower() not in {
+        "y",
+        "yes",
+    }:
         return 1
     return _released(settings, chosen)
 
@@ -311,7 +317,10 @@ def _released(settings: Any, chosen: Sequence[Claim]) -> int:
                 for mark in left.keys() - marks:
                     print(f"{left.pop(mark).ifname}: released")
             for claim in left.values():
-                print(f"{claim.ifname}: not yet; the daemon (process {pid}) has it in hand, see its log", file=sys.stderr)
+                print(
+                    f"{claim.ifname}: not yet; the daemon (process {pid}) has it in hand, see its log",
+                    file=sys.stderr,
+                )
             return 1 if left else 0
     finally:
         lock.close()

@@ -35,7 +35,10 @@ class Settings:
         problems = [
             problem
             for wrong, problem in (
-                (not re.fullmatch(r"[A-Za-z0-9_.+-]+", self.name), f'name "{self.name}": only letters, digits and _.+-'),
+                (
+                    not re.fullmatch(r"[A-Za-z0-9_.+-]+", self.name),
+                    f'name "{self.name}": only letters, digits and _.+-',
+                ),
                 (not re.fullmatch(r"[0-9]{2}", self.index), f'index "{self.index}": two digits, 00 to 99'),
                 (self.log_level not in LEVELS, f'log_level "{self.log_level}": one of {", ".join(LEVELS)}'),
                 (not self.socket.is_absolute(), f'socket "{self.socket}": an absolute path'),
@@ -72,14 +75,12 @@ def _read(path: Path, *, may_be_absent: bool) -> Settings:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"cannot read the configuration file {path}: {error}") from error
     try:
-        return Settings(**_typed(strictyaml.mapping_of_texts(text), path))
-    except strictyaml.YamlError as error:
-        raise ConfigurationError(f"{path}: {error}") from error
-    except ConfigurationError as error:
+        return Settings(**_typed(strictyaml.mapping_of_texts(text)))
+    except (strictyaml.YamlError, ConfigurationError) as error:
         raise ConfigurationError(f"{path}: {error}") from error
 
 
-def _typed(values: dict[str, str], path: Path) -> dict[str, Any]:
+def _typed(values: dict[str, str]) -> dict[str, Any]:
     types = {field.name: Path if field.type == "Path" else str for field in fields(Settings)}
     unknown = values.keys() - types.keys()
     if unknown:

@@ -18,7 +18,19 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Protocol
 
-from nri_netdev.domain.claim import MARK_PREFIX, Action, Claim, Holder, Netns, Owner, Place, State, decide, find, state_after
+from nri_netdev.domain.claim import (
+    MARK_PREFIX,
+    Action,
+    Claim,
+    Holder,
+    Netns,
+    Owner,
+    Place,
+    State,
+    decide,
+    find,
+    state_after,
+)
 from nri_netdev.domain.links import Inventory, Link
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.request import Entry, Problem, Scope, explain
@@ -165,7 +177,14 @@ class Custody:
         monotonic_s: a clock that never goes back.
     """
 
-    def __init__(self, ledger: Store | None, kernel: Kernel, *, now_s: Callable[[], float], monotonic_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        ledger: Store | None,
+        kernel: Kernel,
+        *,
+        now_s: Callable[[], float],
+        monotonic_s: Callable[[], float],
+    ) -> None:
         self._ledger = ledger
         self._kernel = kernel
         self._now_s = now_s
@@ -208,7 +227,9 @@ class Custody:
         """
         ledger = self._ledger
         if ledger is None:
-            raise RequestError("the ledger of nri-netdev cannot be used on this node (see its log), so nothing is given")
+            raise RequestError(
+                "the ledger of nri-netdev cannot be used on this node (see its log), so nothing is given"
+            )
         self._supersede(pod, container)
         wanted = {entry.interface for entry in entries}
         for claim in self.claims:
@@ -220,10 +241,16 @@ class Custody:
             for claim in self._claims.values()
             if claim.owner.scope is Scope.POD and claim.owner.pod_id == pod.id and not claim.state.is_homeward
         }
-        asked = [entry for entry in entries if entry.scope is not Scope.POD or (entry.interface, entry.inside) not in ours]
+        asked = [
+            entry for entry in entries if entry.scope is not Scope.POD or (entry.interface, entry.inside) not in ours
+        ]
         grants, heirs = self._judge(asked, netns)
         claims = [self._claim(grant, pod, container, netns) for grant in grants if netns is not None]
-        again = [self._again(ours[entry.interface, entry.inside], entry, container) for entry in entries if entry not in asked]
+        again = [
+            self._again(ours[entry.interface, entry.inside], entry, container)
+            for entry in entries
+            if entry not in asked
+        ]
         if claims and netns is not None:
             self._promise(ledger, claims, heirs, netns)
         self._known[pod.id] = self._known[container.id] = Holder.PENDING
@@ -246,9 +273,8 @@ class Custody:
         """
         failures: list[str] = []
         for claim in self._of(container_id):
-            if pid and claim.owner.scope is Scope.CONTAINER:
-                claim = self._put(dataclasses.replace(claim, pid=pid))
-            self._settle(claim)
+            is_known = not pid or claim.owner.scope is Scope.POD
+            self._settle(claim if is_known else self._put(dataclasses.replace(claim, pid=pid)))
             now = self._claims.get(claim.mark)
             if now is not None and now.state is State.PLANNED:
                 failures.extend(self._help_in(now))
@@ -279,7 +305,7 @@ class Custody:
             self._settle(claim)
 
     def tick(self) -> None:
-        """The timer: what no event tells - releases that were asked for, pods that went unseen, interfaces in transit."""
+        """The timer: what no event tells - releases asked for, pods that went unseen, interfaces in transit."""
         for claim in self.claims:
             if self._is_abandoned(claim):
                 self._known[claim.owner.pod_id] = self._known[claim.owner.container_id] = Holder.ENDED
@@ -339,7 +365,14 @@ class Custody:
         self._kernel.complete(found.netns_path, found.link.ifindex, claim.inside, claim.snapshot)
         step("custody.completed")
         self._put(dataclasses.replace(claim, state=State.HELD, ifindex=found.link.ifindex, troubles=()))
-        event(_log, logging.INFO, "claim.arrived", **_about(claim), inside=claim.inside, ifindex=found.link.ifindex)
+        event(
+            _log,
+            logging.INFO,
+            "claim.arrived",
+            **_about(claim),
+            inside=claim.inside,
+            ifindex=found.link.ifindex,
+        )
 
     def _stray(self, claim: Claim, found: Found) -> None:
         self._trouble(claim, f"{claim.ifname} is {_PLACES[found.place]}, not where {claim.owner} should have it")
@@ -415,7 +448,9 @@ class Custody:
         return not self._kernel.has_processes(claim.netns)
 
     def _of(self, holder_id: str) -> tuple[Claim, ...]:
-        return tuple(c for c in self._claims.values() if holder_id in {c.owner.container_id, c.owner.holder_id, c.owner.pod_id})
+        return tuple(
+            c for c in self._claims.values() if holder_id in {c.owner.container_id, c.owner.holder_id, c.owner.pod_id}
+        )
 
     # -- giving ----------------------------------------------------------------------------------------------------
 
@@ -437,7 +472,9 @@ class Custody:
         heirs = {
             claim.ifname: claim
             for claim in self._claims.values()
-            if claim.state is State.PARTIAL and claim.home_ifname is None and inventory.by_name(claim.ifname) is not None
+            if claim.state is State.PARTIAL
+            and claim.home_ifname is None
+            and inventory.by_name(claim.ifname) is not None
         }
         path = _pod_path(self._kernel, netns) if netns else None
         links = self._kernel.links(path) if path else ()
@@ -586,7 +623,14 @@ class Custody:
             yield
         except (KernelError, StateError) as error:
             gone = isinstance(error, KernelError) and error.errno in {errno.ENOENT, errno.ENODEV}
-            event(_log, logging.DEBUG if gone else logging.ERROR, "custody.refused", doing=doing, **about, error=str(error))
+            event(
+                _log,
+                logging.DEBUG if gone else logging.ERROR,
+                "custody.refused",
+                doing=doing,
+                **about,
+                error=str(error),
+            )
 
 
 _DO: dict[Action, Callable[[Custody, Claim, Found], None]] = {
@@ -609,7 +653,12 @@ _PLACES = {
 
 def _about(claim: Claim) -> dict[str, object]:
     owner = claim.owner
-    return {"ifname": claim.ifname, "pod": f"{owner.namespace}/{owner.pod}", "container": owner.container, "claim": claim.mark}
+    return {
+        "ifname": claim.ifname,
+        "pod": f"{owner.namespace}/{owner.pod}",
+        "container": owner.container,
+        "claim": claim.mark,
+    }
 
 
 __all__ = ["Custody", "Kernel", "Problem", "Store"]

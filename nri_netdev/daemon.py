@@ -16,13 +16,12 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
 from nri_netdev import __version__
 from nri_netdev.config import Settings
 from nri_netdev.custody import Custody
-from nri_netdev.domain.pods import Container, PodSandbox
+from nri_netdev.domain.pods import PodSandbox
 from nri_netdev.domain.request import explain, mentions, parse
 from nri_netdev.errors import ConfigurationError, NriNetdevError, RequestError, StateError
 from nri_netdev.logs import event
@@ -126,7 +125,13 @@ class Daemon:
             told = None
             while (pid := lock.take()) is not None:
                 if pid != told:
-                    event(_log, logging.INFO, "daemon.standby", serving_pid=pid, state_dir=self._settings.state_dir)
+                    event(
+                        _log,
+                        logging.INFO,
+                        "daemon.standby",
+                        serving_pid=pid,
+                        state_dir=self._settings.state_dir,
+                    )
                     told = pid
                 await asyncio.sleep(STANDBY_S)
             yield
@@ -236,7 +241,7 @@ class Daemon:
         try:
             parsed = parse(pod.annotations, container=container.name)
             if parsed.problems:
-                raise RequestError(explain(parsed.problems))
+                raise RequestError(explain(parsed.problems))  # noqa: TRY301 - one way out for every refusal
             if not parsed.entries:
                 connection.send(connection.session.reply(request, None))
                 return
@@ -315,7 +320,9 @@ class Daemon:
             raise RequestError(str(error)) from error
         except Exception as error:
             _log.exception("custody.bug")
-            raise RequestError(f"internal error ({type(error).__name__}); see the log of nri-netdev on this node") from error
+            raise RequestError(
+                f"internal error ({type(error).__name__}); see the log of nri-netdev on this node"
+            ) from error
         return result
 
     async def _settle_late(self, task: asyncio.Future[_T], undo: Callable[[Custody], None] | None) -> None:
@@ -407,4 +414,3 @@ def _stop(task: asyncio.Future[None], number: signal.Signals) -> None:
         os._exit(128 + number)
     event(_log, logging.INFO, "daemon.stopping", signal=number.name)
     task.cancel()
-

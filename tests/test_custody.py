@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from nri_netdev.domain.request import Entry, Grammar, Scope
 
 from nri_netdev.custody import LOST_AFTER_S, Custody
 from nri_netdev.domain.claim import DECISIONS, MARK_PREFIX, Holder, Place, State, decide, state_after
 from nri_netdev.domain.pods import Container, PodSandbox
-from nri_netdev.domain.request import Entry, Grammar, Scope
 from nri_netdev.errors import RequestError
 from nri_netdev.shells import faults
 from tests.fakes import HOME, Device, FakeKernel, FakeLedger, Namespace
@@ -40,9 +40,7 @@ class World:
         self.start_daemon()
 
     def start_daemon(self, *, synchronize: bool = True) -> None:
-        self.custody = Custody(
-            self.ledger, self.kernel, now_s=lambda: self.clock, monotonic_s=lambda: self.clock
-        )
+        self.custody = Custody(self.ledger, self.kernel, now_s=lambda: self.clock, monotonic_s=lambda: self.clock)
         if synchronize:
             self.synchronize()
 
@@ -60,7 +58,12 @@ class World:
         return pod
 
     def create(
-        self, pod: PodSandbox, name: str, *asked: tuple[str, str], scope: Scope = Scope.CONTAINER, moves: bool = True
+        self,
+        pod: PodSandbox,
+        name: str,
+        *asked: tuple[str, str],
+        scope: Scope = Scope.CONTAINER,
+        moves: bool = True,
     ) -> Container:
         """Create a container as an engine does: ask the plugin, then have the runtime move."""
         self.made += 1
@@ -103,9 +106,7 @@ class World:
 
     def home(self) -> dict[str, tuple[str, ...]]:
         """Names at home, and the addresses there."""
-        return {
-            d.link.ifname: tuple(map(str, d.addresses)) for d in self.kernel.devices if d.netns == HOME
-        }
+        return {d.link.ifname: tuple(map(str, d.addresses)) for d in self.kernel.devices if d.netns == HOME}
 
     def assert_all_is_home(self) -> None:
         assert self.custody.claims == ()
@@ -139,7 +140,6 @@ def inside(world: World, pod: PodSandbox) -> set[str]:
 
 def test_the_table_of_decisions_is_complete() -> None:
     """Every state and place has its action."""
-
     assert set(DECISIONS) == {(state, place) for state in State for place in Place}
 
 
@@ -602,14 +602,18 @@ class Lives(RuleBasedStateMachine):
         world.assert_all_is_home()
         assert set(world.home()) == set(self.names)
 
-    @rule(host=st.sampled_from(["a", "b"]))
-    def run_pod(self, host: str) -> None:
+    @rule()
+    def run_pod(self) -> None:
         if len(self.world.live_pods) < 3:
             self.world.run_pod()
 
     @precondition(lambda self: self.is_up and self.world.live_pods)
     @rule(
-        data=st.data(), ifname=st.sampled_from(names), scope=st.sampled_from(Scope), moves=st.booleans(), go=st.booleans()
+        data=st.data(),
+        ifname=st.sampled_from(names),
+        scope=st.sampled_from(Scope),
+        moves=st.booleans(),
+        go=st.booleans(),
     )
     def create(self, data: st.DataObject, ifname: str, scope: Scope, moves: bool, go: bool) -> None:
         pod = data.draw(st.sampled_from(sorted(self.world.live_pods)))
@@ -645,8 +649,8 @@ class Lives(RuleBasedStateMachine):
         self.is_up = True
 
     @precondition(lambda self: self.is_up)
-    @rule(at=st.integers(1, 6), scope=st.sampled_from(Scope))
-    def kill_daemon_within(self, at: int, scope: Scope) -> None:
+    @rule(at=st.integers(1, 6))
+    def kill_daemon_within(self, at: int) -> None:
         """Kill it at one of the next fault points of a Synchronize."""
         left = at
 

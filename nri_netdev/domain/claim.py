@@ -79,7 +79,12 @@ class Action(StrEnum):
     """It cannot be found: say so and keep the claim."""
 
 
-_HOMEWARD = {Place.HOST: Action.RESTORE, Place.POD: Action.FETCH, Place.AWAY: Action.FETCH, Place.NOWHERE: Action.LOSE}
+_HOMEWARD = {
+    Place.HOST: Action.RESTORE,
+    Place.POD: Action.FETCH,
+    Place.AWAY: Action.FETCH,
+    Place.NOWHERE: Action.LOSE,
+}
 
 DECISIONS: dict[tuple[State, Place], Action] = {
     (State.PLANNED, Place.HOST): Action.WAIT,
@@ -90,7 +95,11 @@ DECISIONS: dict[tuple[State, Place], Action] = {
     (State.HELD, Place.POD): Action.KEEP,
     (State.HELD, Place.AWAY): Action.STRAY,
     (State.HELD, Place.NOWHERE): Action.STRAY,
-    **{(state, place): act for state in (State.RETURNING, State.PARTIAL, State.LOST) for place, act in _HOMEWARD.items()},
+    **{
+        (state, place): act
+        for state in (State.RETURNING, State.PARTIAL, State.LOST)
+        for place, act in _HOMEWARD.items()
+    },
 }
 """What must be done, by the claim's state and the interface's place; complete over both."""
 
@@ -225,4 +234,8 @@ def find(links: Iterable[Link], claim: Claim, *, at_home: bool) -> Link | None:
 def _same_hardware(was: Link, link: Link) -> bool:
     if was.kind is not None or (was.parent_dev, was.permanent_mac) == (None, None):
         return False
-    return (was.parent_bus, was.parent_dev, was.permanent_mac) == (link.parent_bus, link.parent_dev, link.permanent_mac)
+    return (was.parent_bus, was.parent_dev, was.permanent_mac) == (
+        link.parent_bus,
+        link.parent_dev,
+        link.permanent_mac,
+    )

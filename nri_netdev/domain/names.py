@@ -1,14 +1,15 @@
 """Which texts can be an interface's name, and how a stranger's text is told in a message.
 
-A runtime that is handed a bad name moves the interface first and fails to rename it afterwards, which leaves it
-inside the pod, down: crun checks nothing, runc lets tabs, `%` and 16 bytes through. So here only such names pass
-as the kernel and runc, crun and youki all take.
+A runtime that is handed a bad name moves the interface first and fails to rename it afterwards, which leaves
+it inside the pod, down: crun checks nothing, runc lets tabs, `%` and 16 bytes through. So only such names pass
+here as the kernel and runc, crun and youki all take.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 IFNAME_BYTES = 15
 """Longest interface name: kernel `IFNAMSIZ` less the closing NUL (`include/uapi/linux/if.h`)."""
@@ -24,8 +25,8 @@ _PLAIN_KEY = re.compile(r"[A-Za-z0-9._/-]{1,317}", re.ASCII)
 def quote(text: str) -> str:
     """A stranger's text in double quotes, fit for one line of a log, an event or a terminal.
 
-    Control characters, surrogates and what else cannot be printed are escaped; what exceeds 80 characters is cut,
-    with `…` in its place.
+    Control characters, surrogates and what else cannot be printed are escaped; what exceeds 80 characters is
+    cut, with `…` in its place.
     """
     return f'"{escape(text)}"'
 
@@ -86,8 +87,8 @@ _TAKEN_WORDS = {
 def why_invalid(ifname: str) -> str | None:
     """Why this text cannot be the name of an interface, on the host or in a container; None if it can.
 
-    Returns the rest of a sentence that begins with the name: "is longer than 15 bytes (it has 20)". Whether the
-    name exists, or is free, is not the question here.
+    Returns the rest of a sentence that begins with the name: "is longer than 15 bytes (it has 20)". Whether
+    the name exists, or is free, is not the question here.
     """
     return _why_invalid(ifname, limit=IFNAME_BYTES, words=_TAKEN_WORDS)
 
@@ -108,3 +109,16 @@ def _why_invalid(text: str, *, limit: int, words: Iterable[str]) -> str | None:
     if text.startswith("-"):
         return 'begins with "-", which means removal to the engine'
     return next((reason.format(quote(char)) for find, reason in _OBJECTIONS if (char := find(text))), None)
+
+
+def did_you_mean(word: str, meant: Mapping[str, str]) -> str:
+    """A question to put behind a word that is not known: ` (did you mean "name"?)`; empty if nothing is near.
+
+    Args:
+        word: what was written.
+        meant: what could have been written, in lower case, and what to propose then.
+    """
+    if len(word) > _QUOTED_CHARS:  # near nothing, and the comparison takes time quadratic in the length
+        return ""
+    near = difflib.get_close_matches(word.lower(), meant, n=1)
+    return f" (did you mean {quote(meant[near[0]])}?)" if near else ""

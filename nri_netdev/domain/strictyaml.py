@@ -1,14 +1,14 @@
 """YAML as its author wrote it: values with their lines, within bounds, and without surprises.
 
-The one module that knows PyYAML. It reads the parser's events and never lets PyYAML construct a value, because
+The one module that knows PyYAML. It reads the parser's events and never lets PyYAML construct a value:
 
-- YAML 1.1 makes of `no`, `0123`, `1e3` or `12:30:45` something else than a text, and each can name an
-  interface: here a scalar is the text as written, and the consumer says what it wants it to be;
+- YAML 1.1 makes of `no`, `0123`, `1e3` or `0x10` something else than a text, and each can name an interface:
+  here a scalar is the text as written, and the consumer says what it wants it to be;
 - what is too deep, too long or explodes must be refused before it costs anything: composing recurses, and
   libyaml takes time quadratic in the depth, so depth and count are bounded while the events come in;
 - an error must name its line, later too, when a value turns out to be of the wrong type.
 
-Not supported on purpose: keys that are not scalars, tags outside the core schema, and, unless allowed, anchors.
+Not supported on purpose: keys that are not scalars, tags outside the core schema and, unless allowed, anchors.
 """
 
 from __future__ import annotations

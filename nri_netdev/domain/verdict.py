@@ -11,7 +11,19 @@ from nri_netdev.domain.links import Inventory, Link
 from nri_netdev.domain.request import Entry, Problem, quote
 
 IMMOVABLE_KINDS = frozenset(
-    {"amt", "batadv", "bond", "bridge", "gretap0", "hsr", "ipvlan-bridge", "net_failover", "openvswitch", "team", "vrf"},
+    {
+        "amt",
+        "batadv",
+        "bond",
+        "bridge",
+        "gretap0",
+        "hsr",
+        "ipvlan-bridge",
+        "net_failover",
+        "openvswitch",
+        "team",
+        "vrf",
+    },
 )
 """Kinds that the kernel never lets out of their netns, for kernels that do not say so themselves (before 6.17)."""
 
@@ -110,22 +122,26 @@ def judge(
             if reason := why_not(link, inventory):
                 reasons.append(f"interface {quote(entry.interface)} {reason}")
             reasons.extend(_clashes(entry, link, netns))
-        problems.extend(
-            Problem(key=entry.key, entry=entry.number, field=None, message=reason) for reason in reasons
-        )
+        problems.extend(Problem(key=entry.key, entry=entry.number, field=None, message=reason) for reason in reasons)
     if not problems:
         return tuple(grants), ()
     if missing:
         last = problems.pop()
-        problems.append(Problem(key=last.key, entry=last.entry, field=last.field, message=last.message, hint=present_and_free(inventory, held)))
+        problems.append(
+            Problem(
+                key=last.key,
+                entry=last.entry,
+                field=last.field,
+                message=last.message,
+                hint=present_and_free(inventory, held),
+            )
+        )
     return (), tuple(problems)
 
 
 def present_and_free(inventory: Inventory, held: Collection[str] = ()) -> str:
     """A sentence that names what the host could give instead."""
-    free = [
-        link.ifname for link in inventory.links if link.ifname not in held and why_not(link, inventory) is None
-    ]
+    free = [link.ifname for link in inventory.links if link.ifname not in held and why_not(link, inventory) is None]
     if not free:
         return "No interface of this node is present and free."
     more = f" and {len(free) - _FREE_SHOWN} more" if len(free) > _FREE_SHOWN else ""
@@ -134,7 +150,12 @@ def present_and_free(inventory: Inventory, held: Collection[str] = ()) -> str:
 
 def age(seconds: int) -> str:
     """A duration for people, in the two largest of days, hours, minutes, seconds."""
-    parts = [(seconds // 86400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "min"), (seconds % 60, "s")]
+    parts = [
+        (seconds // 86400, "d"),
+        (seconds // 3600 % 24, "h"),
+        (seconds // 60 % 60, "min"),
+        (seconds % 60, "s"),
+    ]
     told = [f"{count} {unit}" for count, unit in parts if count]
     return " ".join(told[:2]) or "0 s"
 

@@ -115,7 +115,9 @@ class Ledger:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     @contextlib.contextmanager
@@ -153,7 +155,11 @@ def _advice(error: sqlite3.DatabaseError) -> str:
 
 def _encode(claim: Claim) -> str:
     document = {name: getattr(claim, name) for name in claim.__slots__}
-    document |= {"owner": asdict(claim.owner), "netns": asdict(claim.netns), "snapshot": claim.snapshot.to_json()}
+    document |= {
+        "owner": asdict(claim.owner),
+        "netns": asdict(claim.netns),
+        "snapshot": claim.snapshot.to_json(),
+    }
     return json.dumps(document, separators=(",", ":"))
 
 
@@ -170,7 +176,9 @@ def _decode(text: str, path: Path) -> Claim:
         }
         return Claim(**document)
     except (KeyError, TypeError, ValueError) as error:
-        raise StateError(f"the ledger {path} holds a claim that cannot be read ({error}); see `nri-netdev claims`") from error
+        raise StateError(
+            f"the ledger {path} holds a claim that cannot be read ({error}); see `nri-netdev claims`"
+        ) from error
 
 
 class Lock:

@@ -50,8 +50,7 @@ class _Plugin(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiting: dict[int, asyncio.Future[Message]] = {}
         self._steps: dict[type[EngineEvent], asyncio.Future[None]] = {
-            step: engine.loop.create_future()
-            for step in (PluginRegistered, PluginConfigured, PluginSynchronized)
+            step: engine.loop.create_future() for step in (PluginRegistered, PluginConfigured, PluginSynchronized)
         }
         self.label = ""
 
@@ -86,9 +85,7 @@ class _Plugin(asyncio.Protocol):
             self._write(self._session.configure())
             await self._steps[PluginConfigured]
 
-    async def synchronize(
-        self, pods: Iterable[nri_pb2.PodSandbox], containers: Iterable[nri_pb2.Container]
-    ) -> None:
+    async def synchronize(self, pods: Iterable[nri_pb2.PodSandbox], containers: Iterable[nri_pb2.Container]) -> None:
         """Tell what exists.
 
         Raises:
@@ -402,9 +399,7 @@ class Engine:
             found.CopyFrom(container)
         return found
 
-    async def _relay(
-        self, kind: Kind, pod: nri_pb2.PodSandbox, container: nri_pb2.Container | None = None
-    ) -> None:
+    async def _relay(self, kind: Kind, pod: nri_pb2.PodSandbox, container: nri_pb2.Container | None = None) -> None:
         hook = HOOKS[kind]
         request = hook.request(pod=pod) if container is None else hook.request(pod=pod, container=container)
         async with self._events:

@@ -279,16 +279,12 @@ class EngineSession:
                 return
             response: Message = nri_pb2.Empty()
             events.append(
-                PluginRegistered(
-                    name=message.plugin_name, idx=message.plugin_idx, nri_version=message.NRI_version
-                )
+                PluginRegistered(name=message.plugin_name, idx=message.plugin_idx, nri_version=message.NRI_version)
             )
         elif isinstance(message, nri_pb2.UpdateContainersRequest):
             response = nri_pb2.UpdateContainersResponse()
             events.append(UpdateRequested(update=tuple(message.update)))
-        self._out.append(
-            frame(RUNTIME_CONN_ID, self._server.reply(call.stream_id, response.SerializeToString()))
-        )
+        self._out.append(frame(RUNTIME_CONN_ID, self._server.reply(call.stream_id, response.SerializeToString())))
 
     def _registration_problem(self, message: nri_pb2.RegisterPluginRequest) -> str:
         idx, name = message.plugin_idx, message.plugin_name

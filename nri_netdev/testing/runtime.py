@@ -106,9 +106,7 @@ def find_runtime(directories: Sequence[Path] = (), program: str | None = None) -
         if found and version:
             return OciRuntime(program=found, name=version)
     if program:
-        raise ConfigurationError(
-            f"{program} is not a runtime that says it has linux.netDevices (`{program} features`)"
-        )
+        raise ConfigurationError(f"{program} is not a runtime that says it has linux.netDevices (`{program} features`)")
     return None
 
 
@@ -149,9 +147,7 @@ class OciRuntime:
         self._run("delete", "--force", container_id)
 
     def _run(self, *arguments: str, **streams: Any) -> None:
-        subprocess.run(
-            [self.program, *arguments], check=True, stdin=subprocess.DEVNULL, timeout=30, **streams
-        )
+        subprocess.run([self.program, *arguments], check=True, stdin=subprocess.DEVNULL, timeout=30, **streams)
 
 
 class BuiltinRuntime:
@@ -165,9 +161,7 @@ class BuiltinRuntime:
     def create(self, container_id: str, bundle: Path) -> None:
         """Move every interface of `netDevices`, rename it, give it its permanent global addresses back, set it up."""
         linux = json.loads((bundle / "config.json").read_text(encoding="utf-8"))["linux"]
-        netns_path = next(
-            namespace["path"] for namespace in linux["namespaces"] if namespace["type"] == "network"
-        )
+        netns_path = next(namespace["path"] for namespace in linux["namespaces"] if namespace["type"] == "network")
         inventory = read_inventory()
         with open_netns(netns_path) as netns_fd:
             for ifname, device in linux.get("netDevices", {}).items():
@@ -191,9 +185,7 @@ class BuiltinRuntime:
                     set_up(arrived.ifindex)
 
                 call_in_netns(netns_fd, finish)
-        self._processes[container_id] = subprocess.Popen(
-            [sys.executable, "-c", "import signal; signal.pause()"]
-        )
+        self._processes[container_id] = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
 
     def start(self, container_id: str) -> None:
         """Nothing: the process sleeps already."""

@@ -133,7 +133,5 @@ class Closed:
     error: ProtocolError | None
 
 
-Event = (
-    Registered | Refused | Configured | Synchronized | Request | CallCompleted | ShutdownRequested | Closed
-)
+Event = Registered | Refused | Configured | Synchronized | Request | CallCompleted | ShutdownRequested | Closed
 """Whatever `PluginSession.receive_data` gives."""

@@ -94,9 +94,7 @@ HOOKS: Final = MappingProxyType({kind: _hook(kind) for kind in Kind})
 """Every event."""
 HOOKS_BY_METHOD: Final = MappingProxyType({hook.method: hook for hook in HOOKS.values()})
 """Every event, by the name of its rpc."""
-STATE_CHANGES: Final = MappingProxyType(
-    {int(hook.kind): hook for hook in HOOKS.values() if hook.is_state_change}
-)
+STATE_CHANGES: Final = MappingProxyType({int(hook.kind): hook for hook in HOOKS.values() if hook.is_state_change})
 """The events that come as StateChange up to NRI 0.11, by the number that bears there."""
 
 PLUGIN_REQUESTS: Final = MappingProxyType[str, type[Message]](

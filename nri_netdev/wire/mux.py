@@ -88,9 +88,7 @@ class FrameDecoder:
             conn_id, length = HEADER.unpack_from(view, at)
             stop = at + HEADER.size
         if length > MAX_FRAME_BYTES:
-            raise ProtocolError(
-                f"a frame of conn {conn_id} announces {length} bytes; NRI allows {MAX_FRAME_BYTES}"
-            )
+            raise ProtocolError(f"a frame of conn {conn_id} announces {length} bytes; NRI allows {MAX_FRAME_BYTES}")
         self._conn_id = conn_id
         self._left = length
         return stop

@@ -78,20 +78,14 @@ class PluginSession:
             that some engines do not know.
     """
 
-    def __init__(
-        self, name: str, idx: str, *, nri_version: str = "v0.12.0", events: int | None = None
-    ) -> None:
+    def __init__(self, name: str, idx: str, *, nri_version: str = "v0.12.0", events: int | None = None) -> None:
         if not name or not all(c.isascii() and (c.isalnum() or c in "_.+-") for c in name):
             raise LocalProtocolError(f"{name!r} is no name for a plugin: letters, digits and _.+- only")
         if len(idx) != 2 or not (idx.isascii() and idx.isdigit()):
             raise LocalProtocolError(f"{idx!r} is no index for a plugin: two digits, as in 10")
-        if events is not None and (
-            events & ~methods.EVENTS_SINCE_0_10 or not events & methods.EVENTS_BEFORE_0_10
-        ):
+        if events is not None and (events & ~methods.EVENTS_SINCE_0_10 or not events & methods.EVENTS_BEFORE_0_10):
             raise LocalProtocolError(f"{events:#x} is no mask of events that would do with every engine")
-        self._registration = nri_pb2.RegisterPluginRequest(
-            plugin_name=name, plugin_idx=idx, NRI_version=nri_version
-        )
+        self._registration = nri_pb2.RegisterPluginRequest(plugin_name=name, plugin_idx=idx, NRI_version=nri_version)
         self._events = events
         self._state = State.NEW
         self._frames = FrameDecoder((PLUGIN_CONN_ID, RUNTIME_CONN_ID))
@@ -142,9 +136,7 @@ class PluginSession:
         if self.is_dead:
             return b""
         if events <= 0 or events & ~self._known_events():
-            raise LocalProtocolError(
-                f"mask {events:#x} is empty or holds events that this engine does not know"
-            )
+            raise LocalProtocolError(f"mask {events:#x} is empty or holds events that this engine does not know")
         self._advance(Input.MASK)
         return self._encode_reply(request.stream_id, nri_pb2.ConfigureResponse(events=events))
 
@@ -168,9 +160,7 @@ class PluginSession:
             return self._encode_reply(request.stream_id, message)
         stream_id = request.stream_id
         self._server.close(stream_id)
-        return _EMPTY_ANSWER.pack(
-            PLUGIN_CONN_ID, ttrpc.HEADER.size, 0, stream_id, ttrpc.MessageType.RESPONSE, 0
-        )
+        return _EMPTY_ANSWER.pack(PLUGIN_CONN_ID, ttrpc.HEADER.size, 0, stream_id, ttrpc.MessageType.RESPONSE, 0)
 
     def refuse(self, request: Pending, text: str, code: int = ttrpc.Code.UNKNOWN) -> bytes:
         """Answer with an error: the engine fails what it was about to do, and tells the text.
@@ -287,9 +277,7 @@ class PluginSession:
             self._on_hook(hook, call, events)
         elif isinstance(message, nri_pb2.StateChangeEvent):
             hook = methods.STATE_CHANGES.get(message.event)
-            if (
-                hook is None
-            ):  # an event of the future, or one that has an rpc: not to be acted on, nor a reason to fail
+            if hook is None:  # an event of the future, or one that has an rpc: not to be acted on, nor a reason to fail
                 self._out.append(self._encode_reply(call.stream_id, nri_pb2.Empty()))
             else:
                 self._on_hook(hook, call, events)
@@ -349,9 +337,7 @@ class PluginSession:
             return methods.EVENTS_SINCE_0_10
         return methods.EVENTS_BEFORE_0_10
 
-    def _on_synchronize(
-        self, call: ttrpc.Call, message: nri_pb2.SynchronizeRequest, events: list[Event]
-    ) -> None:
+    def _on_synchronize(self, call: ttrpc.Call, message: nri_pb2.SynchronizeRequest, events: list[Event]) -> None:
         self._advance(Input.SYNC_PART if message.more else Input.SYNC_LAST)
         self._sync_bytes += call.size
         count = len(self._pods) + len(self._containers) + len(message.pods) + len(message.containers)
@@ -409,6 +395,4 @@ class PluginSession:
 
 
 def _pending(call: ttrpc.Call) -> Pending:
-    return Pending(
-        stream_id=call.stream_id, method=call.method, timeout_nano=call.timeout_nano, message=call.message
-    )
+    return Pending(stream_id=call.stream_id, method=call.method, timeout_nano=call.timeout_nano, message=call.message)

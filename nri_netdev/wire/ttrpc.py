@@ -246,9 +246,7 @@ class Server:
         try:
             self._open.remove(stream_id)
         except KeyError:
-            raise LocalProtocolError(
-                f"no request waits on stream {stream_id}; each is answered once"
-            ) from None
+            raise LocalProtocolError(f"no request waits on stream {stream_id}; each is answered once") from None
 
     def reply(self, stream_id: int, payload: bytes) -> bytes:
         """Answer a call. What is too long for a message becomes the status RESOURCE_EXHAUSTED.
@@ -320,9 +318,7 @@ class Client:
         Raises:
             LocalProtocolError: It is too long for a message, or every stream id is used up.
         """
-        request = ttrpc_pb2.Request(
-            service=self._service, method=method, payload=payload, timeout_nano=timeout_nano
-        )
+        request = ttrpc_pb2.Request(service=self._service, method=method, payload=payload, timeout_nano=timeout_nano)
         data = request.SerializeToString()
         if len(data) > MAX_DATA_BYTES:
             raise LocalProtocolError(

@@ -37,9 +37,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = yield
     engine = getattr(item, "funcargs", {}).get("engine")
     if report.failed and isinstance(engine, Containerd):
-        report.sections.append(
-            (f"end of {engine.log}", "\n".join(engine.log_text().splitlines()[-LOG_LINES:]))
-        )
+        report.sections.append((f"end of {engine.log}", "\n".join(engine.log_text().splitlines()[-LOG_LINES:])))
     return report
 
 

@@ -174,9 +174,7 @@ class Crictl:
     def ip_json(self, container_id: str, *arguments: str) -> Any:
         """Return what `ip -json` of the machine says in the network namespace of a container."""
         pid = self.inspect(container_id)["info"]["pid"]
-        return json.loads(
-            self._machine.run("nsenter", f"--net=/proc/{pid}/ns/net", "ip", "-json", *arguments)
-        )
+        return json.loads(self._machine.run("nsenter", f"--net=/proc/{pid}/ns/net", "ip", "-json", *arguments))
 
     def logs(self, container_id: str) -> str:
         """Return what a container has written to standard output and error."""

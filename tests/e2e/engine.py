@@ -142,12 +142,8 @@ class Containerd:
 
     def leftovers(self) -> list[str]:
         """Name the shims and containers, pod network namespaces and cgroups that are left of pods."""
-        shims = [
-            line for line in self.machine.processes().values() if "containerd-shim" in line.split(" ")[0]
-        ]
-        netns = [
-            path.name for path in self.machine.path("/run/netns").iterdir() if path.name.startswith("cni-")
-        ]
+        shims = [line for line in self.machine.processes().values() if "containerd-shim" in line.split(" ")[0]]
+        netns = [path.name for path in self.machine.path("/run/netns").iterdir() if path.name.startswith("cni-")]
         return shims + netns + self.machine.cgroups()
 
     def _end(self, number: int, timeout_s: float) -> None:

@@ -50,9 +50,7 @@ def _digest(content: bytes) -> str:
 
 def _layer(busybox: Path) -> bytes:
     applets = subprocess.run([busybox, "--list"], check=True, capture_output=True, text=True).stdout.split()
-    entries: dict[str, bytes | str | None] = dict.fromkeys(
-        ("bin", "etc", "proc", "root", "sys", "tmp", "dev")
-    )
+    entries: dict[str, bytes | str | None] = dict.fromkeys(("bin", "etc", "proc", "root", "sys", "tmp", "dev"))
     entries["bin/busybox"] = busybox.read_bytes()
     entries |= {f"bin/{applet}": "busybox" for applet in applets if applet != "busybox"}
     entries["etc/passwd"] = b"root:x:0:0:root:/root:/bin/sh\n"

@@ -83,9 +83,7 @@ class Machine:
             self._unshare.wait(timeout=30)
         os.close(self._pidns_fd)
         self._remove_cgroups()
-        assert [pid for pid in _pids() if inodes & _namespaces_of(pid)] == [], (
-            "processes outlived the machine"
-        )
+        assert [pid for pid in _pids() if inodes & _namespaces_of(pid)] == [], "processes outlived the machine"
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         assert [line for line in mounts if str(self.directory) in line] == [], "mounts outlived the machine"
 

@@ -42,9 +42,7 @@ class Daemon:
         argv: how it was started.
     """
 
-    def __init__(
-        self, machine: Machine, argv: Sequence[str | Path], *, log: Path, env: Mapping[str, str]
-    ) -> None:
+    def __init__(self, machine: Machine, argv: Sequence[str | Path], *, log: Path, env: Mapping[str, str]) -> None:
         self.argv = [str(part) for part in argv]
         self.log = log
         with log.open("ab") as stream:
@@ -159,15 +157,11 @@ class Node:
     def addresses(self, name: str, *, netns: str = "") -> list[str]:
         """Return an interface's addresses with prefix lengths, sorted; not the link-local ones."""
         found = self.link(name, netns=netns) or {"addr_info": []}
-        return sorted(
-            f"{info['local']}/{info['prefixlen']}" for info in found["addr_info"] if info["scope"] != "link"
-        )
+        return sorted(f"{info['local']}/{info['prefixlen']}" for info in found["addr_info"] if info["scope"] != "link")
 
     # --- interfaces ---------------------------------------------------------------------------------
 
-    def add_veth(
-        self, name: str, *, addresses: Sequence[str] = (), mtu: int = 1500, is_up: bool = True
-    ) -> str:
+    def add_veth(self, name: str, *, addresses: Sequence[str] = (), mtu: int = 1500, is_up: bool = True) -> str:
         """Make a veth pair: `name` on the node and `<name>-peer`, up, in the lan; return the name."""
         peer = f"{name}-peer"
         self._add(name, f"type veth peer name {peer} mtu {mtu} netns {LAN}", addresses, mtu=mtu, is_up=is_up)
@@ -190,9 +184,7 @@ class Node:
         """Make a macvlan upon another interface of the node."""
         return self._add(name, f"link {parent} type macvlan mode {mode}", addresses, is_up=is_up)
 
-    def add_vxlan(
-        self, name: str, *, vni: int = 42, addresses: Sequence[str] = (), is_up: bool = True
-    ) -> str:
+    def add_vxlan(self, name: str, *, vni: int = 42, addresses: Sequence[str] = (), is_up: bool = True) -> str:
         """Make a VXLAN tunnel over the uplink."""
         return self._add(name, f"type vxlan id {vni} dev {UPLINK} dstport 4789", addresses, is_up=is_up)
 
@@ -218,9 +210,7 @@ class Node:
                 daemon.kill9()
         for state in self._states:
             pins = f"awk '$5 ~ \"^/run/{state}/\" {{print $5}}' /proc/self/mountinfo"
-            self.machine.run(
-                "sh", "-c", f"umount --lazy $({pins}) 2>&- ; rm -rf /run/{state} /var/lib/{state}"
-            )
+            self.machine.run("sh", "-c", f"umount --lazy $({pins}) 2>&- ; rm -rf /run/{state} /var/lib/{state}")
         for netns, name in self._extra_links():
             with contextlib.suppress(CommandError):  # went with its peer
                 self.ip("link", "delete", name, netns=netns)

@@ -64,9 +64,7 @@ def test_same_name_again(crictl: Crictl) -> None:
     """A container that ended is created anew under its name, in the same pod, as the kubelet does."""
     pod = crictl.run_pod("web")
     first = crictl.run(pod, "app", ["true"])
-    wait_until(
-        lambda: crictl.state(first) == "CONTAINER_EXITED", timeout_s=5, what="the end of the container"
-    )
+    wait_until(lambda: crictl.state(first) == "CONTAINER_EXITED", timeout_s=5, what="the end of the container")
     second = crictl.run(pod, "app")
 
     assert crictl.inspect(second)["status"]["metadata"] == {"name": "app", "attempt": 1}
@@ -124,9 +122,7 @@ def test_engines_side_by_side(engine: Containerd, make_engine: MakeEngine) -> No
     crictl = Crictl(other)
     container = crictl.run(crictl.run_pod("web"), "app")
 
-    sockets = {
-        (stat.st_dev, stat.st_ino) for stat in (e.machine.path(NRI_SOCKET).stat() for e in (engine, other))
-    }
+    sockets = {(stat.st_dev, stat.st_ino) for stat in (e.machine.path(NRI_SOCKET).stat() for e in (engine, other))}
     assert len(sockets) == 2
     assert container not in {found["id"] for found in Crictl(engine).containers()}
     assert "plugin_request_timeout = '0.5s'" in other.machine.run("cat", "/etc/containerd/config.toml")

@@ -166,9 +166,7 @@ def test_life_of_a_container(path: Path, version: tuple[int, int]) -> None:
             Kind.REMOVE_POD_SANDBOX,
         ]
         shown = next(
-            event
-            for event in plugin.told
-            if isinstance(event, Request) and event.kind is Kind.POST_CREATE_CONTAINER
+            event for event in plugin.told if isinstance(event, Request) and event.kind is Kind.POST_CREATE_CONTAINER
         )
         assert set(shown.container.linux.net_devices) == set(devices)
         await plugin.closed
@@ -194,9 +192,7 @@ def test_late_plugin_is_told_what_exists(path: Path) -> None:
             plugin = await join(engine)
             told = plugin.synchronized.result()
         assert {pod.id for pod in told.pods} == {"p0", "p2"}
-        assert [(container.id, container.state) for container in told.containers] == [
-            ("c0", nri_pb2.CONTAINER_RUNNING)
-        ]
+        assert [(container.id, container.state) for container in told.containers] == [("c0", nri_pb2.CONTAINER_RUNNING)]
 
     run(main())
 
@@ -302,9 +298,7 @@ def test_validator_has_the_last_word(path: Path, is_silent: bool) -> None:
         seen.append(request.message)
         if is_silent:
             return b""
-        return session.reply(
-            request, nri_pb2.ValidateContainerAdjustmentResponse(reject=True, reason="bad day")
-        )
+        return session.reply(request, nri_pb2.ValidateContainerAdjustmentResponse(reject=True, reason="bad day"))
 
     async def main() -> None:
         async with Engine(path, request_timeout_s=0.05 if is_silent else 2) as engine:

@@ -110,9 +110,7 @@ def only(things: list[T]) -> T:
     return things[0]
 
 
-def serving(
-    events: int | None = ALL_OLD_EVENTS, **configuration: object
-) -> tuple[PluginSession, EngineBytes]:
+def serving(events: int | None = ALL_OLD_EVENTS, **configuration: object) -> tuple[PluginSession, EngineBytes]:
     """A session that has been registered, configured and synchronized."""
     engine = EngineBytes()
     session = PluginSession("netdev", "10", events=events)
@@ -138,9 +136,7 @@ class ConnectionPair:
         plugin: PluginSession,
         engine: EngineSession,
         *,
-        decide: Callable[[PluginSession, Request], bytes] = lambda plugin, request: plugin.reply(
-            request, None
-        ),
+        decide: Callable[[PluginSession, Request], bytes] = lambda plugin, request: plugin.reply(request, None),
         pods: tuple[nri_pb2.PodSandbox, ...] = (),
         containers: tuple[nri_pb2.Container, ...] = (),
         cut: int = 0,

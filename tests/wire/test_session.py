@@ -186,9 +186,7 @@ def test_synchronize_in_parts() -> None:
         assert plugin.receive_data(part) == []
         assert plugin.state is State.SYNCHRONIZING
         _, answer = only(answers(plugin.data_to_send()))
-        assert nri_pb2.SynchronizeResponse.FromString(answer.payload) == nri_pb2.SynchronizeResponse(
-            more=True
-        )
+        assert nri_pb2.SynchronizeResponse.FromString(answer.payload) == nri_pb2.SynchronizeResponse(more=True)
     synchronized = only(plugin.receive_data(engine.synchronize(pods=[POD])))
     assert isinstance(synchronized, Synchronized)
     assert [container.id for container in synchronized.containers] == ["0", "1", "2"]
@@ -428,9 +426,7 @@ def test_end_within_a_message() -> None:
 def test_breach_is_final(answered: bool) -> None:
     """After a breach the session is dead, and what came before it in the same read is still told."""
     plugin, engine = serving()
-    data = (
-        engine.hook(Kind.CREATE_CONTAINER) + engine.request("Nope") + mux.HEADER.pack(1, 0xFFFFFFFF) + b"more"
-    )
+    data = engine.hook(Kind.CREATE_CONTAINER) + engine.request("Nope") + mux.HEADER.pack(1, 0xFFFFFFFF) + b"more"
     events = plugin.receive_data(data)
     assert isinstance(events[0], Request)
     assert "4294967295" in broken(events)

@@ -96,9 +96,7 @@ def test_longest_message_is_taken() -> None:
     data = encode(1, MessageType.REQUEST, bytes(MAX_DATA_BYTES))
     for pieces in ([data], [data[:5], data[5:70_000], data[70_000:]]):
         found, decoder = decode(pieces)
-        assert [(stream, len(body)) for stream, _, body in found if isinstance(body, bytes)] == [
-            (1, MAX_DATA_BYTES)
-        ]
+        assert [(stream, len(body)) for stream, _, body in found if isinstance(body, bytes)] == [(1, MAX_DATA_BYTES)]
         assert not decoder.is_partial
 
 

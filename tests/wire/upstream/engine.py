@@ -122,9 +122,7 @@ class Engine:
         self._process.stdin.close()
         self._process.stdout.close()
 
-    def begin(
-        self, op: str, pod: Message | None = None, container: Message | None = None, **rest: int
-    ) -> Future[Any]:
+    def begin(self, op: str, pod: Message | None = None, container: Message | None = None, **rest: int) -> Future[Any]:
         """Give a command; the future brings its result or raises EngineError."""
         self._last_id += 1
         command = {"id": self._last_id, "op": op, **rest}
@@ -143,9 +141,7 @@ class Engine:
     def wait_logged(self, text: str, *, times: int = 1) -> None:
         """Wait until so many log lines have held this text."""
         with self._news:
-            found = self._news.wait_for(
-                lambda: sum(text in line for line in self._logs) >= times, timeout=PATIENCE_S
-            )
+            found = self._news.wait_for(lambda: sum(text in line for line in self._logs) >= times, timeout=PATIENCE_S)
         assert found, f"the engine never logged {text!r}, but: {self._logs[-20:]}"
 
     def logged(self, text: str) -> list[str]:

@@ -10,9 +10,7 @@ from tests.wire.upstream.engine import PATIENCE_S, Created, Engine
 from tests.wire.upstream.plugin import PluginOnSocket
 
 POD = nri_pb2.PodSandbox(id="pod-1", name="trader", namespace="desk", uid="u-1")
-CONTAINER = nri_pb2.Container(
-    id="ctr-1", pod_sandbox_id="pod-1", name="feed", args=["/feed"], env=["PATH=/bin"]
-)
+CONTAINER = nri_pb2.Container(id="ctr-1", pod_sandbox_id="pod-1", name="feed", args=["/feed"], env=["PATH=/bin"])
 NET_DEVICES = {"eth9": nri_pb2.LinuxNetDevice(name="net1")}
 
 

@@ -112,9 +112,7 @@ def test_request_too_long_for_the_engine(engine: Engine, connect: Connect) -> No
         pytest.param(lambda data: [b"", data[:10], b"", data[10:], b""], id="empty frames"),
     ],
 )
-def test_frames_as_any_peer_may_cut_them(
-    engine: Engine, connect: Connect, cut: Callable[[bytes], list[bytes]]
-) -> None:
+def test_frames_as_any_peer_may_cut_them(engine: Engine, connect: Connect, cut: Callable[[bytes], list[bytes]]) -> None:
     """The engine takes frames cut otherwise than ours, and skips those of a stream nobody opened."""
     plugin = connect(engine)
     creation = begin_create(engine)

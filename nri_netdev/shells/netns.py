@@ -1,0 +1,281 @@
+"""Network namespaces: opened, entered, told apart, pinned. And the sysctls of an interface, which belong to one.
+
+A namespace is a path, an fd or a pair of numbers; names here say which. Nothing here speaks netlink.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from nri_netdev.errors import KernelError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+OWN = "/proc/thread-self/ns/net"
+"""The netns of the calling thread; `/proc/self/ns/net` is the main thread's."""
+
+NSFS_MAGIC = 0x6E736673
+"""`linux/magic.h`."""
+
+_CLONE_NEWNET = 0x40000000
+_MS_BIND = 4096
+_MNT_DETACH = 2
+_UMOUNT_NOFOLLOW = 8
+_STATFS_BYTES = 256  # struct statfs has 120 on 64-bit
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _call(action: str, function: Callable[..., int], *args: object) -> None:
+    """Call libc, and raise what it answers."""
+    if function(*args) != 0:
+        number = ctypes.get_errno()
+        raise KernelError(action=action, errno=number)
+
+
+@contextmanager
+def translated(action: str) -> Iterator[None]:
+    """Turn an `OSError` into a `KernelError` that says what was tried."""
+    try:
+        yield
+    except OSError as error:
+        raise KernelError(action=action, errno=error.errno or errno.EIO) from error
+
+
+@contextmanager
+def open_netns(path: str | Path = OWN) -> Iterator[int]:
+    """Open a netns by its path, and close it afterwards. The fd keeps the netns alive.
+
+    Raises:
+        KernelError: There is nothing (`ENOENT`), or it is no netns (`EINVAL`).
+    """
+    with translated(f"open network namespace {path}"):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if not is_netns(fd):
+            raise KernelError(action=f"open network namespace {path}", errno=errno.EINVAL, reason="it is not one")
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def is_netns(netns: str | Path | int) -> bool:
+    """Whether a path or fd is a netns: on nsfs, and of type net. False if there is nothing.
+
+    A file that an engine made to mount a netns on, and did not mount, is none.
+    """
+    buffer = ctypes.create_string_buffer(_STATFS_BYTES)
+    if isinstance(netns, int):
+        failed = _libc.fstatfs(netns, buffer)
+    else:
+        failed = _libc.statfs(os.fsencode(netns), buffer)
+    if failed or ctypes.c_long.from_buffer(buffer).value != NSFS_MAGIC:
+        return False
+    return _namespace_type(netns) == _CLONE_NEWNET
+
+
+def _namespace_type(netns: str | Path | int) -> int:
+    """`NS_GET_NSTYPE` of ioctl_nsfs(2): nsfs also holds pid, mount and other namespaces."""
+    ns_get_nstype = 0xB703
+    if isinstance(netns, int):
+        return int(_libc.ioctl(netns, ns_get_nstype))
+    with suppress(OSError):
+        fd = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return int(_libc.ioctl(fd, ns_get_nstype))
+        finally:
+            os.close(fd)
+    return -1
+
+
+def netns_id(netns: str | Path | int) -> tuple[int, int]:
+    """The numbers that tell one netns from another, `st_dev` and `st_ino`, by path or fd.
+
+    Raises:
+        KernelError: There is nothing, or it is no netns.
+    """
+    with translated(f"read network namespace {netns}"):
+        status = os.stat(netns)
+    if not is_netns(netns):
+        raise KernelError(action=f"read network namespace {netns}", errno=errno.EINVAL, reason="it is not one")
+    return status.st_dev, status.st_ino
+
+
+def call_in_netns(netns_fd: int, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call a function in another netns, on a thread of its own, and return or raise what it does.
+
+    The netns of the calling thread never changes; whatever the function opens, it must close.
+
+    Raises:
+        KernelError: The netns cannot be entered.
+    """
+    results: list[R] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            _call("enter a network namespace", _libc.setns, netns_fd, _CLONE_NEWNET)
+            results.append(function(*args, **kwargs))
+        except BaseException as error:  # noqa: BLE001 - it is raised again on the calling thread
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="netns", daemon=True)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+# -- pins --------------------------------------------------------------------------------------------------------------
+
+
+def pin(netns_path: str | Path, pin_path: Path) -> None:
+    """Keep a netns alive by a bind mount of it, whoever else lets go. Pinning it again changes nothing.
+
+    Raises:
+        KernelError: It is no netns, another netns is pinned there (`EEXIST`), or the mount is refused.
+    """
+    wanted = netns_id(netns_path)
+    if is_netns(pin_path):
+        if netns_id(pin_path) == wanted:
+            return
+        raise KernelError(
+            action=f"pin {netns_path} at {pin_path}", errno=errno.EEXIST, reason="another one is pinned there"
+        )
+    with translated(f"pin {netns_path} at {pin_path}"):
+        pin_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(pin_path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    try:
+        _call(
+            f"pin {netns_path} at {pin_path}",
+            _libc.mount,
+            os.fsencode(netns_path),
+            os.fsencode(pin_path),
+            None,
+            _MS_BIND,
+            None,
+        )
+        if netns_id(pin_path) != wanted:
+            raise KernelError(action=f"pin {netns_path}", errno=errno.ESTALE, reason="it was replaced meanwhile")
+    except KernelError:
+        unpin(pin_path)
+        raise
+
+
+def unpin(pin_path: Path) -> None:
+    """Take a pin away, and the file under it; nothing if there is none.
+
+    Raises:
+        KernelError: The kernel refuses.
+    """
+    while is_netns(pin_path):
+        _call(f"unpin {pin_path}", _libc.umount2, os.fsencode(pin_path), _MNT_DETACH | _UMOUNT_NOFOLLOW)
+    with translated(f"remove {pin_path}"):
+        pin_path.unlink(missing_ok=True)
+
+
+def pins(directory: Path) -> frozenset[str]:
+    """Names of the pins in a directory; files that a crash left without a mount are among them."""
+    with suppress(FileNotFoundError):
+        return frozenset(entry.name for entry in os.scandir(directory) if entry.is_file(follow_symlinks=False))
+    return frozenset()
+
+
+# -- sysctls of an interface -------------------------------------------------------------------------------------------
+
+_SYSCTL_ROOT = Path("/proc/sys/net")
+
+SYSCTL_GROUPS = ("ipv4/conf", "ipv4/neigh", "ipv6/conf", "ipv6/neigh")
+"""Where the kernel keeps sysctls per interface."""
+
+_UNSETTABLE = frozenset(
+    {
+        "ipv4/conf/mc_forwarding",  # says whether a multicast router runs
+        "ipv6/conf/mc_forwarding",
+        "ipv6/conf/mtu",  # follows the interface's own, see `sysctls`
+        "ipv4/neigh/base_reachable_time",  # the old units of what is also there in milliseconds or bytes
+        "ipv4/neigh/retrans_time",
+        "ipv4/neigh/unres_qlen",
+        "ipv6/neigh/base_reachable_time",
+        "ipv6/neigh/retrans_time",
+        "ipv6/neigh/unres_qlen",
+    }
+)
+
+
+def sysctls(ifname: str) -> Mapping[str, str]:
+    """The sysctls of an interface, in the calling thread's netns, that differ from the netns's default.
+
+    Keys are like `ipv4/conf/rp_filter`. None if there is no such interface.
+
+    Raises:
+        KernelError: The name could lead elsewhere.
+    """
+    found: dict[str, str] = {}
+    for group in SYSCTL_GROUPS:
+        directory = _sysctl_directory(group, ifname)
+        with suppress(FileNotFoundError):
+            for name in os.listdir(directory):
+                key = f"{group}/{name}"
+                if key in _UNSETTABLE:
+                    continue
+                value = _read(directory / name)
+                if value is not None and value != _read(_SYSCTL_ROOT / group / "default" / name):
+                    found[key] = value
+    return found
+
+
+def read_sysctl(ifname: str, key: str) -> str | None:
+    """One sysctl of an interface; None if there is no such, or it has no value.
+
+    Raises:
+        KernelError: The name could lead elsewhere.
+    """
+    group, _, name = key.rpartition("/")
+    return _read(_sysctl_directory(group, ifname) / name)
+
+
+def write_sysctl(ifname: str, key: str, value: str) -> None:
+    """Set one sysctl of an interface.
+
+    Raises:
+        KernelError: The name could lead elsewhere, or the kernel refuses.
+    """
+    group, _, name = key.rpartition("/")
+    path = _sysctl_directory(group, ifname) / name
+    with translated(f"set sysctl {key} of {ifname} to {value}"):
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, value.encode("ascii"))
+        finally:
+            os.close(fd)
+
+
+def _sysctl_directory(group: str, ifname: str) -> Path:
+    """The directory of an interface's sysctls. By path and never in dotted notation: a name may hold dots."""
+    if not re.fullmatch(r"[^/:\s]{1,15}", ifname) or ifname in {".", "..", "all", "default"}:
+        raise KernelError(action=f"find sysctls of {ifname!r}", errno=errno.EINVAL, reason="not an interface's name")
+    return _SYSCTL_ROOT / group / ifname
+
+
+def _read(path: Path) -> str | None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return os.read(fd, 4096).decode("ascii").strip()
+    except OSError:  # stable_secret is EIO while it has none; some can only be written
+        return None
+    finally:
+        os.close(fd)
