@@ -31,9 +31,10 @@ from nri_netdev.domain.claim import (
     find,
     state_after,
 )
+from nri_netdev.domain.grammars import Scope
 from nri_netdev.domain.links import Inventory, Link
 from nri_netdev.domain.pods import Container, PodSandbox
-from nri_netdev.domain.request import Entry, Problem, Scope, explain
+from nri_netdev.domain.request import Entry, explain
 from nri_netdev.domain.snapshot import HomeReport, Snapshot
 from nri_netdev.domain.verdict import Grant, PodNetns, judge
 from nri_netdev.errors import KernelError, RequestError, StateError
@@ -412,7 +413,7 @@ class Custody:
         lost = self._put(dataclasses.replace(claim, state=State.LOST))
         self._trouble(
             lost,
-            f"{claim.ifname} cannot be found: it {why}; if it is gone for good, run `nri-netdev release {claim.ifname}`",
+            f"{claim.ifname} cannot be found: it {why}; once it is gone for good, `nri-netdev release {claim.ifname}`",
         )
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -661,4 +662,3 @@ def _about(claim: Claim) -> dict[str, object]:
     }
 
 
-__all__ = ["Custody", "Kernel", "Problem", "Store"]

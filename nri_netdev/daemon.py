@@ -348,7 +348,7 @@ class Daemon:
             await self._work(whole)
         except NriNetdevError as error:
             event(_log, logging.ERROR, "custody.refused", error=str(error))
-        except Exception:
+        except Exception:  # noqa: BLE001 - the root of a task
             _log.exception("custody.bug")
 
     def _spawn(self, work: object) -> None:

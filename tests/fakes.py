@@ -12,12 +12,11 @@ import errno
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from nri_netdev.domain.snapshot import HomeReport, Shortfall, Snapshot
-from nri_netdev.shells.faults import step
-
 from nri_netdev.domain.claim import Claim, Netns
 from nri_netdev.domain.links import Address, Inventory, Link
+from nri_netdev.domain.snapshot import HomeReport, Shortfall, Snapshot
 from nri_netdev.errors import KernelError, StateError
+from nri_netdev.shells.faults import step
 
 HOME = 1
 

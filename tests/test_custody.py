@@ -10,11 +10,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from nri_netdev.domain.request import Entry, Grammar, Scope
 
 from nri_netdev.custody import LOST_AFTER_S, Custody
 from nri_netdev.domain.claim import DECISIONS, MARK_PREFIX, Holder, Place, State, decide, state_after
+from nri_netdev.domain.grammars import Grammar, Scope
 from nri_netdev.domain.pods import Container, PodSandbox
+from nri_netdev.domain.request import Entry
 from nri_netdev.errors import RequestError
 from nri_netdev.shells import faults
 from tests.fakes import HOME, Device, FakeKernel, FakeLedger, Namespace
@@ -388,7 +389,7 @@ def test_what_could_not_be_restored_is_kept_and_tried_again(world: World) -> Non
     world.kernel.refused.add("routes")
     world.die(container)
 
-    assert world.custody.claims[0].troubles == ("its route was not restored: no gateway",)
+    assert world.custody.claims[0].troubles == ("its route could not be restored: no gateway",)
 
     container = world.run(pod, "app", ("ens1", "net1"))
 
@@ -519,7 +520,7 @@ def steps_of(action: Callable[[], None]) -> int:
         nonlocal count
         count += 1
 
-    with faults.installed(tally):
+    with faults.hooked(tally):
         action()
     return count
 
@@ -544,7 +545,7 @@ def test_killed_at_any_step_everything_is_home_after_the_next_start(at: int) -> 
         if left == 0:
             raise Killed
 
-    with faults.installed(kill), pytest.raises(Killed):
+    with faults.hooked(kill), pytest.raises(Killed):
         life(world)
     for pod in list(world.live_pods.values()):
         world.remove_pod(pod, told=False)
@@ -625,7 +626,10 @@ class Lives(RuleBasedStateMachine):
         except RequestError:
             return
         if go:
-            self.world.start(container)
+            try:
+                self.world.start(container)
+            except RequestError:  # the engine undoes what it cannot start
+                self.world.die(container)
 
     @precondition(lambda self: self.world.live)
     @rule(data=st.data(), told=st.booleans())
@@ -660,7 +664,7 @@ class Lives(RuleBasedStateMachine):
             if left == 0:
                 raise Killed
 
-        with faults.installed(kill):
+        with faults.hooked(kill):
             try:
                 self.world.synchronize()
             except Killed:

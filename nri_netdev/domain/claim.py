@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from nri_netdev.domain.grammars import Scope
 from nri_netdev.domain.links import Link
-from nri_netdev.domain.request import Scope
 from nri_netdev.domain.snapshot import Snapshot
 
 MARK_PREFIX = "nri-netdev-"

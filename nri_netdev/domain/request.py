@@ -32,6 +32,9 @@ MAX_ENTRIES = 64
 PROBLEMS_TOLD = 8
 """In one message: it must stay readable in `kubectl describe pod`, and an event holds 1024 bytes."""
 
+_MAX_FIELDS = 32
+"""Of an entry: enough for what Go ignores, and little enough to tell of each."""
+
 _STARTS = ("nri-netdev.io", "network-devices.n", "netdevice")
 """What the keys that concern us begin with: few, since every annotation of every pod is held against them."""
 
@@ -214,8 +217,8 @@ def _read(text: str, source: Source) -> Iterator[Entry | Problem]:
         if not rules.is_go:
             yield Problem(key=source.key, message="the annotation is empty; write a list of interfaces, or [] for none")
     elif not isinstance(node, strictyaml.Sequence):
-        told = strictyaml.kind_of(node)
-        yield Problem(key=source.key, message=f"the annotation must be a list of interfaces, not {told}; begin with -")
+        told, begin = strictyaml.kind_of(node), '; begin each with "- "'
+        yield Problem(key=source.key, message=f"the annotation must be a list of interfaces, not {told}{begin}")
     elif len(node.items) > MAX_ENTRIES:
         message = f"{len(node.items)} interfaces are asked for; at most {MAX_ENTRIES} can be"
         yield Problem(key=source.key, message=message)
@@ -238,6 +241,9 @@ def _entry(node: strictyaml.Node, number: int, source: Source, rules: Rules) -> 
     if isinstance(node, strictyaml.Scalar) and not rules.is_go and not node.is_null:
         results = [_valid_name(Use.INTERFACE, "interface", node.text, problem)]
     elif isinstance(node, strictyaml.Mapping):
+        if len(node.pairs) > _MAX_FIELDS:
+            yield problem(message=f"an entry of {len(node.pairs)} fields; no grammar has so many")
+            return
         results = list(_fields(node, rules, problem))
     else:
         forms = "a mapping" if rules.is_go else "the name of an interface or a mapping"

@@ -55,7 +55,7 @@ class Limits:
     """Whether `&name`, `*name` and the merge key `<<` are allowed. What they name is shared, never copied."""
 
 
-ANNOTATION = Limits(size_bytes=256 * 1024, depth=8, nodes=10_000)
+ANNOTATION = Limits(size_bytes=256 * 1024, depth=8, nodes=4096)
 """For an annotation: Kubernetes gives all of an object's together 256 KiB (`TotalAnnotationSizeLimitB`)."""
 MANIFEST = Limits(size_bytes=16 * 1024 * 1024, depth=64, nodes=1_000_000, anchors=True)
 """For a file of manifests: bundles of custom resource definitions have several MiB and nest 30 deep."""

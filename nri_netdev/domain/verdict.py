@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from nri_netdev.domain.claim import MARK_PREFIX, Claim
 from nri_netdev.domain.links import Inventory, Link
-from nri_netdev.domain.request import Entry, Problem, quote
+from nri_netdev.domain.names import quote
+from nri_netdev.domain.request import Entry, Problem
 
 IMMOVABLE_KINDS = frozenset(
     {

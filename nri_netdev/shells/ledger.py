@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from nri_netdev.domain.claim import Claim, Netns, Owner, State
-from nri_netdev.domain.request import Scope
+from nri_netdev.domain.grammars import Scope
 from nri_netdev.domain.snapshot import Snapshot
 from nri_netdev.errors import StateError
 

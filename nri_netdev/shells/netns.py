@@ -30,6 +30,7 @@ _CLONE_NEWNET = 0x40000000
 _MS_BIND = 4096
 _MNT_DETACH = 2
 _UMOUNT_NOFOLLOW = 8
+_NS_GET_NSTYPE = 0xB703  # ioctl_nsfs(2): nsfs also holds pid, mount and other namespaces
 _STATFS_BYTES = 256  # struct statfs has 120 on 64-bit
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -73,28 +74,19 @@ def is_netns(netns: str | Path | int) -> bool:
 
     A file that an engine made to mount a netns on, and did not mount, is none.
     """
-    buffer = ctypes.create_string_buffer(_STATFS_BYTES)
-    if isinstance(netns, int):
-        failed = _libc.fstatfs(netns, buffer)
-    else:
-        failed = _libc.statfs(os.fsencode(netns), buffer)
-    if failed or ctypes.c_long.from_buffer(buffer).value != NSFS_MAGIC:
-        return False
-    return _namespace_type(netns) == _CLONE_NEWNET
-
-
-def _namespace_type(netns: str | Path | int) -> int:
-    """`NS_GET_NSTYPE` of ioctl_nsfs(2): nsfs also holds pid, mount and other namespaces."""
-    ns_get_nstype = 0xB703
-    if isinstance(netns, int):
-        return int(_libc.ioctl(netns, ns_get_nstype))
-    with suppress(OSError):
-        fd = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
+    if not isinstance(netns, int):
+        buffer = ctypes.create_string_buffer(_STATFS_BYTES)
+        if _libc.statfs(os.fsencode(netns), buffer) or ctypes.c_long.from_buffer(buffer).value != NSFS_MAGIC:
+            return False  # opened only when it is known not to be a fifo or a device
         try:
-            return int(_libc.ioctl(fd, ns_get_nstype))
+            fd = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            return is_netns(fd)
         finally:
             os.close(fd)
-    return -1
+    return bool(_libc.ioctl(netns, _NS_GET_NSTYPE) == _CLONE_NEWNET)
 
 
 def netns_id(netns: str | Path | int) -> tuple[int, int]:
@@ -104,7 +96,7 @@ def netns_id(netns: str | Path | int) -> tuple[int, int]:
         KernelError: There is nothing, or it is no netns.
     """
     with translated(f"read network namespace {netns}"):
-        status = os.stat(netns)
+        status = os.fstat(netns) if isinstance(netns, int) else Path(netns).stat()
     if not is_netns(netns):
         raise KernelError(action=f"read network namespace {netns}", errno=errno.EINVAL, reason="it is not one")
     return status.st_dev, status.st_ino
@@ -165,11 +157,12 @@ def pin(netns_path: str | Path, pin_path: Path) -> None:
             _MS_BIND,
             None,
         )
-        if netns_id(pin_path) != wanted:
-            raise KernelError(action=f"pin {netns_path}", errno=errno.ESTALE, reason="it was replaced meanwhile")
     except KernelError:
         unpin(pin_path)
         raise
+    if netns_id(pin_path) != wanted:
+        unpin(pin_path)
+        raise KernelError(action=f"pin {netns_path}", errno=errno.ESTALE, reason="it was replaced meanwhile")
 
 
 def unpin(pin_path: Path) -> None:
@@ -225,12 +218,10 @@ def sysctls(ifname: str) -> Mapping[str, str]:
     for group in SYSCTL_GROUPS:
         directory = _sysctl_directory(group, ifname)
         with suppress(FileNotFoundError):
-            for name in os.listdir(directory):
-                key = f"{group}/{name}"
-                if key in _UNSETTABLE:
-                    continue
-                value = _read(directory / name)
-                if value is not None and value != _read(_SYSCTL_ROOT / group / "default" / name):
+            for path in directory.iterdir():
+                key = f"{group}/{path.name}"
+                value = None if key in _UNSETTABLE else _read(path)
+                if value is not None and value != _read(_SYSCTL_ROOT / group / "default" / path.name):
                     found[key] = value
     return found
 

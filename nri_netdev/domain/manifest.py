@@ -1,0 +1,270 @@
+"""The annotations in files of Kubernetes manifests, checked as the daemon will read them, before there is a node.
+
+Finds the pod template of whatever has one, reads it for each of its containers with `nri_netdev.domain.request`, and
+adds what only the whole pod shows: a container that is not there, an interface that two of its containers would
+hold at once, the host's network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from nri_netdev.domain import strictyaml
+from nri_netdev.domain.grammars import DEVICE_INJECTOR_PREFIXES
+from nri_netdev.domain.names import did_you_mean, escape, quote
+from nri_netdev.domain.request import (
+    ALL_PREFIXES,
+    CONTAINER_KEY_PREFIX,
+    Entry,
+    Problem,
+    Scope,
+    parse,
+)
+
+_KEY_NAME_CHARS = 63
+"""Longest part of an annotation key after its `/` (Kubernetes `IsQualifiedName`)."""
+
+_CONTAINER_PREFIXES = (CONTAINER_KEY_PREFIX, *(f"{prefix}/container." for prefix in DEVICE_INJECTOR_PREFIXES))
+
+_TEMPLATES: Mapping[str, tuple[str, ...]] = {
+    "Pod": (),
+    "PodTemplate": ("template",),
+    "CronJob": ("spec", "jobTemplate", "spec", "template"),
+}
+"""Where the pod template of a kind is; of every other kind, Deployment to third parties' own, in `spec.template`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is wrong in a file."""
+
+    file: str
+    document: int
+    """From 1."""
+    message: str
+    annotation: str | None = None
+    entry: int | None = None
+    """From 1, within the annotation."""
+    about: str = ""
+    """What narrows the place down: object, line of the file, field."""
+
+    def __str__(self) -> str:
+        """`file:document:annotation:entry: message (about)`, with `-` for an annotation or an entry that is none."""
+        key = "-" if self.annotation is None else escape(self.annotation)
+        entry = "-" if self.entry is None else str(self.entry)
+        about = f" ({self.about})" if self.about else ""
+        return f"{self.file}:{self.document}:{key}:{entry}: {self.message}{about}"
+
+
+def validate_text(name: str, text: str) -> tuple[Finding, ...]:
+    """Check the text of one file: YAML or JSON, any number of documents, any kinds; what has no pod is skipped.
+
+    Args:
+        name: the file's, as it is to be told.
+        text: its content.
+
+    Returns:
+        What is wrong, in the order of the file; a text that cannot be read on is the last finding.
+    """
+    findings: list[Finding] = []
+    document = 0
+    try:
+        for document, node in enumerate(strictyaml.load_all(text), 1):
+            for template in _templates(node):
+                findings.extend(template.finding(name, document, problem) for problem in _problems(template))
+    except strictyaml.YamlError as error:
+        about = f"line {error.line}" if error.line else ""
+        findings.append(Finding(file=name, document=document + 1, message=f"the file {error.reason}", about=about))
+    return tuple(findings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Container:
+    name: str
+    is_init: bool = False
+    is_sidecar: bool = False
+    """An init container that restarts always, and so runs beside all that come after it."""
+    place: int = 0
+    """Among the init containers."""
+
+    def meets(self, other: _Container) -> bool:
+        """Whether both can run at the same time."""
+        passing = [one for one in (self, other) if one.is_init and not one.is_sidecar]
+        if not passing:
+            return True
+        stays = other if passing[0] is self else self
+        return len(passing) == 1 and stays.is_sidecar and stays.place < passing[0].place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Template:
+    """A pod, or what pods are made from."""
+
+    object: str
+    """Kind and name of the object that it is in."""
+    kind: str
+    is_pod: bool
+    annotations: Mapping[str, tuple[strictyaml.Scalar, strictyaml.Node]]
+    """With the key's own node, for its line."""
+    outer: Mapping[str, tuple[strictyaml.Scalar, strictyaml.Node]]
+    """The annotations of the object around the template."""
+    containers: tuple[_Container, ...]
+    is_host_network: bool
+
+    def finding(self, file: str, document: int, problem: Problem) -> Finding:
+        """Place a problem in the file."""
+        key, _ = self.annotations.get(problem.key) or self.outer.get(problem.key) or (None, None)
+        about = (
+            self.object,
+            f"line {key.line}" if key else "",
+            f"field {escape(problem.field)}" if problem.field else "",
+            f"line {problem.line} of the value" if problem.line else "",
+        )
+        return Finding(
+            file=file,
+            document=document,
+            annotation=problem.key,
+            entry=problem.entry,
+            message=problem.message,
+            about=", ".join(part for part in about if part),
+        )
+
+
+# -- finding the templates ---------------------------------------------------------------------------------------
+
+
+def _templates(document: strictyaml.Node) -> Iterator[_Template]:
+    if not isinstance(document, strictyaml.Mapping):
+        return
+    items = document.get("items")
+    # Kubernetes nests no list in a list, and following one would let anchors multiply.
+    is_list = _text(document.get("kind")).endswith("List") and isinstance(items, strictyaml.Sequence)
+    for node in items.items if is_list and isinstance(items, strictyaml.Sequence) else (document,):
+        if isinstance(node, strictyaml.Mapping) and (template := _template(node)):
+            yield template
+
+
+def _template(node: strictyaml.Mapping) -> _Template | None:
+    kind = _text(node.get("kind"))
+    template = node.at(*_TEMPLATES.get(kind, ("spec", "template")))
+    if not isinstance(template, strictyaml.Mapping):
+        return None
+    spec = template.get("spec")
+    if not isinstance(spec, strictyaml.Mapping) or not isinstance(spec.get("containers"), strictyaml.Sequence):
+        return None
+    names = [_text(node.at("metadata", key)) for key in ("namespace", "name")]
+    host_network = spec.get("hostNetwork")
+    return _Template(
+        object=escape(f"{kind or 'object'} {'/'.join(name for name in names if name)}".rstrip()),
+        kind=kind,
+        is_pod=template is node,
+        annotations=_annotations(template),
+        outer={} if template is node else _annotations(node),
+        containers=tuple(_containers(spec)),
+        is_host_network=isinstance(host_network, strictyaml.Scalar) and host_network.is_true,
+    )
+
+
+def _containers(spec: strictyaml.Mapping) -> Iterator[_Container]:
+    for field in ("initContainers", "containers"):
+        nodes = spec.get(field)
+        for place, node in enumerate(nodes.items if isinstance(nodes, strictyaml.Sequence) else ()):
+            if isinstance(node, strictyaml.Mapping) and (name := _text(node.get("name"))):
+                is_init = field == "initContainers"
+                is_sidecar = is_init and _text(node.get("restartPolicy")) == "Always"
+                yield _Container(name=name, is_init=is_init, is_sidecar=is_sidecar, place=place)
+
+
+def _annotations(node: strictyaml.Mapping) -> dict[str, tuple[strictyaml.Scalar, strictyaml.Node]]:
+    """Those that concern us."""
+    annotations = node.at("metadata", "annotations")
+    pairs = annotations.pairs if isinstance(annotations, strictyaml.Mapping) else ()
+    return {key.text: (key, value) for key, value in pairs if key.text.partition("/")[0] in ALL_PREFIXES}
+
+
+def _text(node: strictyaml.Node | None) -> str:
+    return node.text if isinstance(node, strictyaml.Scalar) and not node.is_null else ""
+
+
+# -- judging one -------------------------------------------------------------------------------------------------
+
+
+def _problems(template: _Template) -> Iterator[Problem]:
+    for key in template.outer:
+        yield Problem(
+            key=key,
+            message=f"is an annotation of the {escape(template.kind)} itself and does nothing; "
+            "move it to metadata.annotations of the pod template",
+        )
+    texts: dict[str, str] = {}
+    for key, (_, value) in template.annotations.items():
+        yield from _key_problems(key, template)
+        if isinstance(value, strictyaml.Scalar):
+            texts[key] = "" if value.is_null else value.text
+        else:
+            told = strictyaml.kind_of(value)
+            yield Problem(key=key, message=f"the value must be a text, not {told}; write | and the list below it")
+    yield from dict.fromkeys(_reading_problems(template, texts))
+
+
+def _key_problems(key: str, template: _Template) -> Iterator[Problem]:
+    if template.is_host_network:
+        message = "the pod is on the host network, where every interface already is; remove hostNetwork: true or the "
+        yield Problem(key=key, message=message + "annotation")
+    name = key.partition("/")[2]
+    if len(name) > _KEY_NAME_CHARS:
+        yield Problem(
+            key=key,
+            message=f"the part after / has {len(name)} characters, and Kubernetes takes {_KEY_NAME_CHARS}; "
+            "shorten the container's name or ask for the pod",
+        )
+    container = _container_of(key)
+    names = [container.name for container in template.containers]
+    if container is not None and container not in names:
+        meant = did_you_mean(container, {name.lower(): name for name in names})
+        yield Problem(key=key, message=f"the pod has no container {quote(container)}{meant}")
+
+
+def _container_of(key: str) -> str | None:
+    prefix = next((prefix for prefix in _CONTAINER_PREFIXES if key.startswith(prefix)), None)
+    return None if prefix is None else key.removeprefix(prefix)
+
+
+def _reading_problems(template: _Template, texts: Mapping[str, str]) -> Iterator[Problem]:
+    """What is wrong in the values, the same pod-level ones being read anew for each container."""
+    asked: list[tuple[_Container, tuple[Entry, ...]]] = []
+    for container in template.containers:
+        parsed = parse(texts, container=container.name)
+        yield from parsed.problems
+        asked.append((container, parsed.entries))
+    names = {container.name for container in template.containers}
+    for stray in {_container_of(key) for key in texts} - names - {None}:
+        yield from parse(texts, container=stray or "").problems
+    for place, (container, entries) in enumerate(asked):
+        for other, others in asked[:place]:
+            if container.meets(other):
+                yield from _clashes(entries, others, other)
+
+
+def _clashes(entries: Iterable[Entry], others: Iterable[Entry], other: _Container) -> Iterator[Problem]:
+    """What two containers of a pod, that share its network namespace, cannot both have."""
+    interfaces = {entry.interface: entry for entry in others}
+    names = {entry.inside: entry for entry in others}
+    for entry in entries:
+        same, alike = interfaces.get(entry.interface), names.get(entry.inside)
+        if same is not None and not _is_shared(entry, same):
+            message = f"interface {quote(entry.interface)} is asked for by container {quote(other.name)} too"
+            yield Problem(key=entry.key, entry=entry.number, message=f"{message}, {_place(same)}")
+        elif alike is not None and not _is_shared(entry, alike):
+            message = f"the name {quote(entry.inside)} is wanted by container {quote(other.name)} too"
+            yield Problem(key=entry.key, entry=entry.number, message=f"{message}, {_place(alike)}")
+
+
+def _is_shared(entry: Entry, other: Entry) -> bool:
+    """Whether both are one and the same pod-level entry."""
+    return entry.scope is other.scope is Scope.POD and (entry.key, entry.number) == (other.key, other.number)
+
+
+def _place(entry: Entry) -> str:
+    return f"annotation {entry.key}, entry {entry.number}"

@@ -1,0 +1,75 @@
+"""Netlink attributes as bytes: walked, found, packed, patched. Pure.
+
+Needed because what is put back after a move must be what the kernel wrote, attributes included that no library here
+has heard of; and because a dump of all links is read on the way of a container's start, where decoding every counter
+of every link would be most of the cost. Layout: `struct nlattr` of `linux/netlink.h`, host byte order, 4-byte aligned.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+_HEADER = struct.Struct("=HH")
+_U32 = struct.Struct("=I")
+_TYPE_MASK = 0x3FFF
+_NESTED = 0x8000
+
+
+def walk(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Every attribute from `offset` on, as (type without flags, value). What is malformed ends the walk."""
+    end = len(data)
+    while offset + 4 <= end:
+        length, kind = _HEADER.unpack_from(data, offset)
+        if length < 4 or offset + length > end:
+            return
+        yield kind & _TYPE_MASK, data[offset + 4 : offset + length]
+        offset += (length + 3) & ~3
+
+
+def attributes(data: bytes, offset: int = 0) -> dict[int, bytes]:
+    """Attributes by type; of several of one type the last."""
+    return dict(walk(data, offset))
+
+
+def pack(kind: int, value: bytes, *, nested: bool = False) -> bytes:
+    """One attribute, padded."""
+    header = _HEADER.pack(len(value) + 4, kind | (_NESTED if nested else 0))
+    return header + value + bytes(-len(value) % 4)
+
+
+def pack_all(attrs: Mapping[int, bytes] | Iterable[tuple[int, bytes]]) -> bytes:
+    """Attributes one after another."""
+    pairs = attrs.items() if isinstance(attrs, Mapping) else attrs
+    return b"".join(pack(kind, value) for kind, value in pairs)
+
+
+def u32(value: int) -> bytes:
+    """A 32-bit value."""
+    return _U32.pack(value)
+
+
+def to_int(value: bytes | None) -> int | None:
+    """An unsigned value of one to eight bytes in host byte order; None stays None."""
+    return None if value is None else int.from_bytes(value, "little" if _IS_LITTLE else "big")
+
+
+def to_text(value: bytes | None) -> str | None:
+    """A zero-terminated string; bytes that are not UTF-8 survive as surrogates."""
+    return None if value is None else value.rstrip(b"\0").decode("utf-8", "surrogateescape")
+
+
+def from_text(value: str) -> bytes:
+    """A zero-terminated string."""
+    return value.encode("utf-8", "surrogateescape") + b"\0"
+
+
+def change(
+    payload: bytes, header_bytes: int, replace: Callable[[int, bytes], bytes | None]
+) -> bytes:
+    """A message with each attribute's value replaced by what `replace(type, value)` says; None drops it."""
+    changed = ((kind, replace(kind, value)) for kind, value in walk(payload, header_bytes))
+    return payload[:header_bytes] + b"".join(pack(kind, value) for kind, value in changed if value is not None)
+
+
+_IS_LITTLE = struct.pack("=H", 1) == b"\x01\x00"
