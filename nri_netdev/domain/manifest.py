@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from nri_netdev.domain import strictyaml
 from nri_netdev.domain.grammars import DEVICE_INJECTOR_PREFIXES
 from nri_netdev.domain.names import did_you_mean, escape, quote
 from nri_netdev.domain.request import (
     ALL_PREFIXES,
+    ANNOTATION_PREFIX,
     CONTAINER_KEY_PREFIX,
     Entry,
     Problem,
@@ -24,6 +26,9 @@ from nri_netdev.domain.request import (
 
 _KEY_NAME_CHARS = 63
 """Longest part of an annotation key after its `/` (Kubernetes `IsQualifiedName`)."""
+
+_CONTAINERS_READ = 64
+"""Of a pod: more than any has been seen to have; each is held against each other."""
 
 _CONTAINER_PREFIXES = (CONTAINER_KEY_PREFIX, *(f"{prefix}/container." for prefix in DEVICE_INJECTOR_PREFIXES))
 
@@ -72,11 +77,22 @@ def validate_text(name: str, text: str) -> tuple[Finding, ...]:
     try:
         for document, node in enumerate(strictyaml.load_all(text), 1):
             for template in _templates(node):
-                findings.extend(template.finding(name, document, problem) for problem in _problems(template))
+                for annotations, problems in (
+                    (template.outer, _misplaced(template)),
+                    (template.annotations, _problems(template)),
+                ):
+                    findings.extend(
+                        _finding(name, document, template.object, annotations, problem)
+                        for problem in dict.fromkeys(problems)
+                    )
     except strictyaml.YamlError as error:
         about = f"line {error.line}" if error.line else ""
         findings.append(Finding(file=name, document=document + 1, message=f"the file {error.reason}", about=about))
     return tuple(findings)
+
+
+_Annotations: TypeAlias = Mapping[str, tuple[strictyaml.Scalar, strictyaml.Node]]
+"""Those that concern us: each key with its own node, for the line, and the value's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,33 +118,29 @@ class _Template:
     """A pod, or what pods are made from."""
 
     object: str
-    """Kind and name of the object that it is in."""
-    kind: str
-    is_pod: bool
-    annotations: Mapping[str, tuple[strictyaml.Scalar, strictyaml.Node]]
-    """With the key's own node, for its line."""
-    outer: Mapping[str, tuple[strictyaml.Scalar, strictyaml.Node]]
+    """Kind, namespace and name of the object that it is in."""
+    annotations: _Annotations
+    outer: _Annotations
     """The annotations of the object around the template."""
     containers: tuple[_Container, ...]
     is_host_network: bool
 
-    def finding(self, file: str, document: int, problem: Problem) -> Finding:
-        """Place a problem in the file."""
-        key, _ = self.annotations.get(problem.key) or self.outer.get(problem.key) or (None, None)
-        about = (
-            self.object,
-            f"line {key.line}" if key else "",
-            f"field {escape(problem.field)}" if problem.field else "",
-            f"line {problem.line} of the value" if problem.line else "",
-        )
-        return Finding(
-            file=file,
-            document=document,
-            annotation=problem.key,
-            entry=problem.entry,
-            message=problem.message,
-            about=", ".join(part for part in about if part),
-        )
+
+def _finding(file: str, document: int, obj: str, annotations: _Annotations, problem: Problem) -> Finding:
+    about = (
+        obj,
+        f"line {annotations[problem.key][0].line}",
+        f"field {escape(problem.field)}" if problem.field else "",
+        f"line {problem.line} of the value" if problem.line else "",
+    )
+    return Finding(
+        file=file,
+        document=document,
+        annotation=problem.key,
+        entry=problem.entry,
+        message=problem.message,
+        about=", ".join(part for part in about if part),
+    )
 
 
 # -- finding the templates ---------------------------------------------------------------------------------------
@@ -157,8 +169,6 @@ def _template(node: strictyaml.Mapping) -> _Template | None:
     host_network = spec.get("hostNetwork")
     return _Template(
         object=escape(f"{kind or 'object'} {'/'.join(name for name in names if name)}".rstrip()),
-        kind=kind,
-        is_pod=template is node,
         annotations=_annotations(template),
         outer={} if template is node else _annotations(node),
         containers=tuple(_containers(spec)),
@@ -176,8 +186,7 @@ def _containers(spec: strictyaml.Mapping) -> Iterator[_Container]:
                 yield _Container(name=name, is_init=is_init, is_sidecar=is_sidecar, place=place)
 
 
-def _annotations(node: strictyaml.Mapping) -> dict[str, tuple[strictyaml.Scalar, strictyaml.Node]]:
-    """Those that concern us."""
+def _annotations(node: strictyaml.Mapping) -> _Annotations:
     annotations = node.at("metadata", "annotations")
     pairs = annotations.pairs if isinstance(annotations, strictyaml.Mapping) else ()
     return {key.text: (key, value) for key, value in pairs if key.text.partition("/")[0] in ALL_PREFIXES}
@@ -190,13 +199,15 @@ def _text(node: strictyaml.Node | None) -> str:
 # -- judging one -------------------------------------------------------------------------------------------------
 
 
-def _problems(template: _Template) -> Iterator[Problem]:
+def _misplaced(template: _Template) -> Iterator[Problem]:
     for key in template.outer:
-        yield Problem(
-            key=key,
-            message=f"is an annotation of the {escape(template.kind)} itself and does nothing; "
-            "move it to metadata.annotations of the pod template",
+        message = (
+            "stands beside the pod template and does nothing there; move it to the template's metadata.annotations"
         )
+        yield Problem(key=key, message=message)
+
+
+def _problems(template: _Template) -> Iterator[Problem]:
     texts: dict[str, str] = {}
     for key, (_, value) in template.annotations.items():
         yield from _key_problems(key, template)
@@ -205,25 +216,24 @@ def _problems(template: _Template) -> Iterator[Problem]:
         else:
             told = strictyaml.kind_of(value)
             yield Problem(key=key, message=f"the value must be a text, not {told}; write | and the list below it")
-    yield from dict.fromkeys(_reading_problems(template, texts))
+    yield from _reading_problems(template, texts)
 
 
 def _key_problems(key: str, template: _Template) -> Iterator[Problem]:
     if template.is_host_network:
-        message = "the pod is on the host network, where every interface already is; remove hostNetwork: true or the "
-        yield Problem(key=key, message=message + "annotation")
-    name = key.partition("/")[2]
+        message = "the pod is on the host network, where every interface already is; remove hostNetwork: true or "
+        yield Problem(key=key, message=message + "the annotation")
+    prefix, _, name = key.partition("/")
     if len(name) > _KEY_NAME_CHARS:
-        yield Problem(
-            key=key,
-            message=f"the part after / has {len(name)} characters, and Kubernetes takes {_KEY_NAME_CHARS}; "
-            "shorten the container's name or ask for the pod",
-        )
+        message = f"the part after / has {len(name)} characters, and Kubernetes takes {_KEY_NAME_CHARS}; "
+        yield Problem(key=key, message=message + "shorten the container's name, or ask for the pod")
     container = _container_of(key)
     names = [container.name for container in template.containers]
     if container is not None and container not in names:
         meant = did_you_mean(container, {name.lower(): name for name in names})
         yield Problem(key=key, message=f"the pod has no container {quote(container)}{meant}")
+    if container is None and prefix != ANNOTATION_PREFIX and name not in {"", "pod"}:
+        yield Problem(key=key, message="unknown annotation key, which is ignored")
 
 
 def _container_of(key: str) -> str | None:
@@ -232,19 +242,26 @@ def _container_of(key: str) -> str | None:
 
 
 def _reading_problems(template: _Template, texts: Mapping[str, str]) -> Iterator[Problem]:
-    """What is wrong in the values, the same pod-level ones being read anew for each container."""
+    """What is wrong in the values. The pod's own are read, and told, anew for each container."""
+    containers = template.containers[:_CONTAINERS_READ]
+    for key in list(texts)[:1] if len(template.containers) > len(containers) else ():
+        yield Problem(key=key, message=f"is checked for the first {_CONTAINERS_READ} containers of the pod only")
     asked: list[tuple[_Container, tuple[Entry, ...]]] = []
-    for container in template.containers:
+    for container in containers:
         parsed = parse(texts, container=container.name)
         yield from parsed.problems
         asked.append((container, parsed.entries))
     names = {container.name for container in template.containers}
-    for stray in {_container_of(key) for key in texts} - names - {None}:
-        yield from parse(texts, container=stray or "").problems
+    for key, text in texts.items():
+        stray = _container_of(key)
+        if stray is not None and stray not in names:
+            yield from parse({key: text}, container=stray).problems
     for place, (container, entries) in enumerate(asked):
-        for other, others in asked[:place]:
-            if container.meets(other):
-                yield from _clashes(entries, others, other)
+        for earlier, others in asked[:place]:
+            meets = container.meets(earlier)
+            # What an earlier container got for the pod stays, even if that container itself is gone.
+            staying = [entry for entry in others if meets or entry.scope is Scope.POD]
+            yield from _clashes(entries, staying, earlier)
 
 
 def _clashes(entries: Iterable[Entry], others: Iterable[Entry], other: _Container) -> Iterator[Problem]:

@@ -232,7 +232,7 @@ class _Builder:
             return None
         if isinstance(event, yaml.ScalarEvent):
             self._check(event, event.tag)
-            is_plain = event.style is None and event.tag not in {"!", f"{_CORE}str"}
+            is_plain = not event.style and event.tag not in {"!", f"{_CORE}str"}
             return self._add(Scalar(text=event.value, line=_line(event), is_plain=is_plain), event.anchor)
         if isinstance(event, yaml.CollectionEndEvent):
             opened = self._stack.pop()

@@ -1,0 +1,323 @@
+"""The port to rtnetlink: what the kernel says of links and addresses, and what it is asked to change. Blocking.
+
+The one module that knows pyroute2, which carries the messages: socket, sequence numbers, acknowledgements with the
+kernel's reasons, dumps of many parts. What is in them is packed and read here (`nri_netdev.shells.rtattr`): decoding
+each counter of each link through pyroute2 costs some ten times the dump, and what is put back after a move must
+be what the kernel wrote. pyroute2 is loaded when the first socket is opened, for the command line's sake.
+
+Numbers are those of `linux/if_link.h`, `linux/if_addr.h`, `linux/rtnetlink.h`.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import functools
+import ipaddress
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from nri_netdev.domain.links import Address, Inventory, Link
+from nri_netdev.errors import KernelError
+from nri_netdev.shells.netns import call_in_netns
+from nri_netdev.shells.rtattr import attributes, from_text, pack, pack_all, to_int, to_text, u32, walk
+
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+RTM_NEWROUTE, RTM_GETROUTE = 24, 26
+RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
+RTM_NEWQDISC, RTM_GETQDISC = 36, 38
+RTM_NEWTCLASS, RTM_GETTCLASS = 40, 42
+RTM_NEWTFILTER, RTM_GETTFILTER = 44, 46
+RTM_NEWNEXTHOP, RTM_GETNEXTHOP = 104, 106
+RTM_NEWLINKPROP, RTM_DELLINKPROP = 108, 109
+
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_DUMP = 0x1, 0x4, 0x10, 0x300
+NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE, NLM_F_APPEND = 0x100, 0x200, 0x400, 0x800
+_NLMSG_DONE = 3
+
+IFLA_ADDRESS, IFLA_BROADCAST, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 2, 3, 4, 5, 10
+IFLA_TXQLEN, IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_AF_SPEC, IFLA_GROUP = 13, 16, 18, 20, 26, 27
+IFLA_NET_NS_FD, IFLA_EXT_MASK, IFLA_LINK_NETNSID, IFLA_XDP, IFLA_PROP_LIST, IFLA_ALT_IFNAME = 28, 29, 37, 43, 52, 53
+IFLA_PERM_ADDRESS, IFLA_PARENT_DEV_NAME, IFLA_PARENT_DEV_BUS_NAME, IFLA_NETNS_IMMUTABLE = 54, 56, 57, 67
+IFLA_INFO_KIND, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 4, 5
+IFF_UP, IFF_LOOPBACK, IFF_LOWER_UP = 0x1, 0x8, 0x10000
+ADMIN_FLAGS = 0x4 | 0x20 | 0x80 | 0x100 | 0x200 | 0x1000
+"""What of `IFF_*` an administrator sets and a move keeps: debug, notrailers, noarp, promisc, allmulti, multicast."""
+
+_RTEXT_FILTER_SKIP_STATS = 8
+_IFINFO = struct.Struct("=BxHiII")  # family, type, index, flags, change
+_IFADDR = struct.Struct("=BBBBI")  # family, prefixlen, flags, scope, index
+RTMSG = struct.Struct("=BBBBBBBBI")
+"""`struct rtmsg`: family, dst_len, src_len, tos, table, protocol, scope, type, flags."""
+
+IFA_ADDRESS, IFA_LOCAL, IFA_LABEL, IFA_BROADCAST, IFA_CACHEINFO = 1, 2, 3, 4, 6
+IFA_FLAGS, IFA_RT_PRIORITY, IFA_PROTO = 8, 9, 11
+RTA_DST, RTA_SRC, RTA_IIF, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_MULTIPATH = 1, 2, 3, 4, 5, 6, 7, 9
+RTA_CACHEINFO, RTA_TABLE, RTA_VIA, RTA_EXPIRES, RTA_NH_ID = 12, 15, 18, 23, 30
+RTN_UNICAST = 1
+
+_OPERSTATES = ("UNKNOWN", "NOTPRESENT", "DOWN", "LOWERLAYERDOWN", "TESTING", "DORMANT", "UP")
+_FOREVER = 0xFFFFFFFF
+_DUMP_ATTEMPTS = 8
+AF_INET, AF_INET6 = int(socket.AF_INET), int(socket.AF_INET6)
+
+
+class _Message(dict[str, Any]):
+    """A netlink message whose body pyroute2 carries and leaves alone; it asks no more of one than this."""
+
+    def __init__(self, sighted: set[int], data: bytes = b"", offset: int = 0, *, payload: bytes = b"") -> None:
+        super().__init__(header={})
+        self._sighted = sighted
+        self.data = data
+        self.offset = offset
+        self.payload = payload
+
+    def reset(self) -> None:
+        """Called before `encode`."""
+
+    def encode(self) -> None:
+        h = self["header"]
+        header = struct.pack(
+            "=IHHII", 16 + len(self.payload), h["type"], h["flags"], h["sequence_number"], h["pid"]
+        )
+        self.data = header + self.payload
+
+    def decode(self) -> None:
+        length, kind, flags, sequence, _ = struct.unpack_from("=IHHII", self.data, self.offset)
+        self["header"] = {"type": kind, "flags": flags, "sequence_number": sequence, "error": None}
+        self.payload = self.data[self.offset + 16 : self.offset + length]
+        self._sighted.add(flags & NLM_F_DUMP_INTR)
+
+
+class Rtnl:
+    """A socket of rtnetlink in the netns of the thread that opens it, which alone may use it.
+
+    Every method raises `KernelError`; its `reason` has the kernel's own words where it gave any.
+    """
+
+    def __init__(self) -> None:
+        import pyroute2  # noqa: PLC0415 - a command that needs no kernel must not wait for it
+
+        self._refused = pyroute2.NetlinkError
+        self._sighted: set[int] = set()
+        self._socket = pyroute2.IPRoute(ext_ack=True, strict_check=True)
+        self._socket.status["nlm_generator"] = False
+        kinds = (RTM_NEWLINK, RTM_NEWADDR, RTM_NEWROUTE, RTM_NEWNEIGH, RTM_NEWQDISC, RTM_NEWTCLASS, RTM_NEWTFILTER)
+        for kind in (*kinds, RTM_NEWNEXTHOP, _NLMSG_DONE):
+            self._socket.marshal.msg_map[kind] = functools.partial(_Message, self._sighted)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    # -- messages --------------------------------------------------------------------------------------------------
+
+    def request(self, action: str, kind: int, payload: bytes, flags: int = 0) -> list[bytes]:
+        """Send one request and wait for what comes of it.
+
+        Args:
+            action: what this is, for people: "set ens2f0 up".
+            kind: `RTM_*`.
+            payload: family header and attributes.
+            flags: `NLM_F_*` beside REQUEST; ACK is added where the kernel would not answer otherwise.
+
+        Returns:
+            The bodies of the messages that the kernel answered with.
+        """
+        if kind % 4 != RTM_GETLINK % 4:
+            flags |= NLM_F_ACK
+        message = _Message(self._sighted, payload=payload)
+        try:
+            replies = self._socket.nlm_request(message, kind, NLM_F_REQUEST | flags)
+        except self._refused as error:
+            reason = error.args[1] if error.args[1] != os.strerror(error.code) else ""
+            raise KernelError(action=action, errno=error.code, reason=reason) from error
+        except OSError as error:
+            raise KernelError(action=action, errno=error.errno or errno.EIO) from error
+        return [reply.payload for reply in replies if isinstance(reply, _Message)]
+
+    def dump(self, action: str, kind: int, payload: bytes) -> list[bytes]:
+        """All objects of a kind. A dump that a change has cut through is taken again."""
+        for _ in range(_DUMP_ATTEMPTS):
+            self._sighted.clear()
+            found = self.request(action, kind, payload, NLM_F_DUMP)
+            if NLM_F_DUMP_INTR not in self._sighted:
+                return found
+        raise KernelError(action=action, errno=errno.EINTR, reason="it changes faster than it can be read")
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def links(self) -> tuple[Link, ...]:
+        """Every link of the netns."""
+        return tuple(map(parse_link, self.dump("list interfaces", RTM_GETLINK, _link_payload(0, _SKIP_STATS))))
+
+    def raw_link(self, ifindex: int) -> bytes:
+        """The `RTM_NEWLINK` of one link, as the kernel wrote it."""
+        [reply] = self.request(f"read interface {ifindex}", RTM_GETLINK, _link_payload(ifindex, _SKIP_STATS))
+        return reply
+
+    def link(self, ifindex: int) -> Link:
+        """One link; `ENODEV` if there is none."""
+        return parse_link(self.raw_link(ifindex))
+
+    def link_called(self, name: str) -> Link | None:
+        """The link that has this name, be it the primary or an alternative one; None if it is free."""
+        attrs = {IFLA_ALT_IFNAME: from_text(name), **_SKIP_STATS}
+        try:
+            [reply] = self.request(f"read interface {name}", RTM_GETLINK, _link_payload(0, attrs))
+        except KernelError as error:
+            if error.errno == errno.ENODEV:
+                return None
+            raise
+        return parse_link(reply)
+
+    def addresses(self, ifindex: int = 0) -> dict[int, tuple[Address, ...]]:
+        """Addresses by ifindex, in the kernel's order; of one interface, or of all."""
+        found: dict[int, list[Address]] = {}
+        for payload in self.dump("list addresses", RTM_GETADDR, _IFADDR.pack(0, 0, 0, 0, ifindex)):
+            if payload[0] in {AF_INET, AF_INET6}:
+                index, address = parse_address(payload)
+                found.setdefault(index, []).append(address)
+        return {index: tuple(addresses) for index, addresses in found.items()}
+
+    def routes(self, family: int) -> list[bytes]:
+        """Unicast routes of a family, in every table, as the kernel wrote them."""
+        return self.dump("list routes", RTM_GETROUTE, RTMSG.pack(family, 0, 0, 0, 0, 0, 0, RTN_UNICAST, 0))
+
+    def inventory(self) -> Inventory:
+        """All that a verdict needs to know of the netns."""
+        links, addresses = self.links(), self.addresses()
+        leaving: set[int] = set()
+        sources: set[str] = set()
+        for family in (AF_INET, AF_INET6):
+            for payload in self.routes(family):
+                if payload[1] == 0:  # rtm_dst_len: a default route
+                    attrs = attributes(payload, RTMSG.size)
+                    leaving.update(self._leaves_by(attrs))
+                    if RTA_PREFSRC in attrs:
+                        sources.add(str(ipaddress.ip_address(attrs[RTA_PREFSRC])))
+        return Inventory(
+            links=links, addresses=addresses, default_routes=frozenset(leaving), default_sources=frozenset(sources)
+        )
+
+    def _leaves_by(self, attrs: Mapping[int, bytes]) -> Iterator[int]:
+        """The ifindexes that a route leaves by."""
+        if RTA_OIF in attrs:
+            yield to_int(attrs[RTA_OIF]) or 0
+        yield from (ifindex for ifindex, _, _ in nexthops(attrs.get(RTA_MULTIPATH, b"")))
+        if RTA_NH_ID in attrs and not {RTA_OIF, RTA_MULTIPATH} & attrs.keys():  # nexthop_compat_mode=0
+            yield from self._nexthop_leaves_by(to_int(attrs[RTA_NH_ID]) or 0)
+
+    def _nexthop_leaves_by(self, nexthop_id: int) -> Iterator[int]:
+        """The ifindexes of a nexthop object, or of each member of a group."""
+        nha_id, nha_group, nha_oif, nhmsg_bytes = 1, 2, 5, 8
+        [reply] = self.request(
+            f"read nexthop {nexthop_id}", RTM_GETNEXTHOP, bytes(nhmsg_bytes) + pack(nha_id, u32(nexthop_id))
+        )
+        attrs = attributes(reply, nhmsg_bytes)
+        if nha_oif in attrs:
+            yield to_int(attrs[nha_oif]) or 0
+        for member, _, _, _ in struct.iter_unpack("=IBBH", attrs.get(nha_group, b"")):
+            yield from self._nexthop_leaves_by(member)
+
+    # -- changing --------------------------------------------------------------------------------------------------
+
+    def set_link(
+        self, action: str, ifindex: int, attrs: Mapping[int, bytes] | None = None, *, flags: int = 0, change: int = 0
+    ) -> None:
+        """Set attributes (`IFLA_*`) and flags (`IFF_*`, those in `change`) of a link."""
+        self.request(action, RTM_NEWLINK, _link_payload(ifindex, attrs or {}, flags, change))
+
+    def set_up(self, ifindex: int) -> None:
+        """Set a link up."""
+        self.set_link(f"set interface {ifindex} up", ifindex, flags=IFF_UP, change=IFF_UP)
+
+    def set_down(self, ifindex: int) -> None:
+        """Set a link down; it loses its IPv6 addresses and all its routes."""
+        self.set_link(f"set interface {ifindex} down", ifindex, change=IFF_UP)
+
+    def rename(self, ifindex: int, ifname: str) -> None:
+        """Rename a link; `EEXIST` if the name is anybody's, as an alternative one of its own too."""
+        self.set_link(f"rename interface {ifindex} to {ifname}", ifindex, {IFLA_IFNAME: from_text(ifname)})
+
+    def move(self, ifindex: int, netns_fd: int, ifname: str | None = None) -> None:
+        """Move a link to another netns. Only without a new name is this all or nothing."""
+        attrs = {IFLA_NET_NS_FD: u32(netns_fd)}
+        if ifname is not None:
+            attrs[IFLA_IFNAME] = from_text(ifname)
+        self.set_link(f"move interface {ifindex} to another network namespace", ifindex, attrs)
+
+    def set_master(self, ifindex: int, master: int | None) -> None:
+        """Enslave a link to another, or release it."""
+        action = f"enslave interface {ifindex} to {master}" if master else f"release interface {ifindex}"
+        self.set_link(action, ifindex, {IFLA_MASTER: u32(master or 0)})
+
+    def add_altname(self, ifindex: int, altname: str) -> None:
+        """Give a link an alternative name; `EEXIST` if it is anybody's."""
+        payload = _link_payload(ifindex, {IFLA_PROP_LIST | 0x8000: pack(IFLA_ALT_IFNAME, from_text(altname))})
+        flags = NLM_F_CREATE | NLM_F_APPEND | NLM_F_EXCL
+        self.request(f"give interface {ifindex} the alternative name {altname}", RTM_NEWLINKPROP, payload, flags)
+
+    def del_altname(self, ifindex: int, altname: str) -> None:
+        """Take an alternative name from a link."""
+        payload = _link_payload(ifindex, {IFLA_PROP_LIST | 0x8000: pack(IFLA_ALT_IFNAME, from_text(altname))})
+        self.request(f"take the alternative name {altname} from interface {ifindex}", RTM_DELLINKPROP, payload)
+
+    def put_address(self, ifindex: int, address: Address) -> None:
+        """Add an address, or give one that is there these flags, lifetimes and metric."""
+        payload = pack_address(ifindex, address)
+        self.request(f"add {address} to interface {ifindex}", RTM_NEWADDR, payload, NLM_F_CREATE | NLM_F_REPLACE)
+
+    def del_address(self, ifindex: int, address: Address) -> None:
+        """Remove an address."""
+        self.request(f"remove {address} from interface {ifindex}", RTM_DELADDR, pack_address(ifindex, address))
+
+
+def read_inventory() -> Inventory:
+    """All that a verdict needs to know of the calling thread's netns.
+
+    Raises:
+        KernelError: The kernel refuses.
+    """
+    with Rtnl() as rtnl:
+        return rtnl.inventory()
+
+
+def read_links(netns_fd: int | None = None) -> tuple[Link, ...]:
+    """Every link of a netns, or of the calling thread's.
+
+    Raises:
+        KernelError: The kernel refuses.
+    """
+    return with_rtnl(netns_fd, Rtnl.links)
+
+
+def with_rtnl[T](netns_fd: int | None, function: Callable[..., T], *args: Any) -> T:
+    """Call `function(rtnl, *args)` with a socket in a netns, or in the calling thread's."""
+
+
+@contextmanager
+def _unused() -> Iterator[None]:
+    yield
+
+
+# -- what is in the messages -------------------------------------------------------------------------------------------
+
+_SKIP_STATS: Mapping[int, bytes] = {IFLA_EXT_MASK: u32(_RTEXT_FILTER_SKIP_STATS)}
+
+
+def _link_payload(ifindex: int, attrs: Mapping[int, bytes], flags: int = 0, change: int = 0) -> bytes:
+    return _IFINFO.pack(0, 0, ifindex, flags, change) + pack_all(attrs)
