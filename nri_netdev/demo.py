@@ -21,8 +21,8 @@ from pathlib import Path
 
 from nri_netdev.errors import NriNetdevError
 from nri_netdev.proto import nri_pb2
-from nri_netdev.shells.netns import OWN, call_in_netns, open_netns
-from nri_netdev.shells.rtnetlink import read_inventory
+from nri_netdev.shells.netns import OWN, open_netns
+from nri_netdev.shells.rtnetlink import Rtnl, with_rtnl
 from nri_netdev.testing import node
 from nri_netdev.testing.engine import Engine
 from nri_netdev.testing.runtime import (
@@ -190,7 +190,7 @@ def _show(stage: _Stage) -> list[str]:
 def _ip(netns: Path | None) -> list[str]:
     """One line for each interface but the loopback and the cable's other end."""
     with open_netns(netns or OWN) as netns_fd:
-        inventory = call_in_netns(netns_fd, read_inventory)
+        inventory = with_rtnl(netns_fd, Rtnl.inventory)
     return [
         f"{link.ifname:8} {'up' if link.is_up else 'down':5} {link.mac}  mtu {link.mtu}  "
         + " ".join(str(a) for a in inventory.addresses.get(link.ifindex, ()) if a.scope == 0)

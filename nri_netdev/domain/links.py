@@ -32,6 +32,8 @@ class Address:
     """Seconds it stays valid; None is for ever."""
     preferred_lft_s: int | None = None
     """Seconds it stays preferred; None is for ever."""
+    proto: int | None = None
+    """`IFA_PROTO`: who made it, as the kernel from a router's advertisement; None where nobody said."""
 
     def __str__(self) -> str:
         return f"{self.address}/{self.prefixlen}"

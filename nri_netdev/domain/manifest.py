@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from nri_netdev.domain import strictyaml
 from nri_netdev.domain.grammars import DEVICE_INJECTOR_PREFIXES
-from nri_netdev.domain.names import did_you_mean, escape, quote
+from nri_netdev.domain.names import did_you_mean, escape, quote, told_key
 from nri_netdev.domain.request import (
     ALL_PREFIXES,
     ANNOTATION_PREFIX,
@@ -77,14 +77,7 @@ def validate_text(name: str, text: str) -> tuple[Finding, ...]:
     try:
         for document, node in enumerate(strictyaml.load_all(text), 1):
             for template in _templates(node):
-                for annotations, problems in (
-                    (template.outer, _misplaced(template)),
-                    (template.annotations, _problems(template)),
-                ):
-                    findings.extend(
-                        _finding(name, document, template.object, annotations, problem)
-                        for problem in dict.fromkeys(problems)
-                    )
+                findings.extend(_findings(name, document, template))
     except strictyaml.YamlError as error:
         about = f"line {error.line}" if error.line else ""
         findings.append(Finding(file=name, document=document + 1, message=f"the file {error.reason}", about=about))
@@ -126,21 +119,26 @@ class _Template:
     is_host_network: bool
 
 
-def _finding(file: str, document: int, obj: str, annotations: _Annotations, problem: Problem) -> Finding:
-    about = (
-        obj,
-        f"line {annotations[problem.key][0].line}",
-        f"field {escape(problem.field)}" if problem.field else "",
-        f"line {problem.line} of the value" if problem.line else "",
-    )
-    return Finding(
-        file=file,
-        document=document,
-        annotation=problem.key,
-        entry=problem.entry,
-        message=problem.message,
-        about=", ".join(part for part in about if part),
-    )
+def _findings(file: str, document: int, template: _Template) -> Iterator[Finding]:
+    for annotations, problems in (
+        (template.outer, _misplaced(template)),
+        (template.annotations, _problems(template)),
+    ):
+        for problem in dict.fromkeys(problems):
+            about = (
+                template.object,
+                f"line {annotations[problem.key][0].line}",
+                f"field {escape(problem.field)}" if problem.field else "",
+                f"line {problem.line} of the value" if problem.line else "",
+            )
+            yield Finding(
+                file=file,
+                document=document,
+                annotation=problem.key,
+                entry=problem.entry,
+                message=problem.message,
+                about=", ".join(part for part in about if part),
+            )
 
 
 # -- finding the templates ---------------------------------------------------------------------------------------
@@ -284,4 +282,4 @@ def _is_shared(entry: Entry, other: Entry) -> bool:
 
 
 def _place(entry: Entry) -> str:
-    return f"annotation {entry.key}, entry {entry.number}"
+    return f"annotation {told_key(entry.key)}, entry {entry.number}"

@@ -177,7 +177,7 @@ def _rivals(found: Iterable[Source]) -> Iterator[Problem]:
         natives = [source.key for source in found if (source.scope, source.grammar) == (scope, Grammar.NATIVE)]
         peers = [source.key for source in found if source.scope is scope and source.grammar is not Grammar.NATIVE]
         for rival in (natives + peers)[1:] if natives else ():
-            message = f"asks for the same {scope} as annotation {natives[0]}; keep one of the two"
+            message = f"asks for the same {scope} as annotation {told_key(natives[0])}; keep one of the two"
             yield Problem(key=rival, message=message)
 
 
@@ -200,7 +200,8 @@ def _duplicates(entries: Iterable[Entry]) -> Iterator[Problem]:
 
 
 def _seen_from(entry: Entry, other: Entry) -> str:
-    return f"entry {other.number}" if other.key == entry.key else f"annotation {other.key}, entry {other.number}"
+    place = f"entry {other.number}"
+    return place if other.key == entry.key else f"annotation {told_key(other.key)}, {place}"
 
 
 # -- one annotation ----------------------------------------------------------------------------------------------

@@ -64,9 +64,7 @@ def from_text(value: str) -> bytes:
     return value.encode("utf-8", "surrogateescape") + b"\0"
 
 
-def change(
-    payload: bytes, header_bytes: int, replace: Callable[[int, bytes], bytes | None]
-) -> bytes:
+def change(payload: bytes, header_bytes: int, replace: Callable[[int, bytes], bytes | None]) -> bytes:
     """A message with each attribute's value replaced by what `replace(type, value)` says; None drops it."""
     changed = ((kind, replace(kind, value)) for kind, value in walk(payload, header_bytes))
     return payload[:header_bytes] + b"".join(pack(kind, value) for kind, value in changed if value is not None)

@@ -11,22 +11,22 @@ Numbers are those of `linux/if_link.h`, `linux/if_addr.h`, `linux/rtnetlink.h`.
 from __future__ import annotations
 
 import errno
-import fcntl
 import functools
 import ipaddress
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from nri_netdev.domain.links import Address, Inventory, Link
 from nri_netdev.errors import KernelError
 from nri_netdev.shells.netns import call_in_netns
 from nri_netdev.shells.rtattr import attributes, from_text, pack, pack_all, to_int, to_text, u32, walk
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
@@ -84,9 +84,7 @@ class _Message(dict[str, Any]):
 
     def encode(self) -> None:
         h = self["header"]
-        header = struct.pack(
-            "=IHHII", 16 + len(self.payload), h["type"], h["flags"], h["sequence_number"], h["pid"]
-        )
+        header = struct.pack("=IHHII", 16 + len(self.payload), h["type"], h["flags"], h["sequence_number"], h["pid"])
         self.data = header + self.payload
 
     def decode(self) -> None:
@@ -120,7 +118,9 @@ class Rtnl:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     # -- messages --------------------------------------------------------------------------------------------------
@@ -305,13 +305,20 @@ def read_links(netns_fd: int | None = None) -> tuple[Link, ...]:
     return with_rtnl(netns_fd, Rtnl.links)
 
 
-def with_rtnl[T](netns_fd: int | None, function: Callable[..., T], *args: Any) -> T:
-    """Call `function(rtnl, *args)` with a socket in a netns, or in the calling thread's."""
+def with_rtnl(
+    netns_fd: int | None, function: Callable[Concatenate[Rtnl, P], R], *args: P.args, **kwargs: P.kwargs
+) -> R:
+    """Call `function(rtnl, …)` with a socket in a netns, or in the calling thread's own.
 
+    Raises:
+        KernelError: The netns cannot be entered.
+    """
 
-@contextmanager
-def _unused() -> Iterator[None]:
-    yield
+    def call() -> R:
+        with Rtnl() as rtnl:
+            return function(rtnl, *args, **kwargs)
+
+    return call() if netns_fd is None else call_in_netns(netns_fd, call)
 
 
 # -- what is in the messages -------------------------------------------------------------------------------------------
@@ -321,3 +328,124 @@ _SKIP_STATS: Mapping[int, bytes] = {IFLA_EXT_MASK: u32(_RTEXT_FILTER_SKIP_STATS)
 
 def _link_payload(ifindex: int, attrs: Mapping[int, bytes], flags: int = 0, change: int = 0) -> bytes:
     return _IFINFO.pack(0, 0, ifindex, flags, change) + pack_all(attrs)
+
+
+def link_header(payload: bytes) -> tuple[int, int]:
+    """ifindex and `IFF_*` of an `RTM_NEWLINK`."""
+    _, _, ifindex, flags, _ = _IFINFO.unpack_from(payload)
+    return ifindex, flags
+
+
+def link_attributes(payload: bytes) -> dict[int, bytes]:
+    """The `IFLA_*` of an `RTM_NEWLINK`."""
+    return attributes(payload, _IFINFO.size)
+
+
+def parse_link(payload: bytes) -> Link:
+    """Read an `RTM_NEWLINK`."""
+    ifindex, flags = link_header(payload)
+    attrs = link_attributes(payload)
+    info = attributes(attrs.get(IFLA_LINKINFO, b""))
+    kind = to_text(info.get(IFLA_INFO_KIND))
+    parent_bus, parent_dev = to_text(attrs.get(IFLA_PARENT_DEV_BUS_NAME)), to_text(attrs.get(IFLA_PARENT_DEV_NAME))
+    permanent = attrs.get(IFLA_PERM_ADDRESS, b"")
+    immutable = attrs.get(IFLA_NETNS_IMMUTABLE)
+    altnames = (to_text(v) or "" for k, v in walk(attrs.get(IFLA_PROP_LIST, b"")) if k == IFLA_ALT_IFNAME)
+    return Link(
+        ifindex=ifindex,
+        ifname=to_text(attrs.get(IFLA_IFNAME)) or "",
+        kind=kind,
+        slave_kind=to_text(info.get(IFLA_INFO_SLAVE_KIND)),
+        is_loopback=bool(flags & IFF_LOOPBACK),
+        is_up=bool(flags & IFF_UP),
+        has_carrier=bool(flags & IFF_LOWER_UP),
+        operstate=_OPERSTATES[min(to_int(attrs.get(IFLA_OPERSTATE)) or 0, 6)],
+        mac=attrs[IFLA_ADDRESS].hex(":") if IFLA_ADDRESS in attrs else None,
+        permanent_mac=permanent.hex(":") if any(permanent) else None,
+        mtu=to_int(attrs.get(IFLA_MTU)) or 0,
+        txqueuelen=to_int(attrs.get(IFLA_TXQLEN)),
+        group=to_int(attrs.get(IFLA_GROUP)) or 0,
+        alias=to_text(attrs.get(IFLA_IFALIAS)),
+        altnames=tuple(altnames),
+        master=to_int(attrs.get(IFLA_MASTER)),
+        link=to_int(attrs.get(IFLA_LINK)),
+        link_netnsid=to_int(attrs.get(IFLA_LINK_NETNSID)),
+        parent_dev=parent_dev,
+        parent_bus=parent_bus,
+        driver=_driver(parent_bus, parent_dev),
+        netns_immutable=None if immutable is None else any(immutable),
+    )
+
+
+def _driver(bus: str | None, dev: str | None) -> str | None:
+    """The driver of a parent device. `/sys/bus` is the same in every netns, which `/sys/class/net` is not."""
+    if not bus or not dev or "/" in bus + dev:
+        return None
+    try:
+        return os.path.basename(os.readlink(f"/sys/bus/{bus}/devices/{dev}/driver"))  # noqa: PTH115, PTH119 - hot
+    except OSError:
+        return None
+
+
+def parse_address(payload: bytes) -> tuple[int, Address]:
+    """Read an `RTM_NEWADDR`: ifindex and address."""
+    family, prefixlen, flags, scope, ifindex = _IFADDR.unpack_from(payload)
+    attrs = attributes(payload, _IFADDR.size)
+    local, other = attrs.get(IFA_LOCAL), attrs.get(IFA_ADDRESS)
+    preferred, valid = struct.unpack_from("=II", attrs.get(IFA_CACHEINFO, b"\xff" * 8))
+    return ifindex, Address(
+        family=family,
+        address=_ip(local or other or b"") or "",
+        prefixlen=prefixlen,
+        peer=_ip(other) if local and other and local != other else None,
+        broadcast=_ip(attrs.get(IFA_BROADCAST)),
+        label=to_text(attrs.get(IFA_LABEL)),
+        scope=scope,
+        flags=to_int(attrs.get(IFA_FLAGS)) or flags,
+        metric=to_int(attrs.get(IFA_RT_PRIORITY)),
+        valid_lft_s=None if valid == _FOREVER else valid,
+        preferred_lft_s=None if preferred == _FOREVER else preferred,
+        proto=to_int(attrs.get(IFA_PROTO)),
+    )
+
+
+def pack_address(ifindex: int, address: Address) -> bytes:
+    """Write an `RTM_NEWADDR` or `RTM_DELADDR`."""
+    local = ipaddress.ip_address(address.address).packed
+    attrs = {
+        IFA_LOCAL: local,
+        IFA_ADDRESS: ipaddress.ip_address(address.peer).packed if address.peer else local,
+        IFA_FLAGS: u32(address.flags),
+        IFA_CACHEINFO: struct.pack(
+            "=IIII",
+            _FOREVER if address.preferred_lft_s is None else address.preferred_lft_s,
+            _FOREVER if address.valid_lft_s is None else address.valid_lft_s,
+            0,
+            0,
+        ),
+    }
+    if address.broadcast:
+        attrs[IFA_BROADCAST] = ipaddress.ip_address(address.broadcast).packed
+    if address.label:
+        attrs[IFA_LABEL] = from_text(address.label)
+    if address.metric is not None:
+        attrs[IFA_RT_PRIORITY] = u32(address.metric)
+    if address.proto is not None:
+        attrs[IFA_PROTO] = bytes([address.proto])
+    header = _IFADDR.pack(address.family, address.prefixlen, address.flags & 0xFF, address.scope, ifindex)
+    return header + pack_all(attrs)
+
+
+def _ip(packed: bytes | None) -> str | None:
+    return str(ipaddress.ip_address(packed)) if packed else None
+
+
+def nexthops(multipath: bytes) -> Iterator[tuple[int, int, int]]:
+    """The `struct rtnexthop` of `RTA_MULTIPATH`, as (ifindex, offset, length)."""
+    offset = 0
+    while offset + 8 <= len(multipath):
+        length, _, _, ifindex = struct.unpack_from("=HBBi", multipath, offset)
+        if length < 8:
+            return
+        yield ifindex, offset, length
+        offset += (length + 3) & ~3

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from nri_netdev.domain.links import Address
 from nri_netdev.errors import ConfigurationError
-from nri_netdev.shells.netns import call_in_netns, open_netns
-from nri_netdev.shells.rtnetlink import move, read_inventory, replace_address, set_up
+from nri_netdev.shells.netns import open_netns
+from nri_netdev.shells.rtnetlink import Rtnl, with_rtnl
 
 CANDIDATES = ("runc", "crun", "youki")
 SLEEP = ("/bin/busybox", "sleep", "3600")
@@ -161,30 +162,12 @@ class BuiltinRuntime:
     def create(self, container_id: str, bundle: Path) -> None:
         """Move every interface of `netDevices`, rename it, give it its permanent global addresses back, set it up."""
         linux = json.loads((bundle / "config.json").read_text(encoding="utf-8"))["linux"]
-        netns_path = next(namespace["path"] for namespace in linux["namespaces"] if namespace["type"] == "network")
-        inventory = read_inventory()
-        with open_netns(netns_path) as netns_fd:
+        target = next(namespace["path"] for namespace in linux["namespaces"] if namespace["type"] == "network")
+        with open_netns() as home_fd, open_netns(target) as netns_fd:
             for ifname, device in linux.get("netDevices", {}).items():
-                link = inventory.by_name(ifname)
-                if link is None:
-                    raise ConfigurationError(f"netDevices: there is no interface {ifname}")
                 inside = device.get("name") or ifname
-                kept = [
-                    address
-                    for address in inventory.addresses.get(link.ifindex, ())
-                    if address.flags & _IFA_F_PERMANENT and address.scope == 0
-                ]
-                move(link.ifindex, netns_fd, inside)
-
-                def finish(name: str = inside, addresses: Sequence[Any] = kept) -> None:
-                    arrived = read_inventory().by_name(name)
-                    if arrived is None:
-                        raise ConfigurationError(f"netDevices: {name} did not arrive")
-                    for address in addresses:
-                        replace_address(arrived.ifindex, address)
-                    set_up(arrived.ifindex)
-
-                call_in_netns(netns_fd, finish)
+                kept = with_rtnl(home_fd, _send, ifname, netns_fd, inside)
+                with_rtnl(netns_fd, _receive, inside, kept)
         self._processes[container_id] = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
 
     def start(self, container_id: str) -> None:
@@ -195,3 +178,22 @@ class BuiltinRuntime:
         process = self._processes.pop(container_id)
         process.send_signal(signal.SIGKILL)
         process.wait(timeout=10)
+
+
+def _send(rtnl: Rtnl, ifname: str, netns_fd: int, inside: str) -> tuple[Address, ...]:
+    """Move an interface, and return the addresses that it must have there."""
+    link = rtnl.link_called(ifname)
+    if link is None:
+        raise ConfigurationError(f"netDevices: there is no interface {ifname}")
+    addresses = rtnl.addresses(link.ifindex).get(link.ifindex, ())
+    rtnl.move(link.ifindex, netns_fd, inside)
+    return tuple(address for address in addresses if address.flags & _IFA_F_PERMANENT and address.scope == 0)
+
+
+def _receive(rtnl: Rtnl, inside: str, addresses: Sequence[Address]) -> None:
+    link = rtnl.link_called(inside)
+    if link is None:
+        raise ConfigurationError(f"netDevices: {inside} did not arrive")
+    for address in addresses:
+        rtnl.put_address(link.ifindex, address)
+    rtnl.set_up(link.ifindex)

@@ -1,0 +1,150 @@
+"""The node's kernel, as custody asks for it (`nri_netdev.custody.Kernel`): netns by path, interfaces by index.
+
+Every call opens what it needs and closes it again, so nothing is kept that a fork, a crash or another thread could
+trip over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from nri_netdev.domain.claim import Netns
+from nri_netdev.domain.links import Inventory, Link
+from nri_netdev.domain.snapshot import HomeReport, Snapshot
+from nri_netdev.errors import KernelError
+from nri_netdev.shells import capture, homing, netns
+from nri_netdev.shells.rtnetlink import Rtnl, with_rtnl
+
+T = TypeVar("T")
+
+_PROC = Path("/proc")
+
+
+class HostKernel:
+    """The kernel of this host; home is the netns of the process.
+
+    Args:
+        run_dir: below it netns are pinned, in `netns`.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        self._pins = run_dir / "netns"
+
+    def boot_id(self) -> str:
+        """An id that changes with each boot."""
+        return (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def inventory(self) -> Inventory:
+        """The host, now."""
+        return self._at(None, Rtnl.inventory)
+
+    def links(self, netns_path: str | None) -> tuple[Link, ...]:
+        """Every link in a netns."""
+        return self._at(netns_path, Rtnl.links)
+
+    def snapshot(self, ifindex: int) -> Snapshot:
+        """All that a move would destroy of an interface at home."""
+        return self._at(None, capture.snapshot, ifindex)
+
+    def netns(self, path: str) -> Netns:
+        """Which netns a path leads to."""
+        dev, ino = netns.netns_id(path)
+        return Netns(path=path, dev=dev, ino=ino)
+
+    def is_home(self, other: Netns) -> bool:
+        """Whether it is the host's own."""
+        return netns.netns_id(netns.OWN) == (other.dev, other.ino)
+
+    # -- pins ------------------------------------------------------------------------------------------------------
+
+    def pin(self, target: Netns) -> None:
+        """Keep a netns alive."""
+        netns.pin(target.path, self._pins / target.pin)
+
+    def pinned(self, target: Netns) -> str | None:
+        """The path of the pin of a netns, if it stands."""
+        path = self._pins / target.pin
+        with contextlib.suppress(KernelError):
+            if netns.netns_id(path) == (target.dev, target.ino):
+                return str(path)
+        return None
+
+    def unpin(self, name: str) -> None:
+        """Let a netns die, if nobody else keeps it."""
+        netns.unpin(self._pins / name)
+
+    def pins(self) -> frozenset[str]:
+        """The names of the pins that stand."""
+        return netns.pins(self._pins)
+
+    # -- changing --------------------------------------------------------------------------------------------------
+
+    def mark(self, ifindex: int, mark: str) -> None:
+        """Give an interface at home its mark."""
+        self._at(None, homing.mark, ifindex, mark)
+
+    def unmark(self, ifindex: int, mark: str) -> None:
+        """Take the mark off an interface at home."""
+        self._at(None, homing.unmark, ifindex, mark)
+
+    def send(self, ifindex: int, netns_path: str, ifname: str) -> None:
+        """Move an interface from home into a netns under a name, as an OCI runtime would."""
+        with netns.open_netns(netns_path) as netns_fd:
+            self._at(None, Rtnl.move, ifindex, netns_fd, ifname)
+
+    def complete(self, netns_path: str, ifindex: int, ifname: str, snapshot: Snapshot) -> None:
+        """Give an interface in a pod its name there and the addresses that it had, and set it up."""
+        self._at(netns_path, homing.complete, ifindex, ifname, snapshot.addresses)
+
+    def bring_home(self, netns_path: str, ifindex: int, snapshot: Snapshot, mark: str) -> HomeReport:
+        """Fetch an interface and restore it."""
+        with netns.open_netns(netns_path) as pod_fd, netns.open_netns() as home_fd:
+            return homing.bring_home(pod_fd, ifindex, snapshot, mark, home_fd)
+
+    def restore(self, snapshot: Snapshot, ifindex: int, mark: str) -> HomeReport:
+        """Restore an interface that is at home."""
+        return self._at(None, homing.restore, snapshot, ifindex, mark)
+
+    def rename(self, ifindex: int, ifname: str) -> None:
+        """Rename an interface at home."""
+        self._at(None, Rtnl.rename, ifindex, ifname)
+
+    # -- processes -------------------------------------------------------------------------------------------------
+
+    def foreign_netns(self, known: Collection[int]) -> Iterator[str]:
+        """A path to each netns that some process is in, but for home and those whose inode is in `known`."""
+        seen = {netns.netns_id(netns.OWN)[1], *known}
+        for pid, ino in _netns_of_processes():
+            if ino not in seen:
+                seen.add(ino)
+                yield str(_PROC / str(pid) / "ns/net")
+
+    def has_processes(self, target: Netns) -> bool:
+        """Whether any process is in a netns."""
+        return any(ino == target.ino for _, ino in _netns_of_processes())
+
+    def is_alive(self, pid: int) -> bool:
+        """Whether a process runs: it exists, and is no zombie."""
+        try:
+            stat = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return False
+        return pid > 0 and stat.rpartition(") ")[2][:1] not in {"Z", "X"}
+
+    def _at(self, netns_path: str | None, function: Callable[..., T], *args: object) -> T:
+        """Call `function(rtnl, *args)` with a socket in a netns, on a thread of its own."""
+        with netns.open_netns(netns_path or netns.OWN) as netns_fd:
+            return with_rtnl(netns_fd, function, *args)
+
+
+def _netns_of_processes() -> Iterator[tuple[int, int]]:
+    """Pid and netns inode of every process that can be seen."""
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                yield int(entry.name), (entry / "ns/net").stat().st_ino
