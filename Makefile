@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CACHE := .cache
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-fast e2e-tools protos check-protos fmt lint type cover check clean
+.PHONY: help dev demo test test-fast e2e-tools protos check-protos docs fmt lint type cover check clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -34,6 +34,9 @@ protos: $(VENV)/.done ## Generate nri_netdev/proto from protos/
 
 check-protos: $(VENV)/.done ## Fail if the generated code is not what protos/ gives
 	$(BIN)/python protos/generate.py --check
+
+docs: $(VENV)/.done ## Draw what the docs draw from the code
+	$(BIN)/python docs/draw.py
 
 fmt: $(VENV)/.done ## Format the code
 	$(BIN)/ruff format .

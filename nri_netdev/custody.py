@@ -660,5 +660,3 @@ def _about(claim: Claim) -> dict[str, object]:
         "container": owner.container,
         "claim": claim.mark,
     }
-
-

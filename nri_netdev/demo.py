@@ -41,7 +41,7 @@ ANNOTATION = "nri-netdev.io/container.app"
 VALUE = f"- interface: {INTERFACE}\n  name: {INSIDE}\n"
 _DIRECTORY = "NRI_NETDEV_DEMO_DIRECTORY"
 _IS_ROOT = "NRI_NETDEV_DEMO_IS_ROOT"
-_TOOLS = Path(".cache", "e2e", "bin")
+_TOOLS = Path(".cache", "e2e", "bin").resolve()
 """Where `make e2e-tools` leaves what it builds, in a clone of the project."""
 
 
@@ -101,8 +101,8 @@ async def _demonstrate(directory: Path, wanted: str | None) -> int:
     if task is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     node.mount_tmpfs(directory)
-    busybox = find_busybox((_TOOLS.resolve(),))
-    found = find_runtime((_TOOLS.resolve(),), wanted) if os.environ[_IS_ROOT] == "1" and busybox else None
+    busybox = find_busybox((_TOOLS,))
+    found = find_runtime((_TOOLS,), wanted) if os.environ[_IS_ROOT] == "1" and busybox else None
     stage = _Stage(
         directory=directory,
         netns=node.add_netns(directory / "netns" / "demo-pod"),

@@ -53,9 +53,7 @@ def differing() -> list[str]:
 def main() -> int:
     """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--check", action="store_true", help="fail if the checked-in code is not what protos/ gives"
-    )
+    parser.add_argument("--check", action="store_true", help="fail if the checked-in code is not what protos/ gives")
     if not parser.parse_args().check:
         generate(ROOT)
         return 0

@@ -120,14 +120,14 @@ class _Template:
 
 
 def _findings(file: str, document: int, template: _Template) -> Iterator[Finding]:
-    for annotations, problems in (
+    for those, problems in (
         (template.outer, _misplaced(template)),
         (template.annotations, _problems(template)),
     ):
         for problem in dict.fromkeys(problems):
             about = (
                 template.object,
-                f"line {annotations[problem.key][0].line}",
+                f"line {those[problem.key][0].line}",
                 f"field {escape(problem.field)}" if problem.field else "",
                 f"line {problem.line} of the value" if problem.line else "",
             )

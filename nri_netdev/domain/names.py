@@ -63,7 +63,7 @@ def _first(test: Callable[[str], bool]) -> Callable[[str], str | None]:
 _OBJECTIONS: tuple[tuple[Callable[[str], str | None], str], ...] = (
     (
         _first(lambda c: not c.isascii()),
-        "contains {}, which is not ASCII; the kernel takes it, many tools do not",
+        "contains {}, which is not ASCII; many tools fail on it",
     ),
     (_first(lambda c: c.isspace() and c not in "\x1c\x1d\x1e\x1f"), "contains whitespace ({})"),
     (_first(lambda c: not c.isprintable()), "contains a control character ({})"),

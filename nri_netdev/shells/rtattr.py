@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _HEADER = struct.Struct("=HH")
 _U32 = struct.Struct("=I")
+_IS_LITTLE = struct.pack("=H", 1) == b"\x01\x00"
 _TYPE_MASK = 0x3FFF
-_NESTED = 0x8000
+NLA_F_NESTED = 0x8000
+"""Says in the type of an attribute that it holds attributes."""
 
 
 def walk(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
@@ -32,10 +34,9 @@ def attributes(data: bytes, offset: int = 0) -> dict[int, bytes]:
     return dict(walk(data, offset))
 
 
-def pack(kind: int, value: bytes, *, nested: bool = False) -> bytes:
+def pack(kind: int, value: bytes) -> bytes:
     """One attribute, padded."""
-    header = _HEADER.pack(len(value) + 4, kind | (_NESTED if nested else 0))
-    return header + value + bytes(-len(value) % 4)
+    return _HEADER.pack(len(value) + 4, kind) + value + bytes(-len(value) % 4)
 
 
 def pack_all(attrs: Mapping[int, bytes] | Iterable[tuple[int, bytes]]) -> bytes:
@@ -65,9 +66,16 @@ def from_text(value: str) -> bytes:
 
 
 def change(payload: bytes, header_bytes: int, replace: Callable[[int, bytes], bytes | None]) -> bytes:
-    """A message with each attribute's value replaced by what `replace(type, value)` says; None drops it."""
-    changed = ((kind, replace(kind, value)) for kind, value in walk(payload, header_bytes))
-    return payload[:header_bytes] + b"".join(pack(kind, value) for kind, value in changed if value is not None)
+    """A message with each attribute's value replaced by what `replace(type, value)` says; None drops it.
 
-
-_IS_LITTLE = struct.pack("=H", 1) == b"\x01\x00"
+    Type flags (`NLA_F_NESTED`) stay as they were, which some parsers of the kernel insist on.
+    """
+    parts = [payload[:header_bytes]]
+    offset = header_bytes
+    for kind, value in walk(payload, header_bytes):
+        (whole,) = struct.unpack_from("=H", payload, offset + 2)
+        offset += (len(value) + 7) & ~3
+        changed = replace(kind, value)
+        if changed is not None:
+            parts.append(pack(whole, changed))
+    return b"".join(parts)

@@ -23,7 +23,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from nri_netdev.domain.links import Address, Inventory, Link
 from nri_netdev.errors import KernelError
 from nri_netdev.shells.netns import call_in_netns
-from nri_netdev.shells.rtattr import attributes, from_text, pack, pack_all, to_int, to_text, u32, walk
+from nri_netdev.shells.rtattr import NLA_F_NESTED, attributes, from_text, pack, pack_all, to_int, to_text, u32, walk
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -193,9 +193,9 @@ class Rtnl:
                 found.setdefault(index, []).append(address)
         return {index: tuple(addresses) for index, addresses in found.items()}
 
-    def routes(self, family: int) -> list[bytes]:
-        """Unicast routes of a family, in every table, as the kernel wrote them."""
-        return self.dump("list routes", RTM_GETROUTE, RTMSG.pack(family, 0, 0, 0, 0, 0, 0, RTN_UNICAST, 0))
+    def routes(self, family: int, kind: int = 0) -> list[bytes]:
+        """Routes of a family, in every table, as the kernel wrote them; of one kind (`RTN_*`) or of all."""
+        return self.dump("list routes", RTM_GETROUTE, RTMSG.pack(family, 0, 0, 0, 0, 0, 0, kind, 0))
 
     def inventory(self) -> Inventory:
         """All that a verdict needs to know of the netns."""
@@ -203,7 +203,7 @@ class Rtnl:
         leaving: set[int] = set()
         sources: set[str] = set()
         for family in (AF_INET, AF_INET6):
-            for payload in self.routes(family):
+            for payload in self.routes(family, RTN_UNICAST):
                 if payload[1] == 0:  # rtm_dst_len: a default route
                     attrs = attributes(payload, RTMSG.size)
                     leaving.update(self._leaves_by(attrs))
@@ -267,13 +267,13 @@ class Rtnl:
 
     def add_altname(self, ifindex: int, altname: str) -> None:
         """Give a link an alternative name; `EEXIST` if it is anybody's."""
-        payload = _link_payload(ifindex, {IFLA_PROP_LIST | 0x8000: pack(IFLA_ALT_IFNAME, from_text(altname))})
+        payload = _link_payload(ifindex, {IFLA_PROP_LIST | NLA_F_NESTED: pack(IFLA_ALT_IFNAME, from_text(altname))})
         flags = NLM_F_CREATE | NLM_F_APPEND | NLM_F_EXCL
         self.request(f"give interface {ifindex} the alternative name {altname}", RTM_NEWLINKPROP, payload, flags)
 
     def del_altname(self, ifindex: int, altname: str) -> None:
         """Take an alternative name from a link."""
-        payload = _link_payload(ifindex, {IFLA_PROP_LIST | 0x8000: pack(IFLA_ALT_IFNAME, from_text(altname))})
+        payload = _link_payload(ifindex, {IFLA_PROP_LIST | NLA_F_NESTED: pack(IFLA_ALT_IFNAME, from_text(altname))})
         self.request(f"take the alternative name {altname} from interface {ifindex}", RTM_DELLINKPROP, payload)
 
     def put_address(self, ifindex: int, address: Address) -> None:
@@ -331,7 +331,7 @@ def _link_payload(ifindex: int, attrs: Mapping[int, bytes], flags: int = 0, chan
 
 
 def link_header(payload: bytes) -> tuple[int, int]:
-    """ifindex and `IFF_*` of an `RTM_NEWLINK`."""
+    """The ifindex and `IFF_*` of an `RTM_NEWLINK`."""
     _, _, ifindex, flags, _ = _IFINFO.unpack_from(payload)
     return ifindex, flags
 

