@@ -201,7 +201,7 @@ class Daemon:
                 )
             case Registered():
                 self._connection = connection
-                event(_log, logging.INFO, "engine.registered", name=self._name, index=self._index)
+                event(_log, logging.INFO, "engine.registered", plugin=self._name, index=self._index)
             case Refused():
                 event(_log, logging.ERROR, "engine.refused", error=str(what.error))
                 connection.close()

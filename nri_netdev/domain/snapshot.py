@@ -51,6 +51,8 @@ class Snapshot:
 
     link: Link
     """As it was; marks of ours are not among its altnames."""
+    taken_s: int = 0
+    """When, in seconds since boot (`CLOCK_BOOTTIME`): lifetimes of addresses go on counting."""
     flags: int = 0
     """`IFF_*` that an administrator sets (`nri_netdev.shells.rtnetlink.ADMIN_FLAGS`), but for `IFF_UP`."""
     settings: Mapping[int, str] = field(default_factory=dict)
@@ -107,6 +109,7 @@ class Snapshot:
         master = document["master"]
         return cls(
             link=Link(**{**document["link"], "altnames": tuple(document["link"]["altnames"])}),
+            taken_s=document["taken_s"],
             flags=document["flags"],
             settings={int(number): value for number, value in document["settings"].items()},
             xdp_id=document["xdp_id"],

@@ -7,21 +7,24 @@ when it comes home. The same cleaning makes what is there now comparable with wh
 
 from __future__ import annotations
 
-import errno
 import ipaddress
+import itertools
+import socket
 import struct
-from collections.abc import Callable, Collection, Iterator
+import time
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 
 from nri_netdev.domain.claim import MARK_PREFIX
 from nri_netdev.domain.links import Address, Link
 from nri_netdev.domain.snapshot import Master, Message, Snapshot
-from nri_netdev.errors import KernelError
 from nri_netdev.shells.netns import sysctls
 from nri_netdev.shells.rtattr import attributes, change, pack, to_int, to_text, u32, walk
 from nri_netdev.shells.rtnetlink import (
     ADMIN_FLAGS,
     AF_INET,
     AF_INET6,
+    IFA_F_NOPREFIXROUTE,
     IFLA_AF_SPEC,
     IFLA_EXT_MASK,
     IFLA_INFO_SLAVE_DATA,
@@ -34,16 +37,15 @@ from nri_netdev.shells.rtnetlink import (
     RTA_MULTIPATH,
     RTA_NH_ID,
     RTA_OIF,
-    RTA_PREFSRC,
     RTA_PRIORITY,
     RTA_TABLE,
     RTA_VIA,
     RTM_GETLINK,
     RTM_GETNEIGH,
     RTM_GETQDISC,
-    RTM_GETTCLASS,
     RTM_GETTFILTER,
     RTMSG,
+    RTN_UNICAST,
     Rtnl,
     link_attributes,
     link_header,
@@ -63,22 +65,31 @@ SETTINGS = {
 }
 """`IFLA_*` that a move keeps, a container can change, and that can be set as they are read."""
 
-AF_BRIDGE = 7
+AF_BRIDGE = int(socket.AF_BRIDGE)
 NDMSG = struct.Struct("=BxxxiHBB")
 """`struct ndmsg`: family, ifindex, state, flags, type."""
 TCMSG = struct.Struct("=BxxxiIII")
 """`struct tcmsg`: family, ifindex, handle, parent, info."""
-TC_H_ROOT, TC_H_INGRESS = 0xFFFFFFFF, 0xFFFFFFF1
+TC_H_ROOT = 0xFFFFFFFF
+IFLA_BRIDGE_VLAN_INFO = 2
 
-_RT_TABLE_LOCAL, _RTPROT_KERNEL, _RTPROT_RA = 255, 2, 9
-_RTNH_F_KEPT = 0x2 | 0x4  # pervasive, onlink; the rest is state
+_RT_TABLE_MAIN, _RT_TABLE_LOCAL = 254, 255
+_RTPROT_KERNEL, _RTPROT_RA = 2, 9
+_RTM_F_CLONED = 0x200
+_RTNH_F_ONLINK = 0x4  # the rest of rtm_flags is state
 _NUD_NOARP, _NUD_PERMANENT = 0x40, 0x80
-_NTF_SELF, _NTF_PROXY = 0x2, 0x8
-_NDA_DST, _NDA_LLADDR, _NDA_CACHEINFO, _NDA_PROBES, _NDA_VLAN, _NDA_IFINDEX, _NDA_MASTER = 1, 2, 3, 4, 5, 8, 9
-_TCA_KIND, _TCA_OPTIONS, _TCA_RATE, _TCA_INGRESS_BLOCK, _TCA_EGRESS_BLOCK = 1, 2, 5, 13, 14
-_TCA_KEPT = {_TCA_KIND, _TCA_OPTIONS, _TCA_RATE, _TCA_INGRESS_BLOCK, _TCA_EGRESS_BLOCK}
-_CLASSFUL = {"htb", "hfsc", "drr", "qfq"}
+_NTF_PROXY = 0x8
+_NDA_DST, _NDA_LLADDR, _NDA_CACHEINFO, _NDA_PROBES, _NDA_IFINDEX, _NDA_MASTER = 1, 2, 3, 4, 8, 9
+_TCA_KIND = 1
+_TCA_KEPT = {_TCA_KIND, 2, 5, 13, 14}  # options, rate, ingress and egress block
+_CLASSFUL = frozenset({"htb", "hfsc", "drr", "qfq", "cbq"})
+"""Kinds of qdisc whose classes somebody has built by hand; these are told, and not put back."""
+_TC_FILTER_PARENTS = (0, 0xFFFFFFF2, 0xFFFFFFF3)  # root, and ingress and egress of clsact
 _RTEXT_FILTER_BRVLAN = 2
+_BRIDGE_PORT_SETTABLE = frozenset(
+    {2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 25, 27, 28, 29, 30, 31, 32, 33, 34, 39, 40, 42, 43}
+)
+"""`IFLA_BRPORT_*` that an administrator sets; the others are state, timers and counters."""
 
 
 def snapshot(rtnl: Rtnl, ifindex: int) -> Snapshot:
@@ -95,16 +106,215 @@ def snapshot(rtnl: Rtnl, ifindex: int) -> Snapshot:
     link, attrs = parse_link(raw), link_attributes(raw)
     _, flags = link_header(raw)
     addresses = rtnl.addresses(ifindex).get(ifindex, ())
+    every_route = list(_raw_routes(rtnl, ifindex, addresses))
     return Snapshot(
-        link=_without_marks(link),
+        link=replace(link, altnames=tuple(name for name in link.altnames if not name.startswith(MARK_PREFIX))),
+        taken_s=int(time.clock_gettime(time.CLOCK_BOOTTIME)),
         flags=flags & ADMIN_FLAGS,
         settings={number: attrs[number].hex() for number in SETTINGS if number in attrs},
-        xdp_id=xdp_id(attrs.get(IFLA_XDP, b"")),
-        master=_master(rtnl, link, attrs),
+        xdp_id=xdp_id(attrs),
+        master=_master(rtnl, link),
         addresses=addresses,
-        routes=tuple(_routes(rtnl, ifindex, addresses)),
+        routes=tuple(itertools.chain.from_iterable(_clean_routes(raw_route, ifindex) for raw_route in every_route)),
         neighbours=neighbours(rtnl, ifindex),
         qdiscs=qdiscs(rtnl, ifindex),
         sysctls=sysctls(link.ifname),
-        losses=tuple(_losses(rtnl, ifindex)),
+        losses=tuple(_losses(rtnl, ifindex, every_route)),
     )
+
+
+def xdp_id(attrs: dict[int, bytes]) -> int | None:
+    """The id of the XDP program in the `IFLA_*` of a link."""
+    return to_int(attributes(attrs.get(IFLA_XDP, b"")).get(4)) or None  # IFLA_XDP_PROG_ID
+
+
+# -- routes ------------------------------------------------------------------------------------------------------------
+
+
+def routes(rtnl: Rtnl, ifindex: int, addresses: Iterable[Address]) -> tuple[Message, ...]:
+    """Routes in every table that leave by an interface, but for those that the kernel makes from its addresses."""
+    found = _raw_routes(rtnl, ifindex, addresses)
+    return tuple(itertools.chain.from_iterable(_clean_routes(payload, ifindex) for payload in found))
+
+
+def _raw_routes(rtnl: Rtnl, ifindex: int, addresses: Iterable[Address]) -> Iterator[bytes]:
+    made_by_kernel = {
+        ipaddress.ip_network((address.peer or address.address, address.prefixlen), strict=False)
+        for address in addresses
+        if not address.flags & IFA_F_NOPREFIXROUTE
+    } | {ipaddress.ip_network("fe80::/64"), ipaddress.ip_network("ff00::/8")}
+    for family in (AF_INET, AF_INET6):
+        for payload in rtnl.routes(family):
+            _, dst_len, _, _, table, protocol, _, kind, flags = RTMSG.unpack_from(payload)
+            attrs = attributes(payload, RTMSG.size)
+            leaves_by = {to_int(attrs.get(RTA_OIF)), *(hop for hop, _, _ in nexthops(attrs.get(RTA_MULTIPATH, b"")))}
+            if ifindex not in leaves_by or flags & _RTM_F_CLONED:
+                continue
+            if protocol == _RTPROT_KERNEL and (
+                kind != RTN_UNICAST or table == _RT_TABLE_LOCAL or _network(family, dst_len, attrs) in made_by_kernel
+            ):
+                continue
+            yield payload
+
+
+def _clean_routes(payload: bytes, ifindex: int) -> Iterator[Message]:
+    """What of a route is to be put back: of an IPv6 one with several next hops our own only, as the others stay."""
+    family, dst_len, src_len, tos, table, protocol, scope, kind, flags = RTMSG.unpack_from(payload)
+    attrs = attributes(payload, RTMSG.size)
+    if RTA_NH_ID in attrs:
+        return
+    expires = struct.unpack_from("=IIi", attrs[RTA_CACHEINFO])[2] if RTA_CACHEINFO in attrs else 0
+    hops = attrs.get(RTA_MULTIPATH)
+    if hops is not None:
+        parts = [hops[offset : offset + length] for hop, offset, length in nexthops(hops)]
+        own = [with_hop(part, ifindex, 0) for part in parts]
+        if family == AF_INET6:
+            own = [part for part, raw in zip(own, parts, strict=True) if part != raw]
+        hops = b"".join(part + bytes(-len(part) % 4) for part in own)
+
+    def clean(number: int, value: bytes) -> bytes | None:
+        if number in {RTA_CACHEINFO, RTA_EXPIRES}:
+            return None
+        if number == RTA_OIF:
+            return u32(0)
+        return hops if number == RTA_MULTIPATH else value
+
+    header = RTMSG.pack(family, dst_len, src_len, tos, table, protocol, scope, kind, flags & _RTNH_F_ONLINK)
+    yield Message(
+        text=_route_text(family, dst_len, attrs),
+        payload=change(header + payload[RTMSG.size :], RTMSG.size, clean).hex(),
+        is_expendable=protocol == _RTPROT_RA or bool(expires),
+    )
+
+
+def with_hop(hop: bytes, old: int, new: int) -> bytes:
+    """A `struct rtnexthop` that leaves by `new` if it left by `old`, without its state."""
+    length, flags, weight, ifindex = struct.unpack_from("=HBBi", hop)
+    header = struct.pack("=HBBi", length, flags & _RTNH_F_ONLINK, weight, new if ifindex == old else ifindex)
+    return header + hop[len(header) :]
+
+
+def _network(family: int, dst_len: int, attrs: dict[int, bytes]) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    packed = attrs.get(RTA_DST, bytes(4 if family == AF_INET else 16))
+    return ipaddress.ip_network((packed, dst_len), strict=False)
+
+
+def _route_text(family: int, dst_len: int, attrs: dict[int, bytes]) -> str:
+    via = attrs.get(RTA_GATEWAY) or attrs.get(RTA_VIA, b"")[2:]
+    metric, table = to_int(attrs.get(RTA_PRIORITY)), to_int(attrs.get(RTA_TABLE))
+    parts = (
+        "default" if dst_len == 0 else str(_network(family, dst_len, attrs)),
+        f"via {ipaddress.ip_address(via)}" if len(via) in {4, 16} else "",
+        f"metric {metric}" if metric else "",
+        f"table {table}" if table not in {None, _RT_TABLE_MAIN} else "",
+    )
+    return "route " + " ".join(filter(None, parts))
+
+
+# -- neighbours, queueing ----------------------------------------------------------------------------------------------
+
+
+def neighbours(rtnl: Rtnl, ifindex: int) -> tuple[Message, ...]:
+    """Permanent and proxy neighbours of an interface."""
+    found: list[Message] = []
+    for family, flags in itertools.product((AF_INET, AF_INET6), (0, _NTF_PROXY)):
+        header = NDMSG.pack(family, 0, 0, flags, 0)
+        for payload in rtnl.dump("list neighbours", RTM_GETNEIGH, header + pack(_NDA_IFINDEX, u32(ifindex))):
+            _, index, state, entry_flags, _ = NDMSG.unpack_from(payload)
+            if index == ifindex and (entry_flags & _NTF_PROXY or state & _NUD_PERMANENT):
+                found.append(_neighbour(payload))
+    return tuple(found)
+
+
+def _neighbour(payload: bytes) -> Message:
+    family, _, state, flags, kind = NDMSG.unpack_from(payload)
+    attrs = attributes(payload, NDMSG.size)
+    dst, mac = attrs.get(_NDA_DST, b""), attrs.get(_NDA_LLADDR, b"").hex(":")
+    text = f"neighbour {ipaddress.ip_address(dst)}" if len(dst) in {4, 16} else "entry"
+    dropped = {_NDA_CACHEINFO, _NDA_PROBES, _NDA_IFINDEX, _NDA_MASTER}
+    cleaned = change(payload, NDMSG.size, lambda number, value: None if number in dropped else value)
+    header = NDMSG.pack(family, 0, state, flags, kind)
+    return Message(text=f"{text} {mac}".rstrip(), payload=(header + cleaned[NDMSG.size :]).hex())
+
+
+def qdiscs(rtnl: Rtnl, ifindex: int) -> tuple[Message, ...]:
+    """Queueing disciplines that somebody set, parents first, but for those whose classes cannot be put back."""
+    return tuple(message for kind, message in _qdiscs(rtnl, ifindex) if kind not in _CLASSFUL)
+
+
+def _qdiscs(rtnl: Rtnl, ifindex: int) -> Iterator[tuple[str, Message]]:
+    """Those that somebody set, with their kind; those that come by themselves have no handle."""
+    found = []
+    for payload in rtnl.dump("list qdiscs", RTM_GETQDISC, TCMSG.pack(0, ifindex, 0, 0, 0)):
+        family, index, handle, parent, _ = TCMSG.unpack_from(payload)
+        if index == ifindex and handle:
+            kept = change(payload, TCMSG.size, lambda number, value: value if number in _TCA_KEPT else None)
+            header = TCMSG.pack(family, 0, handle, parent, 0)
+            kind = to_text(attributes(payload, TCMSG.size).get(_TCA_KIND)) or ""
+            message = Message(text=f"qdisc {kind} {handle >> 16:x}:", payload=(header + kept[TCMSG.size :]).hex())
+            found.append((parent != TC_H_ROOT, kind, message))
+    return ((kind, message) for _, kind, message in sorted(found, key=lambda triple: triple[0]))
+
+
+# -- master ------------------------------------------------------------------------------------------------------------
+
+
+def _master(rtnl: Rtnl, link: Link) -> Master | None:
+    if link.master is None:
+        return None
+    master = rtnl.link(link.master)
+    if master.kind != "bridge":
+        return Master(ifname=master.ifname, kind=master.kind)
+    return Master(
+        ifname=master.ifname,
+        kind=master.kind,
+        port=port_settings(rtnl, link.ifindex).hex(),
+        vlans=b"".join(pack(IFLA_BRIDGE_VLAN_INFO, vlan) for vlan in port_vlans(rtnl, link.ifindex)).hex(),
+        fdb=fdb(rtnl, link),
+    )
+
+
+def port_settings(rtnl: Rtnl, ifindex: int) -> bytes:
+    """What of `IFLA_BRPORT_*` can be set, of a bridge's port."""
+    info = attributes(link_attributes(rtnl.raw_link(ifindex)).get(IFLA_LINKINFO, b""))
+    settable = (pair for pair in walk(info.get(IFLA_INFO_SLAVE_DATA, b"")) if pair[0] in _BRIDGE_PORT_SETTABLE)
+    return b"".join(pack(number, value) for number, value in settable)
+
+
+def port_vlans(rtnl: Rtnl, ifindex: int) -> tuple[bytes, ...]:
+    """The `struct bridge_vlan_info` (flags, id) of each VLAN of a bridge's port."""
+    header = struct.pack("=BxHiII", AF_BRIDGE, 0, 0, 0, 0) + pack(IFLA_EXT_MASK, u32(_RTEXT_FILTER_BRVLAN))
+    found: list[bytes] = []
+    for payload in rtnl.dump("list VLANs of bridge ports", RTM_GETLINK, header):
+        if link_header(payload)[0] == ifindex:
+            spec = link_attributes(payload).get(IFLA_AF_SPEC, b"")
+            found += [value for number, value in walk(spec) if number == IFLA_BRIDGE_VLAN_INFO]
+    return tuple(found)
+
+
+def fdb(rtnl: Rtnl, link: Link) -> tuple[Message, ...]:
+    """Entries of a bridge's forwarding table that somebody set for a port."""
+    found: list[Message] = []
+    for payload in rtnl.dump("list a bridge's table", RTM_GETNEIGH, NDMSG.pack(AF_BRIDGE, 0, 0, 0, 0)):
+        _, index, state, _, _ = NDMSG.unpack_from(payload)
+        attrs = attributes(payload, NDMSG.size)
+        is_own = attrs.get(_NDA_LLADDR, b"").hex(":") == link.mac
+        if index == link.ifindex and _NDA_MASTER in attrs and state & (_NUD_NOARP | _NUD_PERMANENT) and not is_own:
+            found.append(_neighbour(payload))
+    return tuple(found)
+
+
+# -- what cannot be put back -------------------------------------------------------------------------------------------
+
+
+def _losses(rtnl: Rtnl, ifindex: int, raw_routes: Collection[bytes]) -> Iterator[str]:
+    for payload in raw_routes:
+        attrs = attributes(payload, RTMSG.size)
+        if RTA_NH_ID in attrs:
+            yield f"{_route_text(payload[0], payload[1], attrs)} by nexthop object {to_int(attrs[RTA_NH_ID])}"
+    yield from (f"{message.text} and its classes" for kind, message in _qdiscs(rtnl, ifindex) if kind in _CLASSFUL)
+    for parent in _TC_FILTER_PARENTS:
+        found = rtnl.dump("list filters", RTM_GETTFILTER, TCMSG.pack(0, ifindex, 0, parent, 0))
+        if any(TCMSG.unpack_from(payload)[1] == ifindex for payload in found):
+            yield "traffic filters (tc filter)"
+            return

@@ -1,0 +1,109 @@
+"""A real CRI-O in a stand-in for a machine."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.e2e import images, podnet, tools
+from tests.e2e.engine import NRI_PLUGIN_CONFIGS, NRI_SOCKET, Engine
+from tests.e2e.machine import Machine
+
+_PINS = tools.PINS / "crio"
+_HELPERS = tools.ROOT / "crio-helpers" / "usr" / "bin"
+_RUNTIMES = Path("/opt/runtimes")
+_STORAGE = "overlay@/var/lib/containers/storage+/run/containers/storage"
+
+# CRI-O lowers `oom_score_adj`, which the kernel refuses without CAP_SYS_RESOURCE: so the runtime is not told.
+_WRAPPER = r"""#!/bin/sh
+previous=
+for argument; do
+    case $previous in -b | --bundle)
+        sed -i -E 's/"oomScoreAdj":-?[0-9]+,//; s/,"oomScoreAdj":-?[0-9]+//' "$argument/config.json";;
+    esac
+    previous=$argument
+done
+exec {program} "$@"
+"""
+
+# Those of containerd: a container of the tests can do the same on either engine.
+_CAPABILITIES = (
+    "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP "
+    "SETUID SYS_CHROOT"
+).split()
+
+
+class Crio(Engine):
+    """CRI-O as people install it today."""
+
+    name = "crio"
+    runtime_name = "cri-o"
+    version = tools.required_version(_PINS, "github.com/cri-o/cri-o").removeprefix("v")
+    nri_version = tools.required_version(_PINS, "github.com/containerd/nri").removeprefix("v")
+    tools = ("crio", "pinns", "crio-helpers", "cni", "crictl", "images", "system")
+    cri_socket = Path("/run/crio/crio.sock")
+    applies_net_devices = True
+    tells_start_errors = False
+    keeps_netns_for_stop = False
+    resends_pod_events = True
+
+    _config_path = Path("/etc/crio/crio.conf")
+    _monitor = "conmon"
+    _pod_netns = "*-*-*-*-*"
+
+    def _argv(self) -> Sequence[str | Path]:
+        return [tools.CACHE / "crio" / "crio"]
+
+    def _configure(self) -> None:
+        super()._configure()
+        _write(self.machine, "/etc/containers/policy.json", json.dumps({"default": [{"type": "insecureAcceptAnything"}]}))
+        for handler, program in self.handlers.items():
+            text = _WRAPPER.format(program=shlex.quote(str(program)))
+            _write(self.machine, _RUNTIMES / handler, text).chmod(0o755)
+        for archive, name in (("busybox", images.BUSYBOX), ("pause", images.PAUSE)):
+            source = f"oci-archive:{tools.IMAGES}/{archive}.tar"
+            self.machine.run(_HELPERS / "skopeo", "copy", "--quiet", source, f"containers-storage:[{_STORAGE}]{name}")
+
+    def _config(self) -> str:
+        tables: dict[str, Mapping[str, object]] = {
+            "crio.runtime": {
+                "apparmor_profile": "unconfined",
+                "cgroup_manager": "cgroupfs",
+                "conmon_cgroup": "pod",
+                "default_capabilities": _CAPABILITIES,
+                "default_runtime": self.default_handler,
+                "disable_hostport_mapping": True,
+                "log_level": "debug" if self._is_debug else "info",
+                "pinns_path": str(tools.CACHE / "crio" / "pinns"),
+            },
+            "crio.image": {"pause_image": images.PAUSE, "pause_command": ""},
+            "crio.network": {"network_dir": str(podnet.CNI_CONF), "plugin_dirs": [str(podnet.CNI_BIN)]},
+            "crio.nri": {
+                "enable_nri": True,
+                "nri_listen": str(NRI_SOCKET),
+                "nri_plugin_dir": str(self._nri_plugin_path),
+                "nri_plugin_config_dir": str(NRI_PLUGIN_CONFIGS),
+                "nri_plugin_registration_timeout": f"{self.nri_registration_timeout_s:g}s",
+                "nri_plugin_request_timeout": f"{self.nri_request_timeout_s:g}s",
+            },
+            "crio.nri.default_validator": {"nri_enable_default_validator": self._has_nri_validator},
+        }
+        for handler in self.handlers:
+            tables[f'crio.runtime.runtimes."{handler}"'] = {
+                "monitor_cgroup": "pod",
+                "monitor_path": str(_HELPERS / "conmon"),
+                "runtime_path": str(_RUNTIMES / handler),
+                "runtime_root": f"/run/{handler}",
+                "runtime_type": "oci",
+            }
+        lines = []
+        for table, entries in tables.items():  # a JSON value of these kinds is a TOML value
+            lines += [f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in entries.items())]
+        return "\n".join(lines) + "\n"
+
+
+def _write(machine: Machine, inside: str | Path, text: str) -> Path:
+    path = machine.path(inside)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
