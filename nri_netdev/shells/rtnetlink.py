@@ -369,13 +369,21 @@ def parse_link(payload: bytes) -> Link:
         alias=to_text(attrs.get(IFLA_IFALIAS)),
         altnames=tuple(altnames),
         master=to_int(attrs.get(IFLA_MASTER)),
-        link=to_int(attrs.get(IFLA_LINK)),
+        link=_lower(kind, attrs, info),
         link_netnsid=to_int(attrs.get(IFLA_LINK_NETNSID)),
         parent_dev=parent_dev,
         parent_bus=parent_bus,
         driver=_driver(parent_bus, parent_dev),
         netns_immutable=None if immutable is None else any(immutable),
     )
+
+
+def _lower(kind: str | None, attrs: Mapping[int, bytes], info: Mapping[int, bytes]) -> int | None:
+    """The ifindex of the lower device or of the peer; a vxlan device tells it among its own attributes."""
+    ifla_info_data, ifla_vxlan_link = 2, 3
+    if IFLA_LINK not in attrs and kind == "vxlan":
+        return to_int(attributes(info.get(ifla_info_data, b"")).get(ifla_vxlan_link)) or None
+    return to_int(attrs.get(IFLA_LINK))
 
 
 def _driver(bus: str | None, dev: str | None) -> str | None:

@@ -62,7 +62,7 @@ class Cell:
 
     def missing(self) -> list[str]:
         """Name what it needs and what is not here."""
-        return tools.missing((*self.engine.tools, self.runtime.tool))
+        return tools.missing((*self.engine.needs, self.runtime.tool))
 
     def handlers(self) -> dict[str, Path]:
         """Return the program of each runtime handler: the cell's own, then the others that are here."""
@@ -82,9 +82,9 @@ ALL = (*TESTED, cell("containerd", "crun"), cell("crio", "runc"), cell("containe
 
 def chosen(*, is_matrix: bool) -> tuple[Cell, ...]:
     """Return the cells on which to run a test, by the environment and by whether it is marked `matrix`."""
-    if {"ENGINE", "RUNTIME"} & os.environ.keys():
-        engine = os.environ.get("ENGINE") or DEFAULT.engine.name
-        return (cell(engine, os.environ.get("RUNTIME") or DEFAULT.runtime.name),)
+    engine, runtime = (os.environ.get(name) for name in ("ENGINE", "RUNTIME"))
+    if engine or runtime:
+        return (cell(engine or DEFAULT.engine.name, runtime or DEFAULT.runtime.name),)
     if os.environ.get("CELLS") == "all":
         return ALL
     return TESTED if is_matrix else (DEFAULT,)

@@ -1,6 +1,6 @@
-"""What the end-to-end tests share: one engine for the session; interfaces and pods for each test.
+"""What the end-to-end tests share: one engine for the tests of a cell; interfaces and pods for each test.
 
-The environment variables ENGINE and RUNTIME choose another engine and another default OCI runtime.
+Which engines and OCI runtimes they run on is said in `tests.e2e.cells`.
 """
 
 import os
@@ -10,17 +10,16 @@ from typing import Any
 
 import pytest
 
-from tests.e2e import tools
+from tests.e2e import cells, tools
+from tests.e2e.cells import Cell
 from tests.e2e.cri import Crictl
-from tests.e2e.engine import Containerd
+from tests.e2e.engine import Engine
 from tests.e2e.machine import Machine
 from tests.e2e.node import Node
 from tests.e2e.wait import wait_until
 
-ENGINES = {"containerd": Containerd}
-RUNTIMES = {"runc": tools.BIN / "runc"}
 LOG_LINES = 60
-MakeEngine = Callable[..., Containerd]
+MakeEngine = Callable[..., Engine]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -36,51 +35,50 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Show the end of the engine's log with a test that fails."""
     report = yield
     engine = getattr(item, "funcargs", {}).get("engine")
-    if report.failed and isinstance(engine, Containerd):
+    if report.failed and isinstance(engine, Engine):
         report.sections.append((f"end of {engine.log}", "\n".join(engine.log_text().splitlines()[-LOG_LINES:])))
     return report
 
 
-def engine_class() -> type[Containerd]:
-    """Return the engine that the environment variable ENGINE names."""
-    return ENGINES[os.environ.get("ENGINE", "containerd")]
-
-
-def handlers() -> dict[str, Path]:
-    """Return the runtime handlers, the one that the environment variable RUNTIME names first."""
-    default = os.environ.get("RUNTIME", "runc")
-    return {default: RUNTIMES[default]} | RUNTIMES
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what uses an engine on each of the chosen cells."""
+    if "cell" in metafunc.fixturenames:
+        is_matrix = metafunc.definition.get_closest_marker("matrix") is not None
+        metafunc.parametrize("cell", cells.chosen(is_matrix=is_matrix), ids=str, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def e2e_tools() -> None:
     """Skip what needs tools that are not here; in CI that is a failure."""
-    missing = tools.missing()
-    if missing:
-        reason = f"NOT TESTED END TO END, missing: {', '.join(missing)}; as root run: make e2e-tools"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+    _require(tools.missing())
+
+
+@pytest.fixture(scope="session", name="cell")
+def session_cell(request: pytest.FixtureRequest) -> Cell:
+    """Give the engine and the OCI runtime that a test runs on."""
+    chosen: Cell = request.param
+    _require(chosen.missing(), of=f" on {chosen}", is_optional=chosen.is_optional)
+    return chosen
 
 
 @pytest.fixture(scope="session", name="engine")
-def session_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containerd]:
+def session_engine(cell: Cell, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """Run one engine on one stand-in machine for all tests; a test that stops it need not start it again."""
     with (
         Machine(tmp_path_factory.mktemp("machine")) as machine,
-        engine_class()(machine, handlers=handlers()) as engine,
+        cell.engine(machine, handlers=cell.handlers()) as engine,
     ):
         yield engine
 
 
 @pytest.fixture
-def make_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeEngine]:
+def make_engine(cell: Cell, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeEngine]:
     """Give a function that starts a further engine, on a machine of its own, with the engine's options."""
     machines = []
 
-    def make(**options: Any) -> Containerd:
+    def make(**options: Any) -> Engine:
         machines.append(Machine(tmp_path_factory.mktemp("machine")))
-        engine = engine_class()(machines[-1], **{"handlers": handlers(), **options})
+        engine = cell.engine(machines[-1], **{"handlers": cell.handlers(), **options})
         engine.start()
         return engine
 
@@ -90,7 +88,7 @@ def make_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeEngine
 
 
 @pytest.fixture
-def node(engine: Containerd) -> Iterator[Node]:
+def node(engine: Engine) -> Iterator[Node]:
     """Give the engine's node, on which a test makes its interfaces and runs the daemon."""
     node = Node(engine.machine)
     yield node
@@ -102,6 +100,15 @@ def node(engine: Containerd) -> Iterator[Node]:
 
 
 @pytest.fixture
-def crictl(engine: Containerd, node: Node) -> Crictl:
+def crictl(engine: Engine, node: Node) -> Crictl:
     """Give the CRI of the engine; the pods are removed at the end."""
     return Crictl(engine)
+
+
+def _require(missing: list[str], *, of: str = "", is_optional: bool = False) -> None:
+    """Skip, or in CI fail, when something is missing."""
+    if missing:
+        reason = f"NOT TESTED END TO END{of}, missing: {', '.join(missing)}; as root run: make e2e-tools"
+        if os.environ.get("CI") == "true" and not is_optional:
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)

@@ -11,6 +11,7 @@ from tests.e2e import images
 from tests.e2e.machine import CommandError, Machine
 
 SLEEP = ("sleep", "1000000")
+_PID_CONTAINER = 1  # NamespaceMode of CRI: as the kubelet asks unless a pod shares its process namespace
 
 
 class Engine(Protocol):
@@ -88,7 +89,7 @@ class Crictl:
             "dns_config": {"servers": ["192.0.2.53"]},
             "linux": {
                 "cgroup_parent": self._machine.cgroup,
-                "security_context": {"namespace_options": {"network": 2 if host_network else 0}},
+                "security_context": {"namespace_options": {"network": 2 if host_network else 0, "pid": _PID_CONTAINER}},
             },
         }
         if not host_network:
@@ -124,8 +125,9 @@ class Crictl:
             "labels": _kubernetes({"container.name": name, **identity}),
             "annotations": {f"{_LABEL}container.restartCount": str(attempt), **(annotations or {})},
             "log_path": f"{name}/{attempt}.log",
-            "linux": {"security_context": {"privileged": privileged}},
+            "linux": {"security_context": {"privileged": privileged, "namespace_options": {"pid": _PID_CONTAINER}}},
         }
+        self._machine.path(f"{pod['log_directory']}/{name}").mkdir(parents=True, exist_ok=True)
         pod_path = self._write("pod", pod)
         container_path = self._write("container", config)
         return self("create", "--cancel-timeout=0s", pod_id, container_path, pod_path).strip()
@@ -196,7 +198,10 @@ class Crictl:
     def netns_path(self, pod_id: str) -> str:
         """Return the path of a pod's network namespace, as seen inside; empty for the host's."""
         namespaces = self.inspect_pod(pod_id)["info"]["runtimeSpec"]["linux"]["namespaces"]
-        return next((entry.get("path", "") for entry in namespaces if entry["type"] == "network"), "")
+        path = next((entry.get("path", "") for entry in namespaces if entry["type"] == "network"), "")
+        if path and self._machine.path(path).samefile(f"/proc/{self._machine.pid}/ns/net"):
+            return ""  # CRI-O gives the host's another name
+        return path
 
     def pods(self) -> list[dict[str, Any]]:
         """Return all pods that the engine knows, in any state."""
@@ -209,6 +214,9 @@ class Crictl:
 
     def remove_all(self) -> None:
         """Remove every pod by force, for the end of a test."""
+        running = self("ps", "--quiet").split()
+        if running:  # else CRI-O gives each its grace
+            self("stop", "--timeout=0", *running)
         self("rmp", "--all", "--force")
         self._pods.clear()
 

@@ -1,36 +1,21 @@
 """A real CRI-O in a stand-in for a machine."""
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.e2e import images, podnet, tools
 from tests.e2e.engine import NRI_PLUGIN_CONFIGS, NRI_SOCKET, Engine
-from tests.e2e.machine import Machine
 
 _PINS = tools.PINS / "crio"
 _HELPERS = tools.ROOT / "crio-helpers" / "usr" / "bin"
-_RUNTIMES = Path("/opt/runtimes")
 _STORAGE = "overlay@/var/lib/containers/storage+/run/containers/storage"
-
-# CRI-O lowers `oom_score_adj`, which the kernel refuses without CAP_SYS_RESOURCE: so the runtime is not told.
-_WRAPPER = r"""#!/bin/sh
-previous=
-for argument; do
-    case $previous in -b | --bundle)
-        sed -i -E 's/"oomScoreAdj":-?[0-9]+,//; s/,"oomScoreAdj":-?[0-9]+//' "$argument/config.json";;
-    esac
-    previous=$argument
-done
-exec {program} "$@"
-"""
 
 # Those of containerd: a container of the tests can do the same on either engine.
 _CAPABILITIES = (
-    "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP "
-    "SETUID SYS_CHROOT"
-).split()
+    *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE"),
+    *("NET_RAW", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
+)
 
 
 class Crio(Engine):
@@ -40,7 +25,7 @@ class Crio(Engine):
     runtime_name = "cri-o"
     version = tools.required_version(_PINS, "github.com/cri-o/cri-o").removeprefix("v")
     nri_version = tools.required_version(_PINS, "github.com/containerd/nri").removeprefix("v")
-    tools = ("crio", "pinns", "crio-helpers", "cni", "crictl", "images", "system")
+    needs = ("crio", "pinns", "crio-helpers", "cni", "crictl", "images", "system")
     cri_socket = Path("/run/crio/crio.sock")
     applies_net_devices = True
     tells_start_errors = False
@@ -56,10 +41,11 @@ class Crio(Engine):
 
     def _configure(self) -> None:
         super()._configure()
-        _write(self.machine, "/etc/containers/policy.json", json.dumps({"default": [{"type": "insecureAcceptAnything"}]}))
-        for handler, program in self.handlers.items():
-            text = _WRAPPER.format(program=shlex.quote(str(program)))
-            _write(self.machine, _RUNTIMES / handler, text).chmod(0o755)
+        policy = self.machine.path("/etc/containers/policy.json")
+        policy.parent.mkdir(exist_ok=True)
+        policy.write_text(json.dumps({"default": [{"type": "insecureAcceptAnything"}]}))
+
+    def _import_images(self) -> None:
         for archive, name in (("busybox", images.BUSYBOX), ("pause", images.PAUSE)):
             source = f"oci-archive:{tools.IMAGES}/{archive}.tar"
             self.machine.run(_HELPERS / "skopeo", "copy", "--quiet", source, f"containers-storage:[{_STORAGE}]{name}")
@@ -88,11 +74,11 @@ class Crio(Engine):
             },
             "crio.nri.default_validator": {"nri_enable_default_validator": self._has_nri_validator},
         }
-        for handler in self.handlers:
+        for handler, program in self.handlers.items():
             tables[f'crio.runtime.runtimes."{handler}"'] = {
                 "monitor_cgroup": "pod",
                 "monitor_path": str(_HELPERS / "conmon"),
-                "runtime_path": str(_RUNTIMES / handler),
+                "runtime_path": str(program),
                 "runtime_root": f"/run/{handler}",
                 "runtime_type": "oci",
             }
@@ -100,10 +86,3 @@ class Crio(Engine):
         for table, entries in tables.items():  # a JSON value of these kinds is a TOML value
             lines += [f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in entries.items())]
         return "\n".join(lines) + "\n"
-
-
-def _write(machine: Machine, inside: str | Path, text: str) -> Path:
-    path = machine.path(inside)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path

@@ -1,15 +1,15 @@
-"""A real containerd in a stand-in for a machine, at its default paths, with its own CNI configuration."""
+"""Real engines in a stand-in for a machine, at their default paths: what they have in common, and containerd."""
 
-import json
 import os
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
-from tests.e2e import images, tools
+from tests.e2e import images, podnet, tools
 from tests.e2e.machine import Machine
 from tests.e2e.wait import wait_until
 
@@ -18,53 +18,51 @@ NRI_PLUGINS = Path("/opt/nri/plugins")
 NRI_PLUGIN_CONFIGS = Path("/etc/nri/conf.d")
 RUNC: Mapping[str, Path] = {"runc": tools.BIN / "runc"}
 
-POD_SUBNETS = ("10.88.0.0/16", "fd00:88::/64")
-_CNI_BIN = Path("/opt/cni/bin")
-_CNI_CONF = Path("/etc/cni/net.d")
 
-# ptp waits a second or more for duplicate address detection of the pod's eth0. The sysctl is put back
-# before the pod runs: interfaces that arrive later meet the kernel's defaults.
-_PTP = """#!/bin/sh
-accept_dad() {
-    [ "$CNI_COMMAND" != ADD ] || nsenter --net="$CNI_NETNS" sh -c \\
-        "echo $1 > /proc/sys/net/ipv6/conf/default/accept_dad"
-}
-accept_dad 0
-ptp
-status=$?
-accept_dad 1
-exit $status
-"""
+class Engine(ABC):
+    """An engine of our own; `start` returns when it serves CRI and NRI.
 
-_NETWORK = {
-    "cniVersion": "1.0.0",
-    "name": "pods",
-    "plugins": [
-        {
-            "type": "ptp-at-once",
-            "ipMasq": False,
-            "ipam": {
-                "type": "host-local",
-                "ranges": [[{"subnet": subnet}] for subnet in POD_SUBNETS],
-                "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}],
-            },
-        }
-    ],
-}
-
-
-class Containerd:
-    """A containerd of our own; `start` returns when it serves CRI and NRI.
+    Args:
+        machine: where it runs.
+        handlers: OCI runtime program by runtime handler; the first is the default.
+        nri_plugin_path: where it looks for plugins to launch.
+        nri_request_timeout_s: how long it waits for a plugin's answer.
+        nri_registration_timeout_s: how long it waits for a plugin to register.
+        has_nri_validator: whether NRI's default validator looks at required plugins; not for NRI before 0.10.
+        is_debug: whether it logs every step.
 
     Attributes:
         machine: where it runs.
         handlers: OCI runtime program by runtime handler; the first is the default.
         log: its log file.
-        cri_socket: where crictl finds it, as seen inside.
     """
 
-    name = "containerd"
-    cri_socket = Path("/run/containerd/containerd.sock")
+    name: ClassVar[str]
+    """By which tests choose it, as in ``ENGINE=crio``."""
+    runtime_name: ClassVar[str]
+    """What it calls itself to NRI plugins."""
+    version: ClassVar[str]
+    """Without a leading v."""
+    nri_version: ClassVar[str]
+    """Of the NRI library in it, without a leading v."""
+    needs: ClassVar[tuple[str, ...]]
+    """What must have been made for it to run."""
+    cri_socket: ClassVar[Path]
+    """Where crictl finds it, as seen inside."""
+    nri_socket: ClassVar[Path] = NRI_SOCKET
+    """Where plugins find it, as seen inside."""
+    applies_net_devices: ClassVar[bool]
+    """Whether its NRI knows `linux.net_devices`; one before 0.11 drops it."""
+    tells_start_errors: ClassVar[bool]
+    """Whether a plugin's error from StartContainer fails the start; otherwise it is only logged."""
+    keeps_netns_for_stop: ClassVar[bool]
+    """Whether the pod's netns is there until StopPodSandbox has been answered."""
+    resends_pod_events: ClassVar[bool]
+    """Whether pods from before its restart still get StopPodSandbox and RemovePodSandbox."""
+
+    _config_path: ClassVar[Path]
+    _monitor: ClassVar[str]
+    _pod_netns: ClassVar[str]
 
     def __init__(
         self,
@@ -74,13 +72,16 @@ class Containerd:
         nri_plugin_path: Path = NRI_PLUGINS,
         nri_request_timeout_s: float = 2,
         nri_registration_timeout_s: float = 5,
+        has_nri_validator: bool = False,
         is_debug: bool = True,
     ) -> None:
         self.machine = machine
         self.handlers = dict(handlers)
-        self.log = machine.directory / "containerd.log"
+        self.log = machine.directory / f"{self.name}.log"
+        self.nri_request_timeout_s = nri_request_timeout_s
+        self.nri_registration_timeout_s = nri_registration_timeout_s
         self._nri_plugin_path = nri_plugin_path
-        self._nri_timeouts_s = (nri_registration_timeout_s, nri_request_timeout_s)
+        self._has_nri_validator = has_nri_validator
         self._is_debug = is_debug
         self._process: subprocess.Popen | None = None
 
@@ -91,29 +92,31 @@ class Containerd:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @property
+    def default_handler(self) -> str:
+        """The handler of pods that name none."""
+        return next(iter(self.handlers))
+
     def start(self, *, timeout_s: float = 30) -> None:
-        """Start it and wait until it serves; import the images on the first start."""
-        is_first = not self._configured().exists()
+        """Start it and wait until it serves; give it the images on the first start."""
+        is_first = not self.machine.path(self._config_path).exists()
         if is_first:
             self._configure()
-        notices = self.machine.directory / "containerd.notify"
+        notices = self.machine.directory / f"{self.name}.notify"
         notices.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, self.log.open("ab") as log:
             notify.bind(os.fspath(notices))
             notify.settimeout(timeout_s)
-            level = "debug" if self._is_debug else "info"
             self._process = self.machine.popen(
-                ["containerd", "--log-level", level],
+                self._argv(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={"NOTIFY_SOCKET": os.fspath(notices)},
+                env={"NOTIFY_SOCKET": os.fspath(notices), **self._environment()},
             )
             self._wait_ready(notify)
         if is_first:
-            for archive in ("busybox", "pause"):
-                path = tools.IMAGES / f"{archive}.tar"
-                self.machine.run("ctr", "-n", "k8s.io", "images", "import", "--local", path)
+            self._import_images()
 
     def stop(self, *, timeout_s: float = 30) -> None:
         """Ask it to end, and wait; its containers go on."""
@@ -140,11 +143,38 @@ class Containerd:
         """Wait until its log holds `text`."""
         wait_until(lambda: text in self.log_text(), timeout_s=timeout_s, what=f"{text!r} in {self.log}")
 
+    def config_text(self) -> str:
+        """Return its configuration file."""
+        return self.machine.path(self._config_path).read_text()
+
     def leftovers(self) -> list[str]:
-        """Name the shims and containers, pod network namespaces and cgroups that are left of pods."""
-        shims = [line for line in self.machine.processes().values() if "containerd-shim" in line.split(" ")[0]]
-        netns = [path.name for path in self.machine.path("/run/netns").iterdir() if path.name.startswith("cni-")]
-        return shims + netns + self.machine.cgroups()
+        """Name the monitors of containers, pod network namespaces and cgroups that are left of pods."""
+        monitors = [line for line in self.machine.processes().values() if self._monitor in line.split(" ")[0]]
+        netns = [path.name for path in self.machine.path("/run/netns").glob(self._pod_netns)]
+        return monitors + netns + self.machine.cgroups()
+
+    @abstractmethod
+    def _argv(self) -> Sequence[str | Path]:
+        """Return how it is started."""
+
+    @abstractmethod
+    def _config(self) -> str:
+        """Return the text of its configuration file."""
+
+    def _environment(self) -> Mapping[str, str]:
+        """Return further environment variables that it needs."""
+        return {}
+
+    def _configure(self) -> None:
+        """Write all that must be there before its first start."""
+        for directory in (NRI_PLUGINS, NRI_PLUGIN_CONFIGS, self._config_path.parent):
+            self.machine.path(directory).mkdir(parents=True, exist_ok=True)
+        podnet.install(self.machine)
+        self.machine.path(self._config_path).write_text(self._config())
+
+    @abstractmethod
+    def _import_images(self) -> None:
+        """Give it the images, when it serves for the first time."""
 
     def _end(self, number: int, timeout_s: float) -> None:
         if self._process is None:
@@ -160,48 +190,115 @@ class Containerd:
                 pass
         except TimeoutError:
             tail = self.log_text().splitlines()[-20:]
-            raise AssertionError("containerd does not get ready:\n" + "\n".join(tail)) from None
+            raise AssertionError(f"{self.name} does not get ready:\n" + "\n".join(tail)) from None
 
-    def _configured(self) -> Path:
-        return self.machine.path("/etc/containerd/config.toml")
 
-    def _configure(self) -> None:
-        place = self.machine.path
-        for directory in (_CNI_BIN, _CNI_CONF, NRI_PLUGINS, NRI_PLUGIN_CONFIGS, "/etc/containerd"):
-            place(directory).mkdir(parents=True, exist_ok=True)
-        for plugin in ("ptp", "host-local", "loopback"):
-            place(_CNI_BIN / plugin).symlink_to(tools.BIN / plugin)
-        wrapper = place(_CNI_BIN / "ptp-at-once")
-        wrapper.write_text(_PTP)
-        wrapper.chmod(0o755)
-        place(_CNI_CONF / "10-pods.conflist").write_text(json.dumps(_NETWORK))
-        self._configured().write_text(self._config())
+def _pinned(path: str, module: Path = tools.HERE) -> str:
+    return tools.required_version(module, path).removeprefix("v")
+
+
+class Containerd(Engine):
+    """containerd as people install it today."""
+
+    name = "containerd"
+    runtime_name = "containerd"
+    version = _pinned("github.com/containerd/containerd/v2")
+    nri_version = _pinned("github.com/containerd/nri")
+    needs = ("containerd", "cni", "crictl", "images", "system")
+    cri_socket = Path("/run/containerd/containerd.sock")
+    applies_net_devices = True
+    tells_start_errors = True
+    keeps_netns_for_stop = True
+    resends_pod_events = False
+
+    _config_path = Path("/etc/containerd/config.toml")
+    _monitor = "containerd-shim"
+    _pod_netns = "cni-*"
+    _bin = tools.BIN
+
+    def _argv(self) -> Sequence[str | Path]:
+        return [self._bin / "containerd", "--log-level", "debug" if self._is_debug else "info"]
+
+    def _environment(self) -> Mapping[str, str]:
+        return {"PATH": f"{self._bin}:{tools.BIN}:{os.environ['PATH']}"}  # it looks there for its shim
+
+    def _import_images(self) -> None:
+        for archive in ("busybox", "pause"):
+            path = tools.IMAGES / f"{archive}.tar"
+            self.machine.run(self._bin / "ctr", "-n", "k8s.io", "images", "import", "--local", path)
 
     def _config(self) -> str:
-        registration_s, request_s = self._nri_timeouts_s
         runtime = "plugins.'io.containerd.cri.v1.runtime'"
+        return "\n".join(
+            (
+                "version = 3",
+                "[plugins.'io.containerd.cri.v1.images'.pinned_images]",
+                f"sandbox = '{images.PAUSE}'",
+                f"[{runtime}]",
+                *_CRI_OPTIONS,
+                f"[{runtime}.cni]",
+                f"bin_dirs = ['{podnet.CNI_BIN}']",
+                f"conf_dir = '{podnet.CNI_CONF}'",
+                *self._config_of_handlers(runtime),
+                *self._config_of_nri(),
+                "",
+            )
+        )
+
+    def _config_of_handlers(self, runtime: str) -> Sequence[str]:
+        lines = [f"[{runtime}.containerd]", f"default_runtime_name = '{self.default_handler}'"]
+        for handler, program in self.handlers.items():
+            name = f"{runtime}.containerd.runtimes.'{handler}'"
+            lines += [f"[{name}]", "runtime_type = 'io.containerd.runc.v2'"]
+            lines += [f"[{name}.options]", f"BinaryName = '{program}'"]
+        return lines
+
+    def _config_of_nri(self) -> Sequence[str]:
         lines = [
-            "version = 3",
-            "[plugins.'io.containerd.cri.v1.images'.pinned_images]",
-            f"sandbox = '{images.PAUSE}'",
-            f"[{runtime}]",
-            "restrict_oom_score_adj = true",  # without CAP_SYS_RESOURCE the kernel refuses to lower it
-            "disable_apparmor = true",
-            f"[{runtime}.cni]",
-            f"bin_dirs = ['{_CNI_BIN}']",
-            f"conf_dir = '{_CNI_CONF}'",
-            f"[{runtime}.containerd]",
-            f"default_runtime_name = '{next(iter(self.handlers))}'",
             "[plugins.'io.containerd.nri.v1.nri']",
             "disable = false",
             f"socket_path = '{NRI_SOCKET}'",
             f"plugin_path = '{self._nri_plugin_path}'",
             f"plugin_config_path = '{NRI_PLUGIN_CONFIGS}'",
-            f"plugin_registration_timeout = '{registration_s:g}s'",
-            f"plugin_request_timeout = '{request_s:g}s'",
+            f"plugin_registration_timeout = '{self.nri_registration_timeout_s:g}s'",
+            f"plugin_request_timeout = '{self.nri_request_timeout_s:g}s'",
         ]
-        for handler, program in self.handlers.items():
-            name = f"{runtime}.containerd.runtimes.{handler}"
-            lines += [f"[{name}]", "runtime_type = 'io.containerd.runc.v2'"]
-            lines += [f"[{name}.options]", f"BinaryName = '{program}'"]
-        return "\n".join(lines) + "\n"
+        if self._has_nri_validator:
+            lines += ["[plugins.'io.containerd.nri.v1.nri'.default_validator]", "enable = true"]
+        return lines
+
+
+_CRI_OPTIONS = (
+    "restrict_oom_score_adj = true",  # without CAP_SYS_RESOURCE the kernel refuses to lower it
+    "disable_apparmor = true",
+)
+
+
+class OldContainerd(Containerd):
+    """The last containerd of the 1.x series: its NRI is older than `linux.net_devices`."""
+
+    name = "containerd-1.7"
+    version = _pinned("github.com/containerd/containerd", tools.PINS / "containerd-1.7")
+    nri_version = _pinned("github.com/containerd/nri", tools.PINS / "containerd-1.7")
+    needs = ("containerd-1.7", "cni", "crictl", "images", "system")
+    applies_net_devices = False
+    keeps_netns_for_stop = False  # it is there, but no longer told
+
+    _bin = tools.CACHE / "containerd-1.7"
+
+    def _config(self) -> str:
+        cri = "plugins.'io.containerd.grpc.v1.cri'"
+        return "\n".join(
+            (
+                "version = 2",
+                f"[{cri}]",
+                f"sandbox_image = '{images.PAUSE}'",
+                *_CRI_OPTIONS,
+                f"[{cri}.cni]",
+                f"bin_dir = '{podnet.CNI_BIN}'",
+                f"conf_dir = '{podnet.CNI_CONF}'",
+                *self._config_of_handlers(cri),
+                *self._config_of_nri(),
+                "",
+            )
+        )

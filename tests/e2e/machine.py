@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import itertools
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -125,7 +126,8 @@ class Machine:
 
     def path(self, inside: str | Path) -> Path:
         """Return the path by which this process reaches a file, directory or socket inside."""
-        return Path(f"/proc/{self.pid}/root") / str(inside).lstrip("/")
+        # /var/run is an absolute symbolic link, which would lead outside.
+        return Path(f"/proc/{self.pid}/root") / re.sub(r"^/var/run(?=/|$)", "/run", str(inside)).lstrip("/")
 
     def new_file(self, stem: str, suffix: str) -> Path:
         """Return a path, the same inside and outside, at which there is no file yet."""

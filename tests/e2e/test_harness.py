@@ -1,4 +1,4 @@
-"""The harness itself, on real containerd and runc and without the daemon: other tests build on this."""
+"""The harness itself, on real engines and OCI runtimes and without the daemon: other tests build on this."""
 
 import json
 import os
@@ -11,24 +11,32 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import tools
+from nri_netdev.proto import nri_pb2
+from nri_netdev.wire.session import Kind, Request
+from tests.e2e.cells import Cell
 from tests.e2e.conftest import MakeEngine
 from tests.e2e.cri import Crictl, CriError
-from tests.e2e.engine import NRI_SOCKET, Containerd
+from tests.e2e.engine import NRI_SOCKET, Containerd, Engine
 from tests.e2e.machine import CommandError, Machine
 from tests.e2e.node import LAN, UPLINK, Node
+from tests.e2e.plugin import Plugin, Refusal
 from tests.e2e.wait import wait_until
 
 ANNOTATION = {"nri-netdev.io/container.app": "- nic0"}
 
 
-def test_runc_knows_net_devices() -> None:
-    """The OCI runtime says that it moves interfaces."""
-    said = subprocess.run([tools.BIN / "runc", "features"], check=True, capture_output=True).stdout
+@pytest.mark.matrix
+def test_runtime_knows_net_devices(cell: Cell) -> None:
+    """The OCI runtime is of the age that the cell stands for: it says whether it moves interfaces."""
+    if cell.runtime.name == "youki":
+        pytest.skip("youki moves interfaces, but does not tell")
+    said = subprocess.run([cell.runtime.program, "features"], check=True, capture_output=True).stdout
 
-    assert json.loads(said)["linux"]["netDevices"] == {"enabled": True}
+    moves = json.loads(said)["linux"].get("netDevices", {}).get("enabled", False)
+    assert moves == cell.runtime.moves_net_devices
 
 
+@pytest.mark.matrix
 def test_pod_runs(crictl: Crictl) -> None:
     """A pod's container runs, has eth0 with both families, and its output can be read."""
     pod = crictl.run_pod("web")
@@ -42,6 +50,7 @@ def test_pod_runs(crictl: Crictl) -> None:
     wait_until(lambda: crictl.logs(container) == "hello\n", timeout_s=5, what="the container's output")
 
 
+@pytest.mark.matrix
 def test_pod_reaches_node(crictl: Crictl, node: Node) -> None:
     """Packets pass between a pod and the node in both families: the network is real."""
     container = crictl.run(crictl.run_pod("web"), "app")
@@ -50,6 +59,7 @@ def test_pod_reaches_node(crictl: Crictl, node: Node) -> None:
         assert "1 packets received" in crictl.exec(container, ["ping", "-c1", "-w5", address])
 
 
+@pytest.mark.matrix
 def test_annotation_alone_does_nothing(crictl: Crictl, node: Node) -> None:
     """Without a plugin an annotated container runs, and the interface stays."""
     node.add_veth("nic0")
@@ -60,6 +70,7 @@ def test_annotation_alone_does_nothing(crictl: Crictl, node: Node) -> None:
     assert node.link("nic0") == before
 
 
+@pytest.mark.matrix
 def test_same_name_again(crictl: Crictl) -> None:
     """A container that ended is created anew under its name, in the same pod, as the kubelet does."""
     pod = crictl.run_pod("web")
@@ -71,6 +82,7 @@ def test_same_name_again(crictl: Crictl) -> None:
     assert crictl.state(second) == "CONTAINER_RUNNING"
 
 
+@pytest.mark.matrix
 def test_host_network(crictl: Crictl, node: Node) -> None:
     """A pod on the host's network sees the node's interfaces."""
     pod = crictl.run_pod("monitor", host_network=True)
@@ -80,15 +92,17 @@ def test_host_network(crictl: Crictl, node: Node) -> None:
     assert UPLINK in {link["ifname"] for link in crictl.ip_json(container, "link")}
 
 
+@pytest.mark.matrix
 def test_refusal_is_told(crictl: Crictl) -> None:
     """What the OCI runtime says of a container that it cannot run reaches the caller in clear."""
-    container = crictl.create(crictl.run_pod("web"), "app", ["/no/such/program"])
+    pod = crictl.run_pod("web")
 
-    with pytest.raises(CriError, match=r'exec: "/no/such/program"'):
-        crictl.start(container)
+    with pytest.raises(CriError, match=r"/no/such/program.* not found|no such file or directory"):
+        crictl.run(pod, "app", ["/no/such/program"])
 
 
-def test_pod_ends_in_steps(crictl: Crictl, engine: Containerd) -> None:
+@pytest.mark.matrix
+def test_pod_ends_in_steps(crictl: Crictl, engine: Engine) -> None:
     """Stopping and removing step by step leaves neither shim nor netns nor cgroup."""
     pod = crictl.run_pod("web")
     container = crictl.run(pod, "app")
@@ -104,7 +118,8 @@ def test_pod_ends_in_steps(crictl: Crictl, engine: Containerd) -> None:
     wait_until(lambda: engine.leftovers() == [], timeout_s=5, what=lambda: str(engine.leftovers()))
 
 
-def test_engine_restarts(crictl: Crictl, engine: Containerd) -> None:
+@pytest.mark.matrix
+def test_engine_restarts(crictl: Crictl, engine: Engine) -> None:
     """Containers outlive a restart and a kill of the engine, which finds them again."""
     container = crictl.run(crictl.run_pod("web"), "app")
     engine.restart()
@@ -116,7 +131,8 @@ def test_engine_restarts(crictl: Crictl, engine: Containerd) -> None:
     assert crictl.exec(container, ["echo", "here"]) == "here\n"
 
 
-def test_engines_side_by_side(engine: Containerd, make_engine: MakeEngine) -> None:
+@pytest.mark.matrix
+def test_engines_side_by_side(engine: Engine, make_engine: MakeEngine) -> None:
     """Two engines run at once, each on its own machine with its own sockets at the same paths."""
     other = make_engine(nri_request_timeout_s=0.5)
     crictl = Crictl(other)
@@ -125,7 +141,73 @@ def test_engines_side_by_side(engine: Containerd, make_engine: MakeEngine) -> No
     sockets = {(stat.st_dev, stat.st_ino) for stat in (e.machine.path(NRI_SOCKET).stat() for e in (engine, other))}
     assert len(sockets) == 2
     assert container not in {found["id"] for found in Crictl(engine).containers()}
-    assert "plugin_request_timeout = '0.5s'" in other.machine.run("cat", "/etc/containerd/config.toml")
+    with Plugin(other.machine.path(other.nri_socket)) as plugin:
+        assert plugin.configured is not None
+        assert plugin.configured.request_timeout_ms == 500
+
+
+@pytest.mark.matrix
+def test_plugin_hears(crictl: Crictl, engine: Engine) -> None:
+    """A plugin is told what runs already, and then of each step of a container's life."""
+    pod = crictl.run_pod("web")
+    early = crictl.run(pod, "early")
+    with Plugin(engine.machine.path(engine.nri_socket)) as plugin:
+        assert plugin.configured is not None
+        assert plugin.configured.runtime_name == engine.runtime_name
+        assert plugin.configured.runtime_version.removeprefix("v") == engine.version
+        assert plugin.synchronized is not None
+        assert [(found.id, found.name) for found in plugin.synchronized.containers] == [(early, "early")]
+        container = crictl.run(pod, "app")
+        crictl.stop(container)
+        crictl.remove(container)
+        (created, *_) = plugin.events
+        kinds = plugin.kinds(container=container)
+
+    assert (created.kind, created.pod.id, created.container.name) == (Kind.CREATE_CONTAINER, pod, "app")
+    assert kinds == [
+        Kind.CREATE_CONTAINER,
+        Kind.POST_CREATE_CONTAINER,
+        Kind.START_CONTAINER,
+        Kind.POST_START_CONTAINER,
+        Kind.STOP_CONTAINER,
+        Kind.REMOVE_CONTAINER,
+    ]
+
+
+@pytest.mark.matrix
+def test_net_devices_without_us(cell: Cell, crictl: Crictl, engine: Engine, node: Node) -> None:
+    """An interface that a plugin asks for moves by itself where engine and runtime know how; else nothing is said."""
+    node.add_veth("nic0")
+    adjust = nri_pb2.ContainerAdjustment()
+    adjust.linux.net_devices["nic0"].name = "net1"
+    answers = {Kind.CREATE_CONTAINER: lambda _: nri_pb2.CreateContainerResponse(adjust=adjust)}
+    with Plugin(engine.machine.path(engine.nri_socket), answers=answers) as plugin:
+        container = crictl.run(crictl.run_pod("web"), "app")
+        started = next(event for event in plugin.events if event.kind is Kind.START_CONTAINER)
+
+    inside = {link["ifname"] for link in crictl.ip_json(container, "link")} - {"lo", "eth0"}
+    assert inside == ({"net1"} if cell.applies_net_devices else set())
+    assert (node.link("nic0") is None) == cell.applies_net_devices
+    assert ("nic0" in started.container.linux.net_devices) == engine.applies_net_devices
+
+
+@pytest.mark.matrix
+def test_start_refused(crictl: Crictl, engine: Engine) -> None:
+    """A plugin's error from StartContainer stops the container, or the engine only logs it."""
+
+    def refuse(_: Request) -> None:
+        raise Refusal("no interface for you")
+
+    with Plugin(engine.machine.path(engine.nri_socket), answers={Kind.START_CONTAINER: refuse}):
+        container = crictl.create(crictl.run_pod("web"), "app")
+        if engine.tells_start_errors:
+            with pytest.raises(CriError, match="no interface for you"):
+                crictl.start(container)
+        else:
+            crictl.start(container)
+            engine.wait_logged("no interface for you")
+
+    assert (crictl.state(container) == "CONTAINER_RUNNING") != engine.tells_start_errors
 
 
 def test_node_has_interfaces(node: Node) -> None:
