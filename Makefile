@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CACHE := .cache
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-fast e2e-tools protos check-protos docs fmt lint type cover check clean
+.PHONY: help dev demo test test-fast e2e e2e-matrix e2e-tools protos check-protos docs fmt lint type cover check clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -20,13 +20,20 @@ $(VENV)/.done: pyproject.toml
 demo: $(VENV)/.done ## Run the main job here and now, on a stand-in for a node
 	$(BIN)/nri-netdev demo
 
-test: $(VENV)/.done e2e-tools ## Every test, real containerd and runc included
+test: $(VENV)/.done e2e-tools ## Every test, real engines and OCI runtimes included
 	$(BIN)/python -m pytest
 
 test-fast: $(VENV)/.done ## The tests that need neither root nor Go
 	$(BIN)/python -m pytest -m 'not root and not upstream and not e2e'
 
-e2e-tools: $(VENV)/.done ## Build or find containerd, runc, crictl and CNI plugins for the end-to-end tests
+e2e: $(VENV)/.done e2e-tools ## The end-to-end tests on one pair, as in: make e2e ENGINE=crio RUNTIME=crun
+	$(BIN)/python -m pytest tests/e2e
+
+e2e-matrix: export CELLS := all
+e2e-matrix: $(VENV)/.done e2e-tools ## The end-to-end tests on every pair of engine and OCI runtime
+	$(BIN)/python -m pytest tests/e2e
+
+e2e-tools: $(VENV)/.done ## Build or find engines, OCI runtimes, crictl and CNI plugins for the end-to-end tests
 	$(BIN)/python -m tests.e2e.tools
 
 protos: $(VENV)/.done ## Generate nri_netdev/proto from protos/

@@ -60,9 +60,13 @@ class Cell:
         """Whether `linux.netDevices` has an effect here without our help."""
         return self.engine.applies_net_devices and self.runtime.moves_net_devices
 
+    def needs(self) -> tuple[str, ...]:
+        """Name what must have been made for it."""
+        return (*self.engine.needs, self.runtime.tool)
+
     def missing(self) -> list[str]:
         """Name what it needs and what is not here."""
-        return tools.missing((*self.engine.needs, self.runtime.tool))
+        return tools.missing(self.needs())
 
     def handlers(self) -> dict[str, Path]:
         """Return the program of each runtime handler: the cell's own, then the others that are here."""

@@ -6,7 +6,9 @@ import contextlib
 import json
 import random
 import signal
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from tests.e2e.wait import wait_until
 KEY = "nri-netdev.io/container.app"
 POD_KEY = "nri-netdev.io/pod"
 CHURN_ROUNDS = 500
+MOST_STEPS = 100
 
 
 @pytest.fixture(name="daemon")
@@ -385,6 +388,40 @@ def test_without_a_writable_ledger_nothing_is_given(node: Node, crictl: Crictl) 
             crictl.create(pod, "app")
 
         assert crictl.run(pod, "other")
+
+
+@pytest.mark.parametrize("back", ["at once", "when the pod is gone"])
+def test_killed_at_every_step(node: Node, crictl: Crictl, back: str) -> None:
+    """A daemon that dies between any two of its steps, and one that takes over: nothing is lost, nothing left."""
+    dressed(node, kind="macvlan")
+    before = host_state(node, "nic0")
+    for fatal in range(MOST_STEPS):
+        program = (sys.executable, Path(__file__).with_name("dies_at_step.py"), str(fatal), "run")
+        with node.daemon(program=program) as doomed, contextlib.ExitStack() as stack:
+            with contextlib.suppress(CriError):
+                pod = crictl.run_pod("web", annotations={KEY: "- {interface: nic0, name: net1}"})
+                container = crictl.run(pod, "app")
+                if doomed.status() is None:
+                    crictl.stop(container)
+            if doomed.status() is not None and back == "at once":
+                stack.enter_context(node.daemon())
+            crictl.remove_pod(pod, force=True)
+            has_died = has_died_of_it(doomed, node)
+            if has_died and back != "at once":
+                stack.enter_context(node.daemon())
+            wait_home(node, before, "nic0")
+            if not has_died:
+                assert fatal > 20, "the fault points are passed"
+                return
+    pytest.fail(f"more than {MOST_STEPS} steps")
+
+
+def has_died_of_it(daemon: Daemon, node: Node) -> bool:
+    """Whether the daemon has killed itself, once it has done all there was to do."""
+    wait_until(lambda: daemon.status() is not None or claims(node) == [], timeout_s=10, what="dead or done")
+    if daemon.status() is None:
+        daemon.terminate()
+    return "dies at" in daemon.log_text()
 
 
 def test_random_churn_with_random_kills(node: Node, crictl: Crictl) -> None:

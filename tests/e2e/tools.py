@@ -42,6 +42,9 @@ _CRIO = "github.com/cri-o/cri-o"
 _CNI = "github.com/containernetworking/plugins/plugins"
 _CONTAINERD_TAGS = "no_btrfs,no_zfs,no_devmapper"
 
+DEFAULT = ("system", "images", "containerd", "runc", "cni", "crictl")
+"""What the tests need that run on containerd and runc whatever is chosen."""
+
 TOOLS = (
     Tool(
         name="system",
@@ -101,7 +104,7 @@ TOOLS = (
 )
 
 
-def missing(names: Sequence[str] = ("system", "images", "containerd", "runc", "cni", "crictl")) -> list[str]:
+def missing(names: Sequence[str] = DEFAULT) -> list[str]:
     """Name which of these tools are not here; those of the default engine unless others are named."""
     wrong = [] if os.geteuid() == 0 else ["root"]
     return wrong + [tool.name for tool in TOOLS if tool.name in names and not tool.is_ready()]
@@ -130,15 +133,22 @@ def _make(chosen: list[Tool]) -> tuple[list[str], list[str]]:
     return wrong
 
 
+def _tested() -> set[str]:
+    """Name what the cells that the environment chooses need."""
+    from tests.e2e import cells  # which uses this module
+
+    return {name for cell in cells.chosen(is_matrix=True) for name in (*DEFAULT, *cell.needs())}
+
+
 def main() -> int:
     """Make what is not ready; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.e2e.tools", description=__doc__.split("\n")[0])
     names = [tool.name for tool in TOOLS]
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(names)}; all unless given")
-    wanted = parser.parse_args().names
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(names)}; unless given: what is tested")
+    wanted = parser.parse_args().names or _tested()
     if set(wanted) - set(names):
         parser.error(f"there is no {', '.join(sorted(set(wanted) - set(names)))}")
-    chosen = [tool for tool in TOOLS if not wanted or tool.name in wanted]
+    chosen = [tool for tool in TOOLS if tool.name in wanted]
     wrong, absent = _make(chosen) if os.geteuid() == 0 else (["these tests need root"], [])
     for reason in absent:
         print(f"e2e-tools: NOT TESTED: {reason}", file=sys.stderr)
