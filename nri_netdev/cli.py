@@ -120,9 +120,9 @@ def _version(_: argparse.Namespace) -> int:
 
 
 def _validate(options: argparse.Namespace) -> int:
-    from nri_netdev.domain.manifest import validate_text
+    from nri_netdev.domain.manifest import Finding, validate_text
 
-    findings = []
+    findings: list[Finding] = []
     for name in options.files:
         try:
             text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
@@ -159,7 +159,7 @@ def _devices(options: argparse.Namespace) -> int:
         print(json.dumps(document, indent=2))
         return 0
     head = ("NAME", "KIND", "DRIVER", "PCI", "MAC", "MTU", "STATE", "MASTER", "ADDRESSES", "FREE")
-    table = [
+    table: list[tuple[object, ...]] = [
         (
             row["ifname"],
             row["kind"] or "-",
@@ -232,7 +232,7 @@ def _show_claims(settings: Any, *, as_json: bool) -> None:
     from nri_netdev.shells.kernel import HostKernel
 
     kernel = HostKernel(settings.run_dir)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for claim in _ledger_claims(settings.state_dir):
         found = locate(kernel, claim)
         rows.append(

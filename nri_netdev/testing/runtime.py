@@ -29,8 +29,9 @@ _IFA_F_PERMANENT = 0x80
 class Runtime(Protocol):
     """What a demonstration asks of a low-level runtime."""
 
-    name: str
-    """What to call it, with its version."""
+    @property
+    def name(self) -> str:
+        """What to call it, with its version."""
 
     def create(self, container_id: str, bundle: Path) -> None:
         """Create the container of a bundle: its interfaces move now."""

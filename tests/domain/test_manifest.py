@@ -64,22 +64,28 @@ PROBLEMS = {
     "a field": (
         pod("nri-netdev.io/container.app: |\n  - ens2f0\n  - interface: ens2f1\n    nmae: net1"),
         [
-            'web.yaml:1:nri-netdev.io/container.app:2: unknown field "nmae" (did you mean "name"?) '
-            "(Pod default/web, line 7, field nmae)"
+            (
+                'web.yaml:1:nri-netdev.io/container.app:2: unknown field "nmae" (did you mean "name"?) '
+                "(Pod default/web, line 7, field nmae)"
+            )
         ],
     ),
     "not YAML inside": (
         pod("nri-netdev.io/container.app: |\n  - ens2f0\n  - ["),
         [
-            "web.yaml:1:nri-netdev.io/container.app:-: the annotation is not YAML: did not find expected node content "
-            "(Pod default/web, line 7, line 3 of the value)"
+            (
+                "web.yaml:1:nri-netdev.io/container.app:-: the annotation is not YAML: did not find expected node content "
+                "(Pod default/web, line 7, line 3 of the value)"
+            )
         ],
     ),
     "no such container": (
         pod("nri-netdev.io/container.ap: '[a]'\nnetwork-devices.nri.io/container.zzz: '- hostIf: b'"),
         [
-            'web.yaml:1:nri-netdev.io/container.ap:-: the pod has no container "ap" (did you mean "app"?) '
-            "(Pod default/web, line 7)",
+            (
+                'web.yaml:1:nri-netdev.io/container.ap:-: the pod has no container "ap" (did you mean "app"?) '
+                "(Pod default/web, line 7)"
+            ),
             'web.yaml:1:network-devices.nri.io/container.zzz:-: the pod has no container "zzz" (Pod default/web, line 8)',
         ],
     ),
@@ -87,60 +93,80 @@ PROBLEMS = {
         pod("nri-netdev.io/container.zzz: '[a b]'"),
         [
             'web.yaml:1:nri-netdev.io/container.zzz:-: the pod has no container "zzz" (Pod default/web, line 7)',
-            'web.yaml:1:nri-netdev.io/container.zzz:1: interface "a b" contains whitespace (" ") '
-            "(Pod default/web, line 7, field interface)",
+            (
+                'web.yaml:1:nri-netdev.io/container.zzz:1: interface "a b" contains whitespace (" ") '
+                "(Pod default/web, line 7, field interface)"
+            ),
         ],
     ),
     "unknown keys": (
         pod("nri-netdev.io/contaner.app: '[a]'\nnetdevice.noderesource.dev/container.app: '[]'"),
         [
-            "web.yaml:1:netdevice.noderesource.dev/container.app:-: unknown annotation key, which is ignored "
-            "(Pod default/web, line 8)",
-            'web.yaml:1:nri-netdev.io/contaner.app:-: unknown annotation key (did you mean "nri-netdev.io/container.app"?) '
-            "(Pod default/web, line 7)",
+            (
+                "web.yaml:1:netdevice.noderesource.dev/container.app:-: unknown annotation key, which is ignored "
+                "(Pod default/web, line 8)"
+            ),
+            (
+                'web.yaml:1:nri-netdev.io/contaner.app:-: unknown annotation key (did you mean "nri-netdev.io/container.app"?) '
+                "(Pod default/web, line 7)"
+            ),
         ],
     ),
     "the host network": (
         pod("nri-netdev.io/pod: '[a]'", spec="hostNetwork: true"),
         [
-            "web.yaml:1:nri-netdev.io/pod:-: the pod is on the host network, where every interface already is; "
-            "remove hostNetwork: true or the annotation (Pod default/web, line 7)"
+            (
+                "web.yaml:1:nri-netdev.io/pod:-: the pod is on the host network, where every interface already is; "
+                "remove hostNetwork: true or the annotation (Pod default/web, line 7)"
+            )
         ],
     ),
     "too long a key": (
         pod(f"nri-netdev.io/container.{'c' * 54}: '[a]'", containers=f"[{{name: {'c' * 54}}}]"),
         [
-            f"web.yaml:1:nri-netdev.io/container.{'c' * 54}:-: the part after / has 64 characters, and Kubernetes takes 63; "
-            "shorten the container's name, or ask for the pod (Pod default/web, line 7)"
+            (
+                f"web.yaml:1:nri-netdev.io/container.{'c' * 54}:-: the part after / has 64 characters, and Kubernetes takes 63; "
+                "shorten the container's name, or ask for the pod (Pod default/web, line 7)"
+            )
         ],
     ),
     "no text": (
         pod("nri-netdev.io/pod: [a]"),
         [
-            "web.yaml:1:nri-netdev.io/pod:-: the value must be a text, not a list; write | and the list below it "
-            "(Pod default/web, line 7)"
+            (
+                "web.yaml:1:nri-netdev.io/pod:-: the value must be a text, not a list; write | and the list below it "
+                "(Pod default/web, line 7)"
+            )
         ],
     ),
     "nothing": (
         pod("nri-netdev.io/pod:"),
         [
-            "web.yaml:1:nri-netdev.io/pod:-: the annotation is empty; write a list of interfaces, or [] for none "
-            "(Pod default/web, line 7)"
+            (
+                "web.yaml:1:nri-netdev.io/pod:-: the annotation is empty; write a list of interfaces, or [] for none "
+                "(Pod default/web, line 7)"
+            )
         ],
     ),
     "beside the template": (
-        "kind: Deployment\nmetadata: {name: web, annotations: {nri-netdev.io/pod: '[a]'}}\n"
-        "spec: {template: {spec: {containers: [{name: app}]}}}\n",
+        (
+            "kind: Deployment\nmetadata: {name: web, annotations: {nri-netdev.io/pod: '[a]'}}\n"
+            "spec: {template: {spec: {containers: [{name: app}]}}}\n"
+        ),
         [
-            "web.yaml:1:nri-netdev.io/pod:-: stands beside the pod template and does nothing there; "
-            "move it to the template's metadata.annotations (Deployment web, line 2)"
+            (
+                "web.yaml:1:nri-netdev.io/pod:-: stands beside the pod template and does nothing there; "
+                "move it to the template's metadata.annotations (Deployment web, line 2)"
+            )
         ],
     ),
     "container and pod want the same": (
         pod("nri-netdev.io/pod: '[a]'\nnri-netdev.io/container.app: '[a]'"),
         [
-            'web.yaml:1:nri-netdev.io/pod:1: interface "a" is asked for twice, first in annotation '
-            "nri-netdev.io/container.app, entry 1 (Pod default/web, line 7)"
+            (
+                'web.yaml:1:nri-netdev.io/pod:1: interface "a" is asked for twice, first in annotation '
+                "nri-netdev.io/container.app, entry 1 (Pod default/web, line 7)"
+            )
         ],
     ),
     "two containers want the same": (
@@ -150,10 +176,14 @@ PROBLEMS = {
             containers="[{name: app}, {name: log}]",
         ),
         [
-            'web.yaml:1:nri-netdev.io/container.log:1: interface "a" is asked for by container "app" too, '
-            "annotation nri-netdev.io/container.app, entry 1 (Pod default/web, line 8)",
-            'web.yaml:1:nri-netdev.io/container.log:2: the name "n" is wanted by container "app" too, '
-            "annotation nri-netdev.io/container.app, entry 2 (Pod default/web, line 8)",
+            (
+                'web.yaml:1:nri-netdev.io/container.log:1: interface "a" is asked for by container "app" too, '
+                "annotation nri-netdev.io/container.app, entry 1 (Pod default/web, line 8)"
+            ),
+            (
+                'web.yaml:1:nri-netdev.io/container.log:2: the name "n" is wanted by container "app" too, '
+                "annotation nri-netdev.io/container.app, entry 2 (Pod default/web, line 8)"
+            ),
         ],
     ),
 }

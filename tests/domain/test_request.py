@@ -134,8 +134,10 @@ class TestNative:
                 "- interface: a b\n  name: net%d\n",
                 [
                     f'interface "a b" contains whitespace (" ") (annotation {OWN}, entry 1, field interface)',
-                    f'name "net%d" contains "%", a template that runtimes fail on; write the whole name '
-                    f"(annotation {OWN}, entry 1, field name)",
+                    (
+                        f'name "net%d" contains "%", a template that runtimes fail on; write the whole name '
+                        f"(annotation {OWN}, entry 1, field name)"
+                    ),
                 ],
             ),
             (
@@ -215,8 +217,10 @@ class TestNative:
     def test_a_slip_in_the_key_is_told(self) -> None:
         """A container is not started without its interface because of a typing error in our own prefix."""
         assert told({"nri-netdev.io/containers.app": "[a]", "nri-netdev.io/Pod": "[a]", "nri-netdev.io/zz": "[a]"}) == [
-            'unknown annotation key (did you mean "nri-netdev.io/container.app"?) '
-            "(annotation nri-netdev.io/containers.app)",
+            (
+                'unknown annotation key (did you mean "nri-netdev.io/container.app"?) '
+                "(annotation nri-netdev.io/containers.app)"
+            ),
             'unknown annotation key (did you mean "nri-netdev.io/pod"?) (annotation nri-netdev.io/Pod)',
             "unknown annotation key (annotation nri-netdev.io/zz)",
         ]
@@ -349,8 +353,10 @@ class TestTogether:
         assert asked(annotations) == [("a", "a"), ("b", "b")]
         annotations["netdevices.nri.containerd.io"] = "- name: a"
         assert told(annotations) == [
-            'interface "a" is asked for twice, first in annotation network-devices.nri.io/pod, entry 1 '
-            "(annotation netdevices.nri.containerd.io, entry 1)"
+            (
+                'interface "a" is asked for twice, first in annotation network-devices.nri.io/pod, entry 1 '
+                "(annotation netdevices.nri.containerd.io, entry 1)"
+            )
         ]
 
     def test_native_and_foreign_for_the_same_scope_are_ambiguous(self) -> None:
@@ -359,8 +365,10 @@ class TestTogether:
             f"asks for the same pod as annotation {POD}; keep one of the two (annotation network-devices.nri.io)"
         ]
         assert told({OWN: "[a]", "network-devices.nri.io/container.app": "- hostIf: b"}) == [
-            f"asks for the same container as annotation {OWN}; keep one of the two "
-            "(annotation network-devices.nri.io/container.app)"
+            (
+                f"asks for the same container as annotation {OWN}; keep one of the two "
+                "(annotation network-devices.nri.io/container.app)"
+            )
         ]
 
     def test_native_and_foreign_for_different_scopes_add_up(self) -> None:

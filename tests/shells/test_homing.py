@@ -90,8 +90,26 @@ def furnish(net: Net) -> None:
         "neigh add proxy 192.0.2.77 dev dev0",
     ):
         net.ip(command)
-    net.run(*"tc qdisc add dev dev0 root handle 10: tbf rate 10mbit burst 32k latency 50ms".split())
-    net.run(*"tc qdisc add dev dev0 clsact".split())
+    net.run(
+        *[
+            "tc",
+            "qdisc",
+            "add",
+            "dev",
+            "dev0",
+            "root",
+            "handle",
+            "10:",
+            "tbf",
+            "rate",
+            "10mbit",
+            "burst",
+            "32k",
+            "latency",
+            "50ms",
+        ]
+    )
+    net.run(*["tc", "qdisc", "add", "dev", "dev0", "clsact"])
     net.sysctl("ipv4/conf/dev0/rp_filter", "2")
     net.sysctl("ipv4/conf/dev0/arp_ignore", "1")
     net.sysctl("ipv6/conf/dev0/accept_ra", "0")
@@ -294,8 +312,8 @@ def test_what_cannot_be_put_back_is_told(home: Net, pod: Net) -> None:
     home.ip("route add 198.51.101.0/24 via 192.0.2.1")
     home.ip("nexthop add id 5 via 192.0.2.9 dev dev0")
     home.ip("route add 198.51.102.0/24 nhid 5")
-    home.run(*"tc qdisc add dev dev0 root handle 10: htb".split())
-    home.run(*"tc class add dev dev0 parent 10: classid 10:1 htb rate 1mbit".split())
+    home.run(*["tc", "qdisc", "add", "dev", "dev0", "root", "handle", "10:", "htb"])
+    home.run(*["tc", "class", "add", "dev", "dev0", "parent", "10:", "classid", "10:1", "htb", "rate", "1mbit"])
     snapshot = give(home, pod)
     home.ip("link del other0")
     report = fetch(home, pod, snapshot)
