@@ -203,15 +203,15 @@ def restore(rtnl: Rtnl, snapshot: Snapshot, ifindex: int, altname: str) -> HomeR
     if snapshot.master is not None:
         attempt(f"its place in {snapshot.master.ifname}", _restore_master, snapshot.master)
         step("homing.master")
-    there = rtnl.addresses(ifindex).get(ifindex, ())
     wanted = tuple(_still_valid(snapshot))
-    for address in _missing(wanted, there):
+    for address in _missing(wanted, rtnl.addresses(ifindex).get(ifindex, ())):
         attempt(f"address {address}", Rtnl.put_address, _without_dad(address))
     step("homing.addresses")
     attempt("up" if snapshot.link.is_up else "down", _restore_up, snapshot.link.is_up)
     step("homing.up")
-    for address in _missing(wanted, there):
-        if _without_dad(address) != address:
+    added = {_identity(address): address.flags for address in rtnl.addresses(ifindex).get(ifindex, ())}
+    for address in wanted:
+        if added.get(_identity(address), 0) & ~address.flags & IFA_F_NODAD and address.family == AF_INET6:
             attempt(f"flags of address {address}", Rtnl.put_address, address)
     shortfalls += _put_back(rtnl, ifindex, snapshot.neighbours, capture.neighbours(rtnl, ifindex), _put_neighbour)
     step("homing.neighbours")

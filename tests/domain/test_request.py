@@ -323,7 +323,9 @@ class TestNetworkDeviceInjector:
         for first, second in itertools.combinations(NETWORK_DEVICE_INJECTOR, 2):
             assert asked({second: "not read: [", first: "- name: ens2f0"}) == [("ens2f0", "ens2f0")]
 
-    @pytest.mark.parametrize("more", ["", "mtu: 0", "mtu:", "address: ''", "prefix: 0", "New_Name: ens2f0", "other: 1"])
+    @pytest.mark.parametrize(
+        "more", ["", "mtu: 0", "mtu: null", "address: ''", "prefix: 0", "New_Name: ens2f0", "other: 1"]
+    )
     def test_a_field_that_says_nothing_is_as_good_as_none(self, more: str) -> None:
         """Zero, null and empty are what the plugin's decoder makes of an absent field."""
         assert asked({NETWORK_DEVICE_INJECTOR[2]: f"- {{name: ens2f0, {more}}}"}) == [("ens2f0", "ens2f0")]
