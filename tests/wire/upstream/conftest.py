@@ -10,7 +10,7 @@ import pytest
 
 from nri_netdev.wire.methods import EVENTS_BEFORE_0_10
 from nri_netdev.wire.session import PluginSession, Synchronized
-from tests.e2e.tools import MissingError
+from tests.e2e.toolbox import MissingError
 from tests.wire.recording import Recording
 from tests.wire.upstream.engine import RELEASES, Engine, build
 from tests.wire.upstream.plugin import PluginOnSocket

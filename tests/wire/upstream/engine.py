@@ -17,7 +17,8 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
 
 from nri_netdev.proto import nri_pb2
-from tests.e2e.tools import go_program, run
+from tests.e2e.golang import go_program
+from tests.e2e.toolbox import run
 
 DRIVER = Path(__file__).parent / "driver"
 CACHE = Path(__file__).parents[3] / ".cache" / "upstream"
@@ -52,7 +53,7 @@ def build(version: str) -> Path:
     """Return the program for a version of NRI, after building it if need be.
 
     Raises:
-        tests.e2e.tools.MissingError: Go or a module cannot be had here.
+        tests.e2e.toolbox.MissingError: Go or a module cannot be had here.
         subprocess.CalledProcessError: it does not compile.
     """
     release = RELEASES[version]
