@@ -290,12 +290,18 @@ def _release(options: argparse.Namespace) -> int:
         return 0
     for claim in chosen:
         print(f"{claim.ifname}: {claim.state}, {claim.owner}")
-    if not options.yes and input("Bring home, whoever uses it now? [y/N] ").strip().lower() not in {
-        "y",
-        "yes",
-    }:
+    if not options.yes and not _is_agreed("Bring home, whoever uses it now?"):
         return 1
     return _released(settings, chosen)
+
+
+def _is_agreed(question: str) -> bool:
+    """Ask the person at the terminal; where nobody is, that is a no."""
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+    except EOFError:
+        print("nobody answers; say --yes", file=sys.stderr)
+        return False
 
 
 def _released(settings: Any, chosen: Sequence[Claim]) -> int:

@@ -14,7 +14,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -77,11 +77,18 @@ class Daemon:
     Args:
         settings: what the operator set.
         environment: `os.environ`, for what an engine that launches us tells.
+        new_custody: opens ledger and kernel, on the worker's thread.
     """
 
-    def __init__(self, settings: Settings, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        environment: Mapping[str, str] | None = None,
+        new_custody: Callable[[Settings], Custody] | None = None,
+    ) -> None:
         env = os.environ if environment is None else environment
         self._settings = settings
+        self._new_custody = new_custody or open_custody
         self._name = env.get("NRI_PLUGIN_NAME") or settings.name
         self._index = env.get("NRI_PLUGIN_IDX") or settings.index
         self._fd = env.get("NRI_PLUGIN_SOCKET")
@@ -106,15 +113,15 @@ class Daemon:
         event(_log, logging.INFO, "daemon.started", version=__version__, pid=os.getpid())
         async with self._locked():
             await self._open()
+            tasks = [asyncio.ensure_future(work) for work in (self._serve(), self._tick(), self._watch_links())]
             try:
-                async with asyncio.TaskGroup() as group:
-                    children = [group.create_task(self._tick()), group.create_task(self._watch_links())]
-                    try:
-                        await self._serve()
-                    finally:
-                        for child in children:
-                            child.cancel()
+                ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in ended:
+                    task.result()
             finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
                 await self._drain()
 
     @contextlib.asynccontextmanager
@@ -141,16 +148,12 @@ class Daemon:
     async def _open(self) -> None:
         """Open ledger and kernel; without a ledger the daemon serves, and gives nothing."""
         try:
-            self._custody = await self._work(self._new_custody)
+            self._custody = await self._work(lambda: self._new_custody(self._settings))
             self._trouble = ""
         except StateError as error:
             if str(error) != self._trouble:
                 event(_log, logging.ERROR, "ledger.unusable", error=str(error), effect="no interface is given")
             self._trouble = str(error)
-
-    def _new_custody(self) -> Custody:
-        kernel = HostKernel(self._settings.run_dir)
-        return Custody(Ledger(self._settings.state_dir), kernel, now_s=time.time, monotonic_s=time.monotonic)
 
     async def _serve(self) -> None:
         if self._fd is None:
@@ -183,6 +186,7 @@ class Daemon:
 
     def _handle(self, connection: EngineConnection, what: Event) -> None:
         """Every event of the session, on the loop, in order."""
+        self._connection = None if isinstance(what, Closed) else connection
         match what:
             case Request():
                 self._request(connection, what)
@@ -200,13 +204,10 @@ class Daemon:
                     request_timeout_ms=what.request_timeout_ms,
                 )
             case Registered():
-                self._connection = connection
                 event(_log, logging.INFO, "engine.registered", plugin=self._name, index=self._index)
             case Refused():
                 event(_log, logging.ERROR, "engine.refused", error=str(what.error))
                 connection.close()
-            case Closed():
-                self._connection = None
 
     def _request(self, connection: EngineConnection, request: Request) -> None:
         """Answer at once what asks for nothing and holds nothing; give the rest to the worker."""
@@ -388,6 +389,16 @@ class Daemon:
         finally:
             loop.remove_reader(watch.fileno())
             watch.close()
+
+
+def open_custody(settings: Settings) -> Custody:
+    """Custody of this host's interfaces.
+
+    Raises:
+        StateError: The ledger cannot be used.
+    """
+    ledger, kernel = Ledger(settings.state_dir), HostKernel(settings.run_dir)
+    return Custody(ledger, kernel, now_s=time.time, monotonic_s=time.monotonic)
 
 
 def serve(settings: Settings) -> int:

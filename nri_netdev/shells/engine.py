@@ -125,6 +125,8 @@ async def stay_connected(
 ) -> None:
     """Connect to the engine, and again whenever it goes away; never returns.
 
+    Cancelled, it leaves the connection open: there may be answers to give yet.
+
     Args:
         path: the engine's NRI socket; waited for if it is not there yet.
         new_session: makes the session of each connection.
@@ -140,10 +142,8 @@ async def stay_connected(
         except OSError as error:
             trouble = f"{error.strerror or error}"
         else:
-            try:
-                await connection.closed
-            finally:
-                connection.close()
+            await asyncio.shield(connection.closed)
+            connection.close()
             trouble = "the engine closed the connection"
             if healthy():
                 pauses = backoff(rng)

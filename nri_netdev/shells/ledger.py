@@ -177,7 +177,8 @@ def _decode(text: str, path: Path) -> Claim:
         return Claim(**document)
     except (KeyError, TypeError, ValueError) as error:
         raise StateError(
-            f"the ledger {path} holds a claim that cannot be read ({error}); see `nri-netdev claims`"
+            f"the ledger {path} holds a claim that cannot be read ({error}); run the program that wrote it, or move "
+            "the file away, restart, and bring interfaces home by hand"
         ) from error
 
 

@@ -211,6 +211,33 @@ def test_start_refused(crictl: Crictl, engine: Engine) -> None:
     assert (crictl.state(container) == "CONTAINER_RUNNING") != engine.tells_start_errors
 
 
+@pytest.mark.matrix
+@pytest.mark.parametrize("moment", [Kind.POST_CREATE_CONTAINER, Kind.START_CONTAINER])
+def test_start_prevented(crictl: Crictl, engine: Engine, moment: Kind) -> None:
+    """What surely keeps a container from starting: to kill its first process, and to answer once it is dead."""
+
+    def kill(event: Request) -> None:
+        if event.container.pid:  # containerd runs it only before StartContainer
+            pid = event.container.pid
+            wait = f"while grep -qs '^State:[[:space:]]*[^Z[:space:]]' /proc/{pid}/status; do :; done"
+            engine.machine.run("sh", "-c", f"kill -KILL {pid}; {wait}")
+        raise Refusal("no interface for you")
+
+    pod = crictl.run_pod("web")
+    with Plugin(engine.machine.path(engine.nri_socket), answers={moment: kill, Kind.START_CONTAINER: kill}) as plugin:
+        container = crictl.create(pod, "app", ["sh", "-c", "echo ran; exec sleep 1000"])
+        log = engine.machine.path(crictl.inspect(container)["status"]["logPath"])
+        with pytest.raises(CriError, match=r"has stopped|not running|not in created state|no interface for you"):
+            crictl.start(container)
+        kinds = plugin.kinds(container=container)
+        killed = [event for event in plugin.events if event.kind in {moment, Kind.START_CONTAINER}]
+
+    assert any(event.container.pid for event in killed)
+    assert Kind.STOP_CONTAINER in kinds
+    assert Kind.POST_START_CONTAINER not in kinds
+    assert not log.exists() or "ran" not in log.read_text()
+
+
 def test_node_has_interfaces(node: Node) -> None:
     """Each kind of interface that the kernel offers here can be made, with carrier where it has a cable."""
     node.add_veth("nic0", addresses=("198.51.100.1/24", "2001:db8:1::1/64"), mtu=1400)

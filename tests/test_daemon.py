@@ -1,0 +1,356 @@
+"""The daemon between an engine on a real socket and a node in memory: who is answered what, when, by which thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nri_netdev.config import Settings
+from nri_netdev.custody import Custody
+from nri_netdev.daemon import Daemon
+from nri_netdev.domain.claim import State
+from nri_netdev.errors import ConfigurationError, RemoteError, StateError
+from nri_netdev.proto import nri_pb2
+from nri_netdev.testing.engine import Engine
+from tests.fakes import HOME, FakeKernel, FakeLedger
+
+KEY = "nri-netdev.io/container.app"
+
+
+class Node:
+    """What a daemon runs on: a state directory, a kernel and a ledger in memory, and one pod."""
+
+    def __init__(self, directory: Path) -> None:
+        self.settings = Settings(
+            socket=directory / "nri.sock", state_dir=directory / "state", run_dir=directory / "run"
+        )
+        self.kernel = FakeKernel()
+        self.ledger = FakeLedger()
+        self.trouble: StateError | None = None
+        self.threads: set[str] = set()
+        self.nic = self.kernel.add("ens1")
+        self.netns = self.kernel.new_netns()
+
+    def custody(self, _: Settings) -> Custody:
+        """What the daemon's worker opens."""
+        self.threads.add(threading.current_thread().name)
+        if self.trouble:
+            raise self.trouble
+        return Custody(self.ledger, self.kernel, now_s=time.time, monotonic_s=time.monotonic)
+
+    def pod(self, value: str | None = "- ens1", pod_id: str = "p1") -> nri_pb2.PodSandbox:
+        annotations = {} if value is None else {KEY: value}
+        pod = nri_pb2.PodSandbox(id=pod_id, name="web", namespace="default", uid="u1", annotations=annotations)
+        pod.linux.namespaces.add(type="network", path=self.netns.path)
+        return pod
+
+    def container(self, number: int = 1, pod_id: str = "p1") -> nri_pb2.Container:
+        return nri_pb2.Container(id=f"c{number}", pod_sandbox_id=pod_id, name="app", pid=0)
+
+    @contextlib.asynccontextmanager
+    async def daemon(self, environment: Mapping[str, str] | None = None) -> AsyncIterator[asyncio.Task[None]]:
+        task = asyncio.ensure_future(Daemon(self.settings, environment or {}, self.custody).run())
+        try:
+            yield task
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    def engine(self, **options: Any) -> Engine:
+        return Engine(self.settings.socket, runtime_name="containerd", runtime_version="2.3.4", **options)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path)
+
+
+def on_loop(test: Callable[[Node], Coroutine[Any, Any, None]]) -> Callable[[Node], None]:
+    """Run an async test, at most a minute."""
+
+    def run(node: Node) -> None:
+        async def bounded() -> None:
+            async with asyncio.timeout(60):
+                await test(node)
+
+        asyncio.run(bounded())
+
+    run.__doc__ = test.__doc__
+    run.__name__ = test.__name__
+    return run
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():  # noqa: ASYNC110 - what is waited for knows no event loop
+        await asyncio.sleep(0.01)
+
+
+@on_loop
+async def test_gives_and_takes_back(node: Node) -> None:
+    """From the answer through the container's life to the ledger's last row."""
+    async with node.engine() as engine, node.daemon():
+        assert await engine.wait_plugin() == "10-nri-netdev"
+        pod = node.pod("- {interface: ens1, name: net1}")
+        await engine.run_pod_sandbox(pod)
+        adjust = await engine.create_container(pod, node.container())
+        assert {name: device.name for name, device in adjust.linux.net_devices.items()} == {"ens1": "net1"}
+        assert [claim.state for claim in node.ledger.claims()] == [State.PLANNED]
+        node.kernel.runtime_create(node.netns, {"ens1": "net1"})
+        await engine.start_container(pod, node.container())
+        assert [claim.state for claim in node.ledger.claims()] == [State.HELD]
+        await engine.stop_container(pod, node.container())
+        assert node.ledger.claims() == ()
+        assert node.nic.netns == HOME
+        assert node.nic.link.ifname == "ens1"
+
+
+@on_loop
+async def test_what_asks_for_nothing_never_meets_the_worker(node: Node) -> None:
+    """Un-annotated containers are answered while the worker is busy with something else."""
+    busy = threading.Event()
+    node.kernel.inventory = lambda: busy.wait() and None  # type: ignore[method-assign,assignment,func-returns-value]
+    async with node.engine(request_timeout_s=6.0) as engine, node.daemon():
+        await engine.wait_plugin()
+        stuck = asyncio.ensure_future(engine.create_container(node.pod(), node.container()))
+        await until(lambda: not stuck.done())
+        with pytest.raises(RemoteError, match="still busy"):
+            await stuck
+        plain = node.pod(None, "p2")
+        await engine.run_pod_sandbox(plain)
+        assert not (await engine.create_container(plain, node.container(2, "p2"))).ByteSize()
+        await engine.start_container(plain, node.container(2, "p2"))
+        await engine.stop_container(plain, node.container(2, "p2"))
+        busy.set()
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("- ens9", r'interface "ens9" is not on this node \(annotation .*, entry 1\)'),
+        ("- [", "is not YAML"),
+        ("- {interface: ens1, name: a/b}", "field name"),
+    ],
+)
+def test_refusals_reach_the_engine(node: Node, value: str, reason: str) -> None:
+    """With pod and container, the reason, and nothing moved or written."""
+
+    @on_loop
+    async def check(node: Node) -> None:
+        async with node.engine() as engine, node.daemon():
+            await engine.wait_plugin()
+            with pytest.raises(RemoteError, match=rf"nri-netdev: pod default/web, container app: .*{reason}"):
+                await engine.create_container(node.pod(value), node.container())
+            assert node.ledger.claims() == ()
+            assert node.nic.netns == HOME
+
+    check(node)
+
+
+@on_loop
+async def test_too_slow_is_a_no_that_is_undone(node: Node) -> None:
+    """A kernel that takes longer than a third of the engine's patience: refused in time, and nothing stays claimed."""
+    slow = threading.Event()
+    pin = node.kernel.pin
+
+    def slowly(target: Any) -> None:
+        slow.wait()
+        pin(target)
+
+    node.kernel.pin = slowly  # type: ignore[method-assign]
+    async with node.engine(request_timeout_s=3.0) as engine, node.daemon():
+        await engine.wait_plugin()
+        with pytest.raises(RemoteError, match="retry"):
+            await engine.create_container(node.pod(), node.container())
+        slow.set()
+        await until(lambda: not node.ledger.claims() and not node.kernel.pins())
+        assert node.nic.link.altnames == ()
+        await engine.create_container(node.pod(), node.container(2))
+        assert len(node.ledger.claims()) == 1
+
+
+@on_loop
+async def test_a_slow_way_home_delays_nobody(node: Node) -> None:
+    """Teardown is answered yes in time and done later; a create that needs the interface gets it or is told why."""
+    async with node.engine(request_timeout_s=1.5) as engine, node.daemon():
+        await engine.wait_plugin()
+        await engine.create_container(node.pod(), node.container())
+        node.kernel.runtime_create(node.netns, {"ens1": "ens1"})
+        await engine.start_container(node.pod(), node.container())
+        slow = threading.Event()
+        bring_home = node.kernel.bring_home
+
+        def slowly(*arguments: Any) -> Any:
+            slow.wait()
+            return bring_home(*arguments)
+
+        node.kernel.bring_home = slowly  # type: ignore[method-assign]
+        await engine.stop_container(node.pod(), node.container())
+        assert node.nic.netns != HOME
+        with pytest.raises(RemoteError, match="being returned; retry"):
+            await engine.create_container(node.pod(), node.container(2))
+        slow.set()
+        await until(lambda: node.nic.netns == HOME)
+        await until(lambda: not node.ledger.claims())
+        await engine.create_container(node.pod(), node.container(3))
+
+
+@on_loop
+async def test_without_a_ledger_nothing_is_given_and_all_else_goes_on(node: Node) -> None:
+    """The reason is told, plain containers run, and when the ledger is well again things are given again."""
+    node.trouble = StateError("cannot open the ledger: it is damaged; move it away")
+    async with node.engine() as engine, node.daemon():
+        await engine.wait_plugin()
+        with pytest.raises(
+            RemoteError, match="nothing can be given on this node: cannot open the ledger: it is damaged"
+        ):
+            await engine.create_container(node.pod(), node.container())
+        assert not (await engine.create_container(node.pod(None, "p2"), node.container(2, "p2"))).ByteSize()
+        node.trouble = None
+        while True:
+            with contextlib.suppress(RemoteError):
+                adjust = await engine.create_container(node.pod(), node.container(3))
+                if adjust.linux.net_devices:
+                    break
+            await asyncio.sleep(0.05)
+
+
+@on_loop
+async def test_a_full_disk_refuses_and_forgets(node: Node) -> None:
+    """What cannot be written down is not promised."""
+    async with node.engine() as engine, node.daemon():
+        await engine.wait_plugin()
+        node.ledger.is_full = True
+        with pytest.raises(RemoteError, match="cannot write the ledger"):
+            await engine.create_container(node.pod(), node.container())
+        node.ledger.is_full = False
+        assert (await engine.create_container(node.pod(), node.container(2))).linux.net_devices
+
+
+@on_loop
+async def test_a_bug_of_ours_is_a_refusal(node: Node) -> None:
+    """An exception that nobody foresaw stops the container, not the daemon."""
+
+    def inventory() -> Any:
+        raise ZeroDivisionError
+
+    sound, node.kernel.inventory = node.kernel.inventory, inventory  # type: ignore[method-assign]
+    async with node.engine() as engine, node.daemon():
+        await engine.wait_plugin()
+        with pytest.raises(RemoteError, match=r"internal error \(ZeroDivisionError\); see the log of nri-netdev"):
+            await engine.create_container(node.pod(), node.container())
+        node.kernel.inventory = sound  # type: ignore[method-assign]
+        assert (await engine.create_container(node.pod(), node.container(2))).linux.net_devices
+
+
+@on_loop
+async def test_engines_come_and_go(node: Node) -> None:
+    """Started before there is an engine, hung up on, and served again by the next one."""
+    async with node.daemon():
+        for _ in range(2):
+            async with node.engine() as engine:
+                await engine.wait_plugin(timeout_s=20)
+                engine.hang_up()
+                await engine.wait_plugin(timeout_s=20)
+                await engine.create_container(node.pod(None), node.container())
+
+
+@on_loop
+async def test_what_ended_unseen_comes_home_on_synchronize(node: Node) -> None:
+    """A container that an engine no longer knows has ended."""
+    async with node.daemon():
+        async with node.engine() as engine:
+            await engine.wait_plugin()
+            await engine.create_container(node.pod(), node.container())
+            node.kernel.runtime_create(node.netns, {"ens1": "ens1"})
+            await engine.start_container(node.pod(), node.container())
+        async with node.engine() as engine:
+            await engine.wait_plugin(timeout_s=20)
+            await until(lambda: node.nic.netns == HOME)
+            await until(lambda: not node.ledger.claims())
+
+
+@on_loop
+async def test_two_daemons(node: Node) -> None:
+    """The second waits, registered nowhere, until the first has gone."""
+    async with node.engine() as engine, node.daemon() as first:
+        await engine.wait_plugin()
+        async with node.daemon():
+            await asyncio.sleep(0.3)
+            assert engine.plugins == ("10-nri-netdev",)
+            first.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await first
+            await until(lambda: not engine.plugins)
+            assert await engine.wait_plugin(timeout_s=20) == "10-nri-netdev"
+
+
+@on_loop
+async def test_told_to_stop_it_finishes_what_it_has_begun(node: Node) -> None:
+    """A create that is under way when the daemon is stopped is answered."""
+    slow = threading.Event()
+    pin = node.kernel.pin
+
+    def slowly(target: Any) -> None:
+        slow.wait()
+        pin(target)
+
+    node.kernel.pin = slowly  # type: ignore[method-assign]
+    async with node.engine(request_timeout_s=30.0) as engine, node.daemon() as daemon:
+        await engine.wait_plugin()
+        create = asyncio.ensure_future(engine.create_container(node.pod(), node.container()))
+        await until(node.ledger.claims)
+        daemon.cancel()
+        slow.set()
+        await until(create.done)
+        assert create.result().linux.net_devices
+
+
+@on_loop
+async def test_launched_by_the_engine(node: Node) -> None:
+    """Over a socket that it is born with, under the name it is given; it ends when the engine hangs up."""
+    ours, theirs = socket.socketpair()
+    with ours:
+        environment = {
+            "NRI_PLUGIN_NAME": "netdev",
+            "NRI_PLUGIN_IDX": "42",
+            "NRI_PLUGIN_SOCKET": str(os.dup(theirs.fileno())),
+        }
+        theirs.close()
+        async with node.daemon(environment) as task:
+            reader, writer = await asyncio.open_connection(sock=ours)
+            said = await reader.readuntil(b"netdev\x12\x0242")
+            assert b"RegisterPlugin" in said
+            writer.close()
+            await task
+
+
+@on_loop
+async def test_a_launch_that_makes_no_sense(node: Node) -> None:
+    """An fd that is none is an error at start."""
+    async with node.daemon({"NRI_PLUGIN_SOCKET": "x"}) as task:
+        with pytest.raises(ConfigurationError, match="NRI_PLUGIN_SOCKET=x is not a file descriptor"):
+            await task
+
+
+@on_loop
+async def test_releases_that_are_asked_for(node: Node) -> None:
+    """What `nri-netdev release` writes down is done within a tick, whoever uses the interface."""
+    logging.getLogger("nri_netdev").setLevel(logging.ERROR)
+    async with node.engine() as engine, node.daemon():
+        await engine.wait_plugin()
+        await engine.create_container(node.pod(), node.container())
+        node.kernel.runtime_create(node.netns, {"ens1": "ens1"})
+        await engine.start_container(node.pod(), node.container())
+        node.ledger.asked = {claim.mark for claim in node.ledger.claims()}
+        await until(lambda: node.nic.netns == HOME)
+        await until(lambda: not node.ledger.claims())
