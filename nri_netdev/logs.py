@@ -46,13 +46,12 @@ def _quoted(value: object) -> str:
 
 
 def set_up(level: str) -> None:
-    """Send every log line to standard error.
+    """Send every log line to standard error; of libraries, warnings and worse.
 
     Args:
-        level: one of `LEVELS`.
+        level: one of `LEVELS`, for our own.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(KeyValueFormatter())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
-    logging.getLogger("pyroute2").setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("nri_netdev").setLevel(level.upper())

@@ -62,7 +62,8 @@ def test_levels(lines: io.StringIO) -> None:
     try:
         for level in LEVELS:
             set_up(level)
-            assert logging.getLevelName(root.level) == level.upper()
+            assert logging.getLevelName(logging.getLogger("nri_netdev").level) == level.upper()
     finally:
         root.handlers = before[1]
         root.setLevel(before[0])
+        logging.getLogger("nri_netdev").setLevel(logging.NOTSET)

@@ -72,7 +72,7 @@ class Crio(Engine):
                 "nri_plugin_registration_timeout": f"{self.nri_registration_timeout_s:g}s",
                 "nri_plugin_request_timeout": f"{self.nri_request_timeout_s:g}s",
             },
-            "crio.nri.default_validator": {"nri_enable_default_validator": self._has_nri_validator},
+            "crio.nri.default_validator": {"nri_enable_default_validator": self.has_nri_validator},
         }
         for handler, program in self.handlers.items():
             tables[f'crio.runtime.runtimes."{handler}"'] = {

@@ -16,6 +16,7 @@ from tests.e2e.wait import wait_until
 NRI_SOCKET = Path("/run/nri/nri.sock")
 NRI_PLUGINS = Path("/opt/nri/plugins")
 NRI_PLUGIN_CONFIGS = Path("/etc/nri/conf.d")
+_FIRST_WITH_VALIDATOR = (0, 10)
 RUNC: Mapping[str, Path] = {"runc": tools.BIN / "runc"}
 
 
@@ -28,12 +29,13 @@ class Engine(ABC):
         nri_plugin_path: where it looks for plugins to launch.
         nri_request_timeout_s: how long it waits for a plugin's answer.
         nri_registration_timeout_s: how long it waits for a plugin to register.
-        has_nri_validator: whether NRI's default validator looks at required plugins; not for NRI before 0.10.
+        has_nri_validator: whether NRI's default validator looks at required plugins; there is none before NRI 0.10.
         is_debug: whether it logs every step.
 
     Attributes:
         machine: where it runs.
         handlers: OCI runtime program by runtime handler; the first is the default.
+        has_nri_validator: whether NRI's default validator looks at required plugins.
         log: its log file.
     """
 
@@ -81,7 +83,7 @@ class Engine(ABC):
         self.nri_request_timeout_s = nri_request_timeout_s
         self.nri_registration_timeout_s = nri_registration_timeout_s
         self._nri_plugin_path = nri_plugin_path
-        self._has_nri_validator = has_nri_validator
+        self.has_nri_validator = has_nri_validator and _release(self.nri_version) >= _FIRST_WITH_VALIDATOR
         self._is_debug = is_debug
         self._process: subprocess.Popen | None = None
 
@@ -193,6 +195,10 @@ class Engine(ABC):
             raise AssertionError(f"{self.name} does not get ready:\n" + "\n".join(tail)) from None
 
 
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2])
+
+
 def _pinned(path: str, module: Path = tools.HERE) -> str:
     return tools.required_version(module, path).removeprefix("v")
 
@@ -263,7 +269,7 @@ class Containerd(Engine):
             f"plugin_registration_timeout = '{self.nri_registration_timeout_s:g}s'",
             f"plugin_request_timeout = '{self.nri_request_timeout_s:g}s'",
         ]
-        if self._has_nri_validator:
+        if self.has_nri_validator:
             lines += ["[plugins.'io.containerd.nri.v1.nri'.default_validator]", "enable = true"]
         return lines
 

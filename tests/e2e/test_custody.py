@@ -403,11 +403,12 @@ def test_killed_at_every_step(node: Node, crictl: Crictl, back: str) -> None:
                 container = crictl.run(pod, "app")
                 if doomed.status() is None:
                     crictl.stop(container)
-            if doomed.status() is not None and back == "at once":
+            is_back = back == "at once" and "dies at" in doomed.log_text()
+            if is_back:
                 stack.enter_context(node.daemon())
             crictl.remove_pod(pod, force=True)
-            has_died = has_died_of_it(doomed, node)
-            if has_died and back != "at once":
+            has_died = is_back or has_died_of_it(doomed, node)
+            if has_died and not is_back:
                 stack.enter_context(node.daemon())
             wait_home(node, before, "nic0")
             if not has_died:

@@ -13,6 +13,7 @@ import pytest
 
 from nri_netdev.proto import nri_pb2
 from nri_netdev.wire.session import Kind, Request
+from tests.e2e import cells
 from tests.e2e.cells import Cell
 from tests.e2e.conftest import MakeEngine
 from tests.e2e.cri import Crictl, CriError
@@ -23,6 +24,29 @@ from tests.e2e.plugin import Plugin, Refusal
 from tests.e2e.wait import wait_until
 
 ANNOTATION = {"nri-netdev.io/container.app": "- nic0"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_matrix", "expected"),
+    [
+        ({}, False, [cells.DEFAULT]),
+        ({}, True, list(cells.TESTED)),
+        ({"ENGINE": "crio", "RUNTIME": "crun"}, False, [cells.cell("crio", "crun")]),
+        ({"ENGINE": "crio"}, True, [cells.cell("crio", "runc")]),
+        ({"ENGINE": "", "RUNTIME": ""}, False, [cells.DEFAULT]),
+        ({"CELLS": "all"}, False, list(cells.ALL)),
+    ],
+)
+def test_environment_chooses_cells(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], is_matrix: bool, expected: list[Cell]
+) -> None:
+    """A pair is named by ENGINE and RUNTIME, all of them by CELLS; else the marker `matrix` decides."""
+    for name in ("ENGINE", "RUNTIME", "CELLS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert list(cells.chosen(is_matrix=is_matrix)) == expected
 
 
 @pytest.mark.matrix
@@ -209,6 +233,19 @@ def test_start_refused(crictl: Crictl, engine: Engine) -> None:
             engine.wait_logged("no interface for you")
 
     assert (crictl.state(container) == "CONTAINER_RUNNING") != engine.tells_start_errors
+
+
+@pytest.mark.matrix
+def test_required_plugin(make_engine: MakeEngine) -> None:
+    """The engine's own validator refuses a container whose pod requires a plugin that is away, where it has one."""
+    engine = make_engine(has_nri_validator=True)
+    crictl = Crictl(engine)
+    pod = crictl.run_pod("web", annotations={"required-plugins.noderesource.dev": "[ noter ]"})
+    if engine.has_nri_validator:
+        with pytest.raises(CriError, match="noter"):
+            crictl.create(pod, "app")
+    with Plugin(engine.machine.path(engine.nri_socket), name="noter"):
+        assert crictl.run(pod, "app")
 
 
 @pytest.mark.matrix

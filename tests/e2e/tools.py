@@ -155,7 +155,7 @@ def main() -> int:
     if not wrong:
         print(f"e2e-tools: all that is needed is ready in {CACHE.relative_to(HERE.parents[1])}")
         return 0
-    print(f"e2e-tools: NOTHING WILL BE TESTED END TO END: {'; '.join(wrong)}", file=sys.stderr)
+    print(f"e2e-tools: NOT ALL WILL BE TESTED END TO END: {'; '.join(wrong)}", file=sys.stderr)
     return 1 if os.environ.get("CI") == "true" else 0
 
 
