@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,26 @@ from nri_netdev.errors import ConfigurationError
 from nri_netdev.logs import LEVELS
 
 DEFAULT_PATH = Path("/etc/nri-netdev/config.yaml")
+
+
+class Injection(StrEnum):
+    """Who moves an interface into the pod."""
+
+    AUTO = "auto"
+    """The OCI runtime is asked; where it does not do it, nri-netdev does."""
+    OCI = "oci"
+    """The OCI runtime, or the container does not start."""
+    NETLINK = "netlink"
+    """nri-netdev, without asking the runtime."""
+
+
+class OnMissed(StrEnum):
+    """What becomes of a running container that should have interfaces and was created while no daemon looked."""
+
+    REPORT = "report"
+    """It is told in the log."""
+    ATTACH = "attach"
+    """It is given its interfaces now, while its process runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +51,10 @@ class Settings:
     """Where network namespaces are pinned; on a tmpfs of the host."""
     log_level: str = "info"
     """debug, info, warning or error."""
+    injection: str = Injection.AUTO
+    """auto, oci or netlink: see `Injection`."""
+    on_missed: str = OnMissed.REPORT
+    """report or attach: see `OnMissed`."""
 
     def __post_init__(self) -> None:
         problems = [
@@ -41,6 +66,8 @@ class Settings:
                 ),
                 (not re.fullmatch(r"[0-9]{2}", self.index), f'index "{self.index}": two digits, 00 to 99'),
                 (self.log_level not in LEVELS, f'log_level "{self.log_level}": one of {", ".join(LEVELS)}'),
+                (self.injection not in tuple(Injection), f'injection "{self.injection}": one of auto, oci, netlink'),
+                (self.on_missed not in tuple(OnMissed), f'on_missed "{self.on_missed}": one of report, attach'),
                 (not self.socket.is_absolute(), f'socket "{self.socket}": an absolute path'),
                 (not self.state_dir.is_absolute(), f'state_dir "{self.state_dir}": an absolute path'),
                 (not self.run_dir.is_absolute(), f'run_dir "{self.run_dir}": an absolute path'),

@@ -217,8 +217,16 @@ class Custody:
 
     # -- what happens ----------------------------------------------------------------------------------------------
 
-    def create(self, pod: PodSandbox, container: Container, entries: Sequence[Entry]) -> tuple[Grant, ...]:
+    def create(
+        self, pod: PodSandbox, container: Container, entries: Sequence[Entry], *, move: bool = False
+    ) -> tuple[Grant, ...]:
         """A container is to be created that asks for interfaces: decide, and promise what is granted.
+
+        Args:
+            pod: the pod that it will be in.
+            container: the container.
+            entries: what it asks for.
+            move: whether to move the interfaces in at once, instead of leaving that to the runtime.
 
         Returns:
             What the runtime is to move for this container; nothing for what the pod already has inside.
@@ -255,6 +263,12 @@ class Custody:
         if claims and netns is not None:
             self._promise(ledger, claims, heirs, netns)
         self._known[pod.id] = self._known[container.id] = Holder.PENDING
+        if move:
+            try:
+                self._move_in(container.id)
+            except RequestError:
+                self.ended(container.id)
+                raise
         return (*filter(None, again), *grants)
 
     def _again(self, claim: Claim, entry: Entry, container: Container) -> Grant | None:
@@ -266,22 +280,44 @@ class Custody:
         self._put(dataclasses.replace(claim, owner=owner))
         return Grant(entry=entry, link=found.link)
 
-    def starting(self, container_id: str, pid: int = 0) -> None:
-        """A container is about to start: what was promised to it must be inside, complete.
+    def starting(
+        self, pod: PodSandbox, container: Container, entries: Sequence[Entry], *, may_move: bool = True
+    ) -> tuple[str, ...]:
+        """A container is about to start, or runs already: all that it asks for must be inside, complete.
+
+        What it was never promised, because no daemon was there when it was created, is promised now.
+
+        Args:
+            pod: its pod.
+            container: the container.
+            entries: what it asks for.
+            may_move: whether to move in what the runtime has left on the host.
+
+        Returns:
+            The interfaces that had to be moved in here: the runtime did not.
 
         Raises:
-            RequestError: It is not, and could not be put there.
+            RequestError: Something is not inside, and could not be put there.
         """
-        failures: list[str] = []
-        for claim in self._of(container_id):
-            is_known = not pid or claim.owner.scope is Scope.POD
-            self._settle(claim if is_known else self._put(dataclasses.replace(claim, pid=pid)))
-            now = self._claims.get(claim.mark)
-            if now is not None and now.state is State.PLANNED:
-                failures.extend(self._help_in(now))
-        if failures:
-            raise RequestError("; ".join(failures))
-        self._known[container_id] = Holder.RUNNING
+        missed = self.missing(pod, container, entries)
+        if missed:
+            self.create(pod, container, missed)
+        for claim in self._of(container.id):
+            is_known = not container.pid or claim.owner.scope is Scope.POD
+            self._settle(claim if is_known else self._put(dataclasses.replace(claim, pid=container.pid)))
+        moved = self._move_in(container.id, may_move=may_move)
+        self._known[container.id] = Holder.RUNNING
+        return moved
+
+    def missing(self, pod: PodSandbox, container: Container, entries: Iterable[Entry]) -> tuple[Entry, ...]:
+        """What a container asks for and neither it nor its pod holds."""
+        holders = {(Scope.POD, pod.id), (Scope.CONTAINER, container.id)}
+        held = {
+            (claim.owner.scope, claim.inside)
+            for claim in self._claims.values()
+            if not claim.state.is_homeward and (claim.owner.scope, claim.owner.holder_id) in holders
+        }
+        return tuple(entry for entry in entries if (entry.scope, entry.inside) not in held)
 
     def ended(self, holder_id: str) -> None:
         """A container or a pod has ended: what it holds comes home. A pod's end ends its containers' claims too."""
@@ -547,24 +583,51 @@ class Custody:
         for claim in claims:
             event(_log, logging.INFO, "claim.promised", **_about(claim), inside=claim.inside)
 
-    def _help_in(self, claim: Claim) -> Iterator[str]:
-        """Move in what the runtime left on the host; yields why that could not be done."""
-        try:
-            found = self._locate(claim)
-            path = _pod_path(self._kernel, claim.netns)
-            if found.place is not Place.HOST or found.link is None or path is None:
-                yield f"interface {claim.ifname} did not arrive: it is {_PLACES[found.place]}"
-                return
-            event(_log, logging.WARNING, "runtime.ignored", **_about(claim), help="moved by nri-netdev")
-            self._kernel.send(found.link.ifindex, path, claim.inside)
-            step("custody.sent")
-            self._settle(claim)
-        except KernelError as error:
-            yield f"interface {claim.ifname} did not arrive: {error}"
-            return
-        now = self._claims.get(claim.mark)
-        if now is None or now.state is not State.HELD:
-            yield f"interface {claim.ifname} did not arrive: see the log of nri-netdev on this node"
+    def _move_in(self, container_id: str, *, may_move: bool = True) -> tuple[str, ...]:
+        """Move in what is promised to a container and still on the host, and check that all of it is complete.
+
+        Returns:
+            The interfaces that were moved.
+
+        Raises:
+            RequestError: Something is not inside.
+        """
+        moved: list[str] = []
+        failures: list[str] = []
+        for claim in self._of(container_id):
+            try:
+                if self._claims[claim.mark].state is State.PLANNED:
+                    self._help_in(claim, may_move=may_move)
+                    moved.append(claim.ifname)
+                self._check_inside(self._claims[claim.mark])
+            except KernelError as error:
+                failures.append(f"interface {claim.ifname} did not arrive: {error}")
+            except RequestError as error:
+                failures.append(str(error))
+        if failures:
+            raise RequestError("; ".join(failures))
+        return tuple(moved)
+
+    def _help_in(self, claim: Claim, *, may_move: bool) -> None:
+        found = self._locate(claim)
+        path = _pod_path(self._kernel, claim.netns)
+        if found.place is not Place.HOST or found.link is None or path is None:
+            raise RequestError(f"interface {claim.ifname} did not arrive: it is {_PLACES[found.place]}")
+        if not may_move:
+            raise RequestError(
+                f"interface {claim.ifname} did not arrive: engine or OCI runtime ignored linux.netDevices; use NRI "
+                "0.11 and runc 1.4, crun 1.22 or youki 0.6 or newer, or set injection: auto"
+            )
+        self._kernel.send(found.link.ifindex, path, claim.inside)
+        step("custody.sent")
+        self._settle(claim)
+
+    def _check_inside(self, claim: Claim) -> None:
+        """What is held is in the pod under its name, up, with its addresses."""
+        found = self._locate(claim)
+        if claim.state is not State.HELD or found.place is not Place.POD or not found.link or not found.netns_path:
+            raise RequestError(f"interface {claim.ifname} did not arrive: it is {_PLACES[found.place]}")
+        self._kernel.complete(found.netns_path, found.link.ifindex, claim.inside, claim.snapshot)
 
     # -- keeping ---------------------------------------------------------------------------------------------------
 

@@ -14,15 +14,16 @@ import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from nri_netdev import __version__
-from nri_netdev.config import Settings
+from nri_netdev.config import Injection, OnMissed, Settings
 from nri_netdev.custody import Custody
-from nri_netdev.domain.pods import PodSandbox
-from nri_netdev.domain.request import explain, mentions, parse
+from nri_netdev.domain.pods import Container, PodSandbox
+from nri_netdev.domain.request import Entry, explain, mentions, names_container, parse
+from nri_netdev.domain.verdict import Grant
 from nri_netdev.errors import ConfigurationError, NriNetdevError, RequestError, StateError
 from nri_netdev.logs import event
 from nri_netdev.shells.engine import (
@@ -34,7 +35,7 @@ from nri_netdev.shells.engine import (
     pod_of,
     stay_connected,
 )
-from nri_netdev.shells.kernel import HostKernel
+from nri_netdev.shells.kernel import HostKernel, kill_in_netns
 from nri_netdev.shells.ledger import Ledger, Lock
 from nri_netdev.shells.linkwatch import LinkWatch
 from nri_netdev.wire.methods import Kind
@@ -65,6 +66,8 @@ EVENTS = (
 
 DEFAULT_REQUEST_TIMEOUT_MS = 2000
 """The engine's patience where it does not tell (NRI before 0.7)."""
+ENGINES_THAT_HEED_START_ERRORS = frozenset({"containerd"})
+"""CRI-O logs an error of StartContainer and goes on; there the process is killed before it runs."""
 TICK_S = 1.0
 STANDBY_S = 0.5
 DRAIN_S = 5.0
@@ -89,6 +92,8 @@ class Daemon:
         env = os.environ if environment is None else environment
         self._settings = settings
         self._new_custody = new_custody or open_custody
+        self._injection = _InjectionMemory(Injection(settings.injection))
+        self._may_err_at_start = False
         self._name = env.get("NRI_PLUGIN_NAME") or settings.name
         self._index = env.get("NRI_PLUGIN_IDX") or settings.index
         self._fd = env.get("NRI_PLUGIN_SOCKET")
@@ -193,6 +198,8 @@ class Daemon:
             case Synchronized():
                 self._synchronize(connection, what)
             case Configured():
+                self._injection.forget()
+                self._may_err_at_start = what.runtime_name in ENGINES_THAT_HEED_START_ERRORS
                 self._limit_s = (what.request_timeout_ms or DEFAULT_REQUEST_TIMEOUT_MS) / 3000
                 event(
                     _log,
@@ -212,79 +219,105 @@ class Daemon:
     def _request(self, connection: EngineConnection, request: Request) -> None:
         """Answer at once what asks for nothing and holds nothing; give the rest to the worker."""
         kind = request.kind
-        if kind is Kind.CREATE_CONTAINER:
-            if mentions(request.pod.annotations):
-                self._spawn(self._create(connection, request))
-                return
-        elif request.container.id in self._holders or request.pod.id in self._holders:
-            job = self._job(kind, request)
-            if job is not None:
-                self._spawn(self._follow(connection, request, job))
-                return
+        if kind in _ASKING and mentions(request.pod.annotations):
+            self._spawn(_ASKING[kind](self, connection, request))
+            return
+        job = self._job(kind, request)
+        if job is not None:
+            self._spawn(self._follow(connection, request, job))
+            return
         connection.send(connection.session.reply(request, None))
 
     def _job(self, kind: Kind, request: Request) -> Callable[[Custody], None] | None:
-        """What custody must hear of an event that concerns a holder."""
-        pod_id, container_id, pid = request.pod.id, request.container.id, request.container.pid
-        if kind in {Kind.STOP_POD_SANDBOX, Kind.REMOVE_POD_SANDBOX}:
-            return lambda custody: custody.ended(pod_id)
-        if container_id not in self._holders:
+        """What custody must hear of the end of a holder."""
+        holder_id = request.pod.id if kind in _ENDS_OF_PODS else request.container.id
+        if kind in _ASKING or holder_id not in self._holders:
             return None
-        if kind is Kind.START_CONTAINER:
-            return lambda custody: custody.starting(container_id, pid)
-        if kind in {Kind.STOP_CONTAINER, Kind.REMOVE_CONTAINER}:
-            return lambda custody: custody.ended(container_id)
-        return None
+        return lambda custody: custody.ended(holder_id)
 
     async def _create(self, connection: EngineConnection, request: Request) -> None:
         pod, container = pod_of(request.pod), container_of(request.container)
-        prefix = f"nri-netdev: pod {pod.namespace}/{pod.name}, container {container.name or container.id[:12]}: "
+        asks = self._injection.asks(pod.runtime_handler)
         try:
-            parsed = parse(pod.annotations, container=container.name)
-            if parsed.problems:
-                raise RequestError(explain(parsed.problems))  # noqa: TRY301 - one way out for every refusal
-            if not parsed.entries:
+            entries = _entries(pod, container)
+            grants: tuple[Grant, ...] = ()
+            if entries:
+                grants = await self._custodian(
+                    lambda custody: custody.create(pod, container, entries, move=not asks),
+                    too_late="the kernel is still busy, perhaps with an interface that is being returned; retry",
+                    undo=lambda custody: custody.ended(container.id),
+                )
+        except RequestError as error:
+            _refuse(connection, request, error, doing="create")
+            return
+        connection.send(connection.session.reply(request, adjustment(grants) if grants and asks else None))
+
+    async def _start(self, connection: EngineConnection, request: Request) -> None:
+        """The last moment before the container's process runs: all must have arrived, or it does not run."""
+        pod, container = pod_of(request.pod), container_of(request.container)
+        try:
+            entries = _entries(pod, container)
+            if not entries and container.id not in self._holders:
                 connection.send(connection.session.reply(request, None))
                 return
-            grants = await self._custodian(
-                lambda custody: custody.create(pod, container, parsed.entries),
-                too_late="the kernel is still busy, perhaps with an interface that is being returned; retry",
-                undo=lambda custody: custody.ended(container.id),
+            moved = await self._custodian(
+                lambda custody: custody.starting(pod, container, entries, may_move=self._injection.may_move),
+                too_late="its interfaces could not be checked in time; retry",
             )
         except RequestError as error:
+            if not self._may_err_at_start and container.pid and pod.netns_path:
+                is_dead = await asyncio.to_thread(kill_in_netns, container.pid, pod.netns_path)
+                event(_log, logging.WARNING, "start.prevented", **_who(pod, container), dead=is_dead)
+            _refuse(connection, request, error, doing="start")
+            return
+        if moved and self._injection.ignored(pod.runtime_handler):
             event(
                 _log,
                 logging.WARNING,
-                "create.refused",
-                pod=f"{pod.namespace}/{pod.name}",
-                container=container.name,
-                reason=str(error),
+                "runtime.ignored",
+                handler=pod.runtime_handler or "default",
+                effect="nri-netdev moves interfaces itself for this handler, until the engine reconnects",
+                hint="needs NRI 0.11 and runc 1.4, crun 1.22 or youki 0.6",
             )
-            connection.send(connection.session.refuse(request, f"{prefix}{error}"))
-            return
-        connection.send(connection.session.reply(request, adjustment(grants)))
+        connection.send(connection.session.reply(request, None))
 
     async def _follow(self, connection: EngineConnection, request: Request, job: Callable[[Custody], None]) -> None:
-        """Answer an event that a holder hangs on: a start may be refused, an end is never."""
-        is_start = request.kind is Kind.START_CONTAINER
+        """Answer the end of a holder, which is never refused."""
         try:
-            await self._custodian(job, too_late="its interfaces could not be checked in time; retry")
+            await self._custodian(job, too_late="goes on in the background")
         except RequestError as error:
-            if is_start:
-                pod = request.pod
-                text = f"nri-netdev: pod {pod.namespace}/{pod.name}, container {request.container.name}: {error}"
-                connection.send(connection.session.refuse(request, text))
-                return
             event(_log, logging.WARNING, "teardown.late", kind=request.kind.name, reason=str(error))
         connection.send(connection.session.reply(request, None))
 
     def _synchronize(self, connection: EngineConnection, what: Synchronized) -> None:
-        pods = tuple(PodSandbox(id=pod.id) for pod in what.pods)
+        pods = tuple(pod_of(pod) if mentions(pod.annotations) else PodSandbox(id=pod.id) for pod in what.pods)
         containers = tuple(container_of(container) for container in what.containers)
         connection.send(connection.session.reply(what.request, None))
         self._is_healthy = True
         event(_log, logging.INFO, "engine.synchronized", pods=len(pods), containers=len(containers))
-        self._spawn(self._quietly(lambda custody: custody.synchronize(pods, containers)))
+
+        def job(custody: Custody) -> None:
+            custody.synchronize(pods, containers)
+            self._seek_missed(custody, {pod.id: pod for pod in pods if pod.annotations}, containers)
+
+        self._spawn(self._quietly(job))
+
+    def _seek_missed(self, custody: Custody, pods: Mapping[str, PodSandbox], containers: Iterable[Container]) -> None:
+        """Find running containers that were created while no daemon looked; those not yet started are caught then."""
+        for container in containers:
+            pod = pods.get(container.pod_id)
+            if pod is None or not container.is_running:
+                continue
+            try:
+                missing = custody.missing(pod, container, _entries(pod, container))
+                if missing and self._settings.on_missed == OnMissed.ATTACH:
+                    custody.starting(pod, container, missing)
+                    event(_log, logging.WARNING, "container.attached", **_who(pod, container))
+                elif missing:
+                    names = ", ".join(entry.interface for entry in missing)
+                    raise RequestError(f"it runs without {names}: it was created while no nri-netdev was there")  # noqa: TRY301
+            except RequestError as error:
+                event(_log, logging.ERROR, "container.missed", **_who(pod, container), reason=str(error))
 
     # -- the worker ------------------------------------------------------------------------------------------------
 
@@ -389,6 +422,72 @@ class Daemon:
         finally:
             loop.remove_reader(watch.fileno())
             watch.close()
+
+
+class _InjectionMemory:
+    """Who is to move interfaces in, and which runtime handlers are known to ignore what they are asked."""
+
+    def __init__(self, mode: Injection) -> None:
+        self._mode = mode
+        self._ignorant: set[str] = set()
+
+    @property
+    def may_move(self) -> bool:
+        """Whether nri-netdev may move what the runtime has left."""
+        return self._mode is not Injection.OCI
+
+    def asks(self, handler: str) -> bool:
+        """Whether the runtime of this handler is to be asked."""
+        return self._mode is Injection.OCI or (self._mode is Injection.AUTO and handler not in self._ignorant)
+
+    def ignored(self, handler: str) -> bool:
+        """A handler has ignored what it was asked; whether that is news."""
+        is_news = self.asks(handler)
+        self._ignorant.add(handler)
+        return is_news
+
+    def forget(self) -> None:
+        """The engine is another one, perhaps."""
+        self._ignorant.clear()
+
+
+_ASKING: dict[Kind, Callable[[Daemon, EngineConnection, Request], Coroutine[Any, Any, None]]] = {
+    Kind.CREATE_CONTAINER: Daemon._create,
+    Kind.START_CONTAINER: Daemon._start,
+}
+"""Requests that concern every container whose pod has annotations for us."""
+
+_ENDS_OF_PODS = {Kind.STOP_POD_SANDBOX, Kind.REMOVE_POD_SANDBOX}
+
+
+def _entries(pod: PodSandbox, container: Container) -> tuple[Entry, ...]:
+    """What a pod's annotations ask for one of its containers.
+
+    Raises:
+        RequestError: They cannot be understood.
+    """
+    key = names_container(pod.annotations)
+    if key is not None and not container.name:
+        raise RequestError(
+            f"annotation {key} names a container, and the engine does not tell what this one is called; ask for the "
+            "pod instead, by nri-netdev.io/pod"
+        )
+    parsed = parse(pod.annotations, container=container.name)
+    if parsed.problems:
+        raise RequestError(explain(parsed.problems))
+    return tuple(parsed.entries)
+
+
+def _who(pod: PodSandbox, container: Container) -> dict[str, str]:
+    return {"pod": f"{pod.namespace}/{pod.name}", "container": container.name or container.id[:12]}
+
+
+def _refuse(connection: EngineConnection, request: Request, error: RequestError, *, doing: str) -> None:
+    """Tell the engine no, and why, in words that reach `kubectl describe pod`."""
+    who = _who(pod_of(request.pod), container_of(request.container))
+    event(_log, logging.WARNING, f"{doing}.refused", **who, reason=str(error))
+    text = f"nri-netdev: pod {who['pod']}, container {who['container']}: {error}"
+    connection.send(connection.session.refuse(request, text))
 
 
 def open_custody(settings: Settings) -> Custody:

@@ -79,7 +79,7 @@ class World:
 
     def start(self, container: Container) -> None:
         self.namespaces[container.pod_id].processes.add(container.pid)
-        self.custody.starting(container.id, container.pid)
+        self.custody.starting(self.live_pods[container.pod_id], container, ())
         self.live[container.id] = dataclasses.replace(container, is_running=True)
 
     def run(self, pod: PodSandbox, name: str, *asked: tuple[str, str], scope: Scope = Scope.CONTAINER) -> Container:

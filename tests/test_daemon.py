@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -345,7 +346,6 @@ async def test_a_launch_that_makes_no_sense(node: Node) -> None:
 @on_loop
 async def test_releases_that_are_asked_for(node: Node) -> None:
     """What `nri-netdev release` writes down is done within a tick, whoever uses the interface."""
-    logging.getLogger("nri_netdev").setLevel(logging.ERROR)
     async with node.engine() as engine, node.daemon():
         await engine.wait_plugin()
         await engine.create_container(node.pod(), node.container())
@@ -354,3 +354,113 @@ async def test_releases_that_are_asked_for(node: Node) -> None:
         node.ledger.asked = {claim.mark for claim in node.ledger.claims()}
         await until(lambda: node.nic.netns == HOME)
         await until(lambda: not node.ledger.claims())
+
+
+# -- runtimes and engines that do not do what they are asked -----------------------------------------------------------
+
+
+@on_loop
+async def test_a_runtime_that_ignores_is_helped_and_remembered(node: Node) -> None:
+    """At the start the interface is moved in all the same; the next time that handler is not even asked."""
+    async with node.engine() as engine, node.daemon():
+        await engine.wait_plugin()
+        assert (await engine.create_container(node.pod(), node.container())).linux.net_devices
+        assert node.nic.netns == HOME
+        await engine.start_container(node.pod(), node.container())
+        assert node.nic.netns == node.netns.ino
+        await engine.stop_container(node.pod(), node.container())
+        assert node.nic.netns == HOME
+        assert not (await engine.create_container(node.pod(), node.container(2))).ByteSize()
+        assert node.nic.netns == node.netns.ino
+        await engine.start_container(node.pod(), node.container(2))
+        await engine.stop_container(node.pod(), node.container(2))
+        engine.hang_up()
+        await until(lambda: not engine.plugins)
+        await engine.wait_plugin(timeout_s=20)
+        assert (await engine.create_container(node.pod(), node.container(3))).linux.net_devices
+
+
+@on_loop
+async def test_an_engine_that_drops_the_field_is_helped(node: Node) -> None:
+    """NRI before 0.11 knows no network devices."""
+    async with node.engine(nri_version=(0, 8)) as engine, node.daemon():
+        await engine.wait_plugin()
+        assert not (await engine.create_container(node.pod(), node.container())).linux.net_devices
+        await engine.start_container(node.pod(), node.container())
+        assert node.nic.netns == node.netns.ino
+
+
+@on_loop
+async def test_injection_oci_does_not_help(node: Node) -> None:
+    """The start is refused with what to do, and the interface is where it was."""
+    node.settings = replace(node.settings, injection="oci")
+    async with node.engine() as engine, node.daemon():
+        await engine.wait_plugin()
+        await engine.create_container(node.pod(), node.container())
+        with pytest.raises(RemoteError, match=r"ens1 did not arrive: .* ignored linux.netDevices; use NRI 0.11"):
+            await engine.start_container(node.pod(), node.container())
+        await engine.stop_container(node.pod(), node.container())
+        assert node.nic.netns == HOME
+        assert not node.ledger.claims()
+
+
+@on_loop
+async def test_injection_netlink_never_asks(node: Node) -> None:
+    """The interface is inside before the answer; what cannot be moved is refused then, and stays at home."""
+    node.settings = replace(node.settings, injection="netlink")
+    async with node.engine() as engine, node.daemon():
+        await engine.wait_plugin()
+        node.kernel.refused = {"send"}
+        with pytest.raises(RemoteError, match="ens1 did not arrive"):
+            await engine.create_container(node.pod(), node.container())
+        assert not node.ledger.claims()
+        node.kernel.refused = set()
+        assert not (await engine.create_container(node.pod(), node.container(2))).ByteSize()
+        assert node.nic.netns == node.netns.ino
+
+
+@on_loop
+async def test_created_while_no_daemon_looked_and_not_yet_started(node: Node) -> None:
+    """It is equipped at its start."""
+    async with node.engine() as engine:
+        await engine.run_pod_sandbox(node.pod())
+        await engine.create_container(node.pod(), node.container())
+        async with node.daemon():
+            await engine.wait_plugin(timeout_s=20)
+            assert node.nic.netns == HOME
+            await engine.start_container(node.pod(), node.container())
+            assert node.nic.netns == node.netns.ino
+            assert [claim.state for claim in node.ledger.claims()] == [State.HELD]
+
+
+@pytest.mark.parametrize("on_missed", ["report", "attach"])
+def test_running_without_its_interface(node: Node, caplog: pytest.LogCaptureFixture, on_missed: str) -> None:
+    """What started while no daemon looked is told, or given its interface, as the operator has decided."""
+
+    @on_loop
+    async def check(node: Node) -> None:
+        node.settings = replace(node.settings, on_missed=on_missed)
+        async with node.engine() as engine:
+            await engine.run_pod_sandbox(node.pod())
+            await engine.create_container(node.pod(), node.container())
+            await engine.start_container(node.pod(), node.container())
+            async with node.daemon():
+                event = {"report": "container.missed", "attach": "container.attached"}[on_missed]
+                await until(lambda: event in caplog.messages)
+                assert (node.nic.netns == node.netns.ino) == (on_missed == "attach")
+                assert len(node.ledger.claims()) == (on_missed == "attach")
+
+    caplog.set_level(logging.INFO)
+    check(node)
+
+
+@on_loop
+async def test_an_engine_that_does_not_tell_names(node: Node) -> None:
+    """A request by container name is refused rather than ignored; one for the pod is served."""
+    async with node.engine() as engine, node.daemon():
+        await engine.wait_plugin()
+        nameless = nri_pb2.Container(id="c1", pod_sandbox_id="p1")
+        with pytest.raises(RemoteError, match="the engine does not tell what this one is called; ask for the pod"):
+            await engine.create_container(node.pod(), nameless)
+        labelled = nri_pb2.Container(id="c1", pod_sandbox_id="p1", labels={"io.kubernetes.container.name": "app"})
+        assert (await engine.create_container(node.pod(), labelled)).linux.net_devices

@@ -27,6 +27,9 @@ NETWORK_DEVICE_INJECTOR_PREFIXES = (
 )
 """The second is the spelling of that plugin's README, which its own code does not read."""
 
+CONTAINER_PREFIXES = (CONTAINER_KEY_PREFIX, *(f"{prefix}/container." for prefix in DEVICE_INJECTOR_PREFIXES))
+"""What begins the keys that name a container."""
+
 ALL_PREFIXES = (ANNOTATION_PREFIX, *DEVICE_INJECTOR_PREFIXES, *NETWORK_DEVICE_INJECTOR_PREFIXES)
 
 

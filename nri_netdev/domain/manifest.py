@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from nri_netdev.domain import strictyaml
-from nri_netdev.domain.grammars import DEVICE_INJECTOR_PREFIXES
+from nri_netdev.domain.grammars import CONTAINER_PREFIXES
 from nri_netdev.domain.names import did_you_mean, escape, quote, told_key
 from nri_netdev.domain.request import (
     ALL_PREFIXES,
     ANNOTATION_PREFIX,
-    CONTAINER_KEY_PREFIX,
     Entry,
     Problem,
     Scope,
@@ -29,8 +28,6 @@ _KEY_NAME_CHARS = 63
 
 _CONTAINERS_READ = 64
 """Of a pod: more than any has been seen to have; each is held against each other."""
-
-_CONTAINER_PREFIXES = (CONTAINER_KEY_PREFIX, *(f"{prefix}/container." for prefix in DEVICE_INJECTOR_PREFIXES))
 
 _TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "Pod": (),
@@ -235,7 +232,7 @@ def _key_problems(key: str, template: _Template) -> Iterator[Problem]:
 
 
 def _container_of(key: str) -> str | None:
-    prefix = next((prefix for prefix in _CONTAINER_PREFIXES if key.startswith(prefix)), None)
+    prefix = next((prefix for prefix in CONTAINER_PREFIXES if key.startswith(prefix)), None)
     return None if prefix is None else key.removeprefix(prefix)
 
 

@@ -15,6 +15,9 @@ class PodSandbox:
     namespace: str = ""
     name: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    runtime_handler: str = ""
+    """What the engine calls the OCI runtime of the pod; "" for its default."""
     netns_path: str | None = None
     """The path of its network namespace; None when the engine names none: host network, or already stopped."""
 

@@ -15,6 +15,7 @@ from nri_netdev.domain.grammars import (
     ALL_PREFIXES,
     ANNOTATION_PREFIX,
     CONTAINER_KEY_PREFIX,
+    CONTAINER_PREFIXES,
     PEERS_WORDS,
     POD_KEY,
     RULES,
@@ -118,6 +119,11 @@ def mentions(annotations: Mapping[str, str]) -> bool:
         if key.startswith(_STARTS):
             return True
     return False
+
+
+def names_container(annotations: Mapping[str, str]) -> str | None:
+    """The first key that asks for one container by its name; None if there is none."""
+    return next((key for key in sorted(annotations) if key.startswith(CONTAINER_PREFIXES)), None)
 
 
 def parse(annotations: Mapping[str, str], *, container: str) -> Parsed:

@@ -168,6 +168,9 @@ def launched_socket(fd: int) -> socket.socket:
     return inherited
 
 
+_NAME_KEYS = ("io.kubernetes.container.name", "io.kubernetes.cri.container-name", "io.kubernetes.cri-o.ContainerName")
+
+
 def pod_of(pod: nri_pb2.PodSandbox) -> PodSandbox:
     """Translate a pod; its netns path is the entry of type `network`, if there is one."""
     path = next((ns.path for ns in pod.linux.namespaces if ns.type == "network"), "")
@@ -177,15 +180,18 @@ def pod_of(pod: nri_pb2.PodSandbox) -> PodSandbox:
         namespace=pod.namespace,
         name=pod.name,
         annotations=dict(pod.annotations),
+        labels=dict(pod.labels),
+        runtime_handler=pod.runtime_handler,
         netns_path=path or None,
     )
 
 
 def container_of(container: nri_pb2.Container) -> Container:
-    """Translate a container."""
+    """Translate a container; an engine that leaves its name out may have told it by a label or an annotation."""
+    told = (container.labels.get(key) or container.annotations.get(key) for key in _NAME_KEYS)
     return Container(
         id=container.id,
-        name=container.name,
+        name=container.name or next(filter(None, told), ""),
         pod_id=container.pod_sandbox_id,
         pid=container.pid,
         is_running=container.state in (nri_pb2.CONTAINER_RUNNING, nri_pb2.CONTAINER_PAUSED),

@@ -7,6 +7,10 @@ trip over.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import select
+import signal
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +25,8 @@ from nri_netdev.shells.rtnetlink import Rtnl, with_rtnl
 T = TypeVar("T")
 
 _PROC = Path("/proc")
+_DEATH_S = 1.0
+"""How long a process may take to die of SIGKILL."""
 
 
 class HostKernel:
@@ -140,6 +146,27 @@ class HostKernel:
         """Call `function(rtnl, *args)` with a socket in a netns, on a thread of its own."""
         with netns.open_netns(netns_path or netns.OWN) as netns_fd:
             return with_rtnl(netns_fd, function, *args)
+
+
+def kill_in_netns(pid: int, netns_path: str) -> bool:
+    """Kill a process that is in a netns, and wait until it is dead; one that is elsewhere by now is another's.
+
+    Returns:
+        Whether it is dead.
+    """
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError as error:
+        return error.errno == errno.ESRCH
+    try:
+        if netns.netns_id(_PROC / str(pid) / "ns/net") != netns.netns_id(netns_path):
+            return False
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        return bool(select.select([pidfd], [], [], _DEATH_S)[0])
+    except (OSError, KernelError):
+        return False
+    finally:
+        os.close(pidfd)
 
 
 def _netns_of_processes() -> Iterator[tuple[int, int]]:

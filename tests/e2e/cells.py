@@ -26,6 +26,13 @@ class Runtime:
     program: Path
     moves_net_devices: bool
     """Whether it knows `linux.netDevices`; an older one ignores them."""
+    tells_net_devices: bool
+    """Whether its `features` say so."""
+
+    @property
+    def kind(self) -> str:
+        """What it calls itself."""
+        return self.name.partition("-")[0]
 
     def version(self) -> str:
         """Ask it for its version."""
@@ -34,10 +41,28 @@ class Runtime:
 
 
 _RUNTIMES = (
-    Runtime(name="runc", tool="runc", program=tools.BIN / "runc", moves_net_devices=True),
-    Runtime(name="crun", tool="crun", program=tools.ROOT / "crun" / "usr" / "bin" / "crun", moves_net_devices=True),
-    Runtime(name="runc-1.3", tool="runc-1.3", program=tools.CACHE / "runc-1.3" / "runc", moves_net_devices=False),
-    Runtime(name="youki", tool="youki", program=tools.CACHE / "youki" / "bin" / "youki", moves_net_devices=True),
+    Runtime(name="runc", tool="runc", program=tools.BIN / "runc", moves_net_devices=True, tells_net_devices=True),
+    Runtime(
+        name="crun",
+        tool="crun",
+        program=tools.ROOT / "crun" / "usr" / "bin" / "crun",
+        moves_net_devices=True,
+        tells_net_devices=True,
+    ),
+    Runtime(
+        name="runc-1.3",
+        tool="runc-1.3",
+        program=tools.CACHE / "runc-1.3" / "runc",
+        moves_net_devices=False,
+        tells_net_devices=False,
+    ),
+    Runtime(
+        name="youki",
+        tool="youki",
+        program=tools.CACHE / "youki" / "bin" / "youki",
+        moves_net_devices=True,
+        tells_net_devices=False,
+    ),
 )
 ENGINES: Mapping[str, type[Engine]] = {engine.name: engine for engine in (Containerd, Crio, OldContainerd)}
 RUNTIMES: Mapping[str, Runtime] = {runtime.name: runtime for runtime in _RUNTIMES}
@@ -92,3 +117,25 @@ def chosen(*, is_matrix: bool) -> tuple[Cell, ...]:
     if os.environ.get("CELLS") == "all":
         return ALL
     return TESTED if is_matrix else (DEFAULT,)
+
+
+def table(outcomes: Mapping[str, Mapping[str, int]]) -> str:
+    """Return as a Markdown table on which cells tests ran, and what came of them.
+
+    Args:
+        outcomes: by the cell's name, how many tests passed, failed or were skipped.
+    """
+    lines = [
+        "| engine | NRI | OCI runtime | moves interfaces by itself | passed | failed |",
+        "|---|---|---|---|---|---|",
+    ]
+    for found in ALL:
+        counts = outcomes.get(str(found))
+        if counts:
+            engine, runtime = found.engine, found.runtime
+            moves = "yes" if found.applies_net_devices else "no"
+            names = (
+                f"| {engine.runtime_name} {engine.version} | {engine.nri_version} | {runtime.kind} {runtime.version()} "
+            )
+            lines.append(f"{names}| {moves} | {counts.get('passed', 0)} | {counts.get('failed', 0)} |")
+    return "\n".join(lines)

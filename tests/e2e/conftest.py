@@ -4,6 +4,7 @@ Which engines and OCI runtimes they run on is said in `tests.e2e.cells`.
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.e2e.wait import wait_until
 
 LOG_LINES = 60
 MakeEngine = Callable[..., Engine]
+_outcomes: dict[str, Counter[str]] = {}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -37,7 +39,17 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     engine = getattr(item, "funcargs", {}).get("engine")
     if report.failed and isinstance(engine, Engine):
         report.sections.append((f"end of {engine.log}", "\n".join(engine.log_text().splitlines()[-LOG_LINES:])))
+    cell = getattr(item, "funcargs", {}).get("cell")
+    if isinstance(cell, Cell) and (report.when == "call" or report.failed):
+        _outcomes.setdefault(str(cell), Counter())[report.outcome] += 1
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was found to work with what."""
+    if _outcomes:
+        terminalreporter.section("engines and OCI runtimes")
+        terminalreporter.write_line(cells.table(_outcomes))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -33,7 +33,7 @@ class Crio(Engine):
     resends_pod_events = True
 
     _config_path = Path("/etc/crio/crio.conf")
-    _monitor = "conmon"
+    monitor = "conmon"
     _pod_netns = "*-*-*-*-*"
 
     def _argv(self) -> Sequence[str | Path]:

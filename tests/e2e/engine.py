@@ -58,12 +58,13 @@ class Engine(ABC):
     tells_start_errors: ClassVar[bool]
     """Whether a plugin's error from StartContainer fails the start; otherwise it is only logged."""
     keeps_netns_for_stop: ClassVar[bool]
-    """Whether the pod's netns is there until StopPodSandbox has been answered."""
+    """Whether StopPodSandbox tells the pod's netns, and it is still there."""
     resends_pod_events: ClassVar[bool]
     """Whether pods from before its restart still get StopPodSandbox and RemovePodSandbox."""
+    monitor: ClassVar[str]
+    """In the program name of the process that stands over each container."""
 
     _config_path: ClassVar[Path]
-    _monitor: ClassVar[str]
     _pod_netns: ClassVar[str]
 
     def __init__(
@@ -151,7 +152,7 @@ class Engine(ABC):
 
     def leftovers(self) -> list[str]:
         """Name the monitors of containers, pod network namespaces and cgroups that are left of pods."""
-        monitors = [line for line in self.machine.processes().values() if self._monitor in line.split(" ")[0]]
+        monitors = [line for line in self.machine.processes().values() if self.monitor in line.split(" ")[0]]
         netns = [path.name for path in self.machine.path("/run/netns").glob(self._pod_netns)]
         return monitors + netns + self.machine.cgroups()
 
@@ -218,7 +219,7 @@ class Containerd(Engine):
     resends_pod_events = False
 
     _config_path = Path("/etc/containerd/config.toml")
-    _monitor = "containerd-shim"
+    monitor = "containerd-shim"
     _pod_netns = "cni-*"
     _bin = tools.BIN
 

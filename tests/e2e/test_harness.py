@@ -50,14 +50,13 @@ def test_environment_chooses_cells(
 
 
 @pytest.mark.matrix
-def test_runtime_knows_net_devices(cell: Cell) -> None:
-    """The OCI runtime is of the age that the cell stands for: it says whether it moves interfaces."""
-    if cell.runtime.name == "youki":
-        pytest.skip("youki moves interfaces, but does not tell")
+def test_runtime_tells_net_devices(cell: Cell) -> None:
+    """The OCI runtime is the one that the cell stands for, and says of netDevices what is expected of it."""
     said = subprocess.run([cell.runtime.program, "features"], check=True, capture_output=True).stdout
 
-    moves = json.loads(said)["linux"].get("netDevices", {}).get("enabled", False)
-    assert moves == cell.runtime.moves_net_devices
+    assert cell.runtime.version().startswith(cell.runtime.name.partition("-")[2])
+    known = json.loads(said)["linux"].get("netDevices") or {}
+    assert known.get("enabled", False) == cell.runtime.tells_net_devices
 
 
 @pytest.mark.matrix
@@ -233,6 +232,40 @@ def test_start_refused(crictl: Crictl, engine: Engine) -> None:
             engine.wait_logged("no interface for you")
 
     assert (crictl.state(container) == "CONTAINER_RUNNING") != engine.tells_start_errors
+
+
+@pytest.mark.matrix
+def test_netns_at_pod_stop(crictl: Crictl, engine: Engine) -> None:
+    """Whether a plugin can still reach the pod's netns when the pod is stopped is as the engine's class says."""
+    reachable: list[bool] = []
+
+    def look(event: Request) -> None:
+        paths = [entry.path for entry in event.pod.linux.namespaces if entry.type == "network"]
+        reachable.append(any(engine.machine.path(path).exists() for path in paths))
+
+    with Plugin(engine.machine.path(engine.nri_socket), answers={Kind.STOP_POD_SANDBOX: look}):
+        pod = crictl.run_pod("web")
+        crictl.run(pod, "app")
+        crictl.stop_pod(pod)
+
+    assert reachable == [engine.keeps_netns_for_stop]
+
+
+@pytest.mark.matrix
+def test_pod_from_before_engine_restart(crictl: Crictl, engine: Engine) -> None:
+    """Whether a plugin hears of the end of a pod that is older than the engine's process is as its class says."""
+    pod = crictl.run_pod("web")
+    container = crictl.run(pod, "app")
+    engine.restart()
+    with Plugin(engine.machine.path(engine.nri_socket)) as plugin:
+        assert plugin.synchronized is not None
+        assert [found.id for found in plugin.synchronized.containers] == [container]
+        crictl.delete_pod(pod)
+        kinds = plugin.kinds()
+
+    pod_events = {Kind.STOP_POD_SANDBOX, Kind.REMOVE_POD_SANDBOX}
+    assert [kind for kind in kinds if kind not in pod_events] == [Kind.STOP_CONTAINER, Kind.REMOVE_CONTAINER]
+    assert (pod_events <= set(kinds)) == engine.resends_pod_events
 
 
 @pytest.mark.matrix
