@@ -22,6 +22,7 @@ _SCRIPT = Path(__file__).with_name("machine.sh")
 _CGROUPS = Path("/sys/fs/cgroup")
 _CGROUP_PARENT = "nri-netdev-e2e"
 _CLONE_NEWPID = 0x20000000  # linux/sched.h
+_KINDS = ("pid", "mnt", "net")
 _NAMESPACES = ("--mount", "--net", "--uts", "--ipc")
 _libc = ctypes.CDLL(None, use_errno=True)
 _numbers = itertools.count(1)
@@ -76,15 +77,18 @@ class Machine:
         """End everything inside and check that nothing is left of it; a second call does nothing."""
         if self._unshare.poll() is not None:
             return
-        inodes = self._inodes()
-        with self._unshare:
-            self._unshare.stdin.close()
-            for child in self._children:  # process 1 cannot end before its dead have been reaped
-                child.wait(timeout=30)
-            self._unshare.wait(timeout=30)
-        os.close(self._pidns_fd)
-        self._remove_cgroups()
-        assert [pid for pid in _pids() if inodes & _namespaces_of(pid)] == [], "processes outlived the machine"
+        with contextlib.ExitStack() as held:  # while they are open no other namespace gets their inodes
+            for kind in _KINDS:
+                held.callback(os.close, os.open(f"/proc/{self.pid}/ns/{kind}", os.O_RDONLY))
+            inodes = _namespaces_of(self.pid)
+            with self._unshare:
+                self._unshare.stdin.close()
+                for child in self._children:  # process 1 cannot end before its dead have been reaped
+                    child.wait(timeout=30)
+                self._unshare.wait(timeout=30)
+            os.close(self._pidns_fd)
+            self._remove_cgroups()
+            assert [pid for pid in _pids() if inodes & _namespaces_of(pid)] == [], "processes outlived the machine"
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         assert [line for line in mounts if str(self.directory) in line] == [], "mounts outlived the machine"
 
@@ -161,9 +165,6 @@ class Machine:
         finally:
             os.close(own)
 
-    def _inodes(self) -> set[int]:
-        return {_inode(f"/proc/{self.pid}/ns/{kind}") for kind in ("pid", "mnt", "net")}
-
     def _cgroup_tops(self) -> list[Path]:
         return [top for pattern in ("", "*/") for top in _CGROUPS.glob(pattern + self.cgroup.lstrip("/"))]
 
@@ -198,7 +199,7 @@ def _inode(path: str) -> int:
 
 def _namespaces_of(pid: int) -> set[int]:
     with contextlib.suppress(OSError):
-        return {_inode(f"/proc/{pid}/ns/{kind}") for kind in ("pid", "mnt", "net")}
+        return {_inode(f"/proc/{pid}/ns/{kind}") for kind in _KINDS}
     return set()
 
 

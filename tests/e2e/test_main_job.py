@@ -12,6 +12,8 @@ from tests.e2e.engine import Engine
 from tests.e2e.node import UPLINK, Daemon, Node
 from tests.e2e.wait import wait_until
 
+pytestmark = pytest.mark.matrix
+
 KEY = "nri-netdev.io/container.app"
 
 
