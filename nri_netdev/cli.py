@@ -1,4 +1,4 @@
-"""The command line: `nri-netdev run | devices | claims | release | validate | demo | version`.
+"""The command line: `nri-netdev run | devices | claims | release | validate | doctor | demo | version`.
 
 Tables for people, `--json` for programs; exit status 0 yes, 1 no, 2 misuse. Only `run` is the daemon, and no other
 command needs it to be up. Each command imports what it needs when it is called.
@@ -91,8 +91,14 @@ def _parser() -> argparse.ArgumentParser:
     validate = add("validate", _validate, "Check the annotations in Kubernetes manifests; needs no node.")
     validate.add_argument("files", nargs="+", metavar="FILE", help="manifests, - for standard input")
 
+    doctor = add("doctor", _doctor, "Whether this node is fit, and what to change where it is not.")
+    with_state(doctor)
+    doctor.add_argument("--socket", type=Path, metavar="PATH", help="the engine's NRI socket (/var/run/nri/nri.sock)")
+    doctor.add_argument("--engine-config", type=Path, metavar="FILE", help="the engine's configuration (found)")
+    doctor.add_argument("--json", action="store_true", help="for programs")
+
     demo = add("demo", _demo, "Run the main job here and now, on a stand-in for a node.")
-    demo.add_argument("--runtime", metavar="PROGRAM", help="the OCI runtime to use (one that is found)")
+    demo.add_argument("--runtime", metavar="PROGRAM", help="the OCI runtime to use, or built-in (one that is found)")
 
     add("version", _version, "Print the version.")
     return parser
@@ -132,6 +138,23 @@ def _validate(options: argparse.Namespace) -> int:
     for finding in findings:
         print(finding)
     return 1 if findings else 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from nri_netdev.doctor import Verdict, examine
+
+    findings = examine(lambda: _settings(options), engine_config=options.engine_config)
+    if options.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        width = max(len(finding.topic) for finding in findings)
+        for finding in findings:
+            print(f"{finding.verdict:<6}  {finding.topic:<{width}}  {finding.found}")
+            for line in finding.advice.splitlines():
+                print(f"{'':<{width + 10}}{line}")
+    return int(any(finding.verdict is Verdict.CHANGE for finding in findings))
 
 
 def _demo(options: argparse.Namespace) -> int:

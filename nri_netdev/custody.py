@@ -16,6 +16,7 @@ import logging
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from socket import AF_INET6
 from typing import Protocol
 
 from nri_netdev.domain.claim import (
@@ -105,6 +106,9 @@ class Kernel(Protocol):
 
     def send(self, ifindex: int, netns_path: str, ifname: str) -> None:
         """Move an interface from home into a netns, as an OCI runtime would."""
+
+    def has_ipv6(self, netns_path: str) -> bool:
+        """Whether an interface that comes into a netns may have IPv6 addresses there."""
 
     def complete(self, netns_path: str, ifindex: int, ifname: str, snapshot: Snapshot) -> None:
         """Give an interface in a pod its name there and the addresses that it had, and set it up."""
@@ -229,7 +233,7 @@ class Custody:
             move: whether to move the interfaces in at once, instead of leaving that to the runtime.
 
         Returns:
-            What the runtime is to move for this container; nothing for what the pod already has inside.
+            What the runtime is to move for this container; nothing for what is inside already.
 
         Raises:
             RequestError: It may not be; nothing was given, nothing has changed.
@@ -263,13 +267,20 @@ class Custody:
         if claims and netns is not None:
             self._promise(ledger, claims, heirs, netns)
         self._known[pod.id] = self._known[container.id] = Holder.PENDING
-        if move:
-            try:
-                self._move_in(container.id)
-            except RequestError:
-                self.ended(container.id)
-                raise
-        return (*filter(None, again), *grants)
+        if not move and not self._must_move(claims, netns):
+            return (*filter(None, again), *grants)
+        try:
+            self._move_in(container.id)
+        except RequestError:
+            self.ended(container.id)
+            raise
+        return ()
+
+    def _must_move(self, claims: Iterable[Claim], netns: Netns | None) -> bool:
+        """Whether a runtime would fail at it: crun does where an address is IPv6 and the pod has that turned off."""
+        has_ipv6_address = any(address.family == AF_INET6 for c in claims for address in c.snapshot.addresses)
+        path = _pod_path(self._kernel, netns) if netns else None
+        return has_ipv6_address and path is not None and not self._kernel.has_ipv6(path)
 
     def _again(self, claim: Claim, entry: Entry, container: Container) -> Grant | None:
         """What the pod was promised and has not got yet comes with this container."""

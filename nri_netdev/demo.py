@@ -3,6 +3,10 @@
 The node is a set of namespaces of its own - user (without root), mount, pid, network - so the kernel takes everything
 away when the demonstration ends, however it ends. In it: a host interface, a pod's netns, an OCI bundle, the engine's
 side of NRI from `nri_netdev.testing`, the real daemon, and a real OCI runtime where there is one.
+
+Two processes: the outer one makes the namespaces and waits, the inner one (`python -m nri_netdev.demo`) is their first
+process and plays. A pipe joins them: when the outer one lets go of it, for whatever reason, the inner one ends, and
+with it everything.
 """
 
 from __future__ import annotations
@@ -14,12 +18,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nri_netdev.errors import NriNetdevError
+from nri_netdev.errors import ConfigurationError, KernelError, NriNetdevError
 from nri_netdev.proto import nri_pb2
 from nri_netdev.shells.netns import OWN, open_netns
 from nri_netdev.shells.rtnetlink import Rtnl, with_rtnl
@@ -27,61 +32,107 @@ from nri_netdev.testing import node
 from nri_netdev.testing.engine import Engine
 from nri_netdev.testing.runtime import (
     BuiltinRuntime,
-    Runtime,
+    OciRuntime,
     bundle_config,
     find_busybox,
-    find_runtime,
+    find_runtimes,
     make_bundle,
+    patch_bundle,
 )
 
 INTERFACE = "ens9"
 INSIDE = "net1"
 ADDRESSES = ("192.0.2.10/24", "2001:db8::10/64")
 ANNOTATION = "nri-netdev.io/container.app"
-VALUE = f"- interface: {INTERFACE}\n  name: {INSIDE}\n"
-_DIRECTORY = "NRI_NETDEV_DEMO_DIRECTORY"
-_IS_ROOT = "NRI_NETDEV_DEMO_IS_ROOT"
-_TOOLS = Path(".cache", "e2e", "bin").resolve()
+VALUE = f"[{{interface: {INTERFACE}, name: {INSIDE}}}]"
+BUILTIN = "built-in"
+"""What to say for no OCI runtime."""
+_NAMESPACES = ("--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
+_WITHOUT_ROOT = ("--user", "--map-root-user")
+_TOOLS = Path(__file__).parents[1] / ".cache" / "e2e" / "bin"
 """Where `make e2e-tools` leaves what it builds, in a clone of the project."""
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_INTERRUPTED = 130
+
+
+# -- outside -----------------------------------------------------------------------------------------------------------
 
 
 def run(*, runtime: str | None = None) -> int:
     """Run the demonstration in namespaces of its own.
 
     Args:
-        runtime: the OCI runtime to use; None for the first that is found.
+        runtime: the OCI runtime to use, or `BUILTIN`; None for the first that is found.
 
     Returns:
-        The exit status: 0 when the interface went in and came home.
+        The exit status: 0 when the interface went in and came home, 130 when it was interrupted.
+
+    Raises:
+        NriNetdevError: The kernel gives no namespaces, or the program `unshare` is not there.
     """
-    if _DIRECTORY in os.environ:
-        return asyncio.run(_demonstrate(Path(os.environ[_DIRECTORY]), runtime))
-    is_root = os.geteuid() == 0
-    flags = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    command = ["unshare", *([] if is_root else ["--user", "--map-root-user"]), *flags, "--"]
-    command += [sys.executable, "-m", "nri_netdev", "demo", *(["--runtime", runtime] if runtime else [])]
-    with tempfile.TemporaryDirectory(prefix="nri-netdev-demo-") as directory:
-        environment = os.environ | {_DIRECTORY: directory, _IS_ROOT: str(int(is_root))}
-        try:
-            process = subprocess.Popen(command, env=environment)
-        except FileNotFoundError as error:
-            raise NriNetdevError("the demo needs the program unshare (Debian: util-linux)") from error
-        status = _wait(process)
-    if status and not is_root:
-        print("Where the kernel allows no user namespaces, run the demo as root.", file=sys.stderr)
+    unshare = ("unshare", *_namespaces(), "--")
+    with _lifeline() as (lifeline, interruptions), tempfile.TemporaryDirectory(prefix="nri-netdev-demo-") as directory:
+        command = [*unshare, sys.executable, "-m", "nri_netdev.demo", directory, runtime or ""]
+        # A session of its own: Ctrl-C at the terminal is for us alone.
+        status = subprocess.Popen(command, stdin=lifeline, start_new_session=True).wait()
+        node.remove_cgroup(Path(directory).name)
+    if interruptions:
+        print("\nInterrupted; nothing is left behind.", flush=True)
+        return _INTERRUPTED
     return status
 
 
-def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Wait for the inner process; an interruption, which it gets too, gives it time to put away what it has made."""
+@contextmanager
+def _lifeline() -> Iterator[tuple[int, list[int]]]:
+    """A pipe, of which a signal closes our end and does nothing else, so that what is in hand is always put away.
+
+    Yields:
+        The fd of the other end, and the list of the signals that came.
+    """
+    theirs, ours = os.pipe()
+    came: list[int] = []
+
+    def cut(number: int, _frame: object) -> None:
+        if not came:
+            os.close(ours)
+        came.append(number)
+
+    heeded = {number: signal.getsignal(number) for number in _SIGNALS}
+    heeded = {number: handler for number, handler in heeded.items() if handler is not signal.SIG_IGN}
+    for number in heeded:
+        signal.signal(number, cut)
     try:
-        return process.wait()
-    except KeyboardInterrupt:
+        yield theirs, came
+    finally:
+        for number, handler in heeded.items():
+            signal.signal(number, handler)
+        if not came:
+            os.close(ours)
+        os.close(theirs)
+
+
+def _namespaces() -> tuple[str, ...]:
+    """The options of `unshare` that the kernel allows: a user namespace only where it must be."""
+    refusals = []
+    for options in (_NAMESPACES, (*_WITHOUT_ROOT, *_NAMESPACES)):
         try:
-            process.wait(timeout=15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        return 130
+            done = subprocess.run(
+                ["unshare", *options, "--", "true"],
+                check=False,
+                capture_output=True,
+                text=True,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise NriNetdevError("the demo needs the program unshare (Debian: util-linux)") from error
+        if done.returncode == 0:
+            return options
+        refusals.append(done.stderr.strip())
+    raise NriNetdevError(f"the demo needs root, or a kernel that allows user namespaces ({'; '.join(refusals)})")
+
+
+# -- inside ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,115 +140,185 @@ class _Stage:
     """What the demonstration plays on."""
 
     directory: Path
-    netns: Path
-    socket: Path
-    runtime: Runtime
+    runtime: OciRuntime | BuiltinRuntime
     busybox: Path | None
+    cgroup: str | None
+    """For the container; None in a user namespace, where there is none to be had."""
+
+    @property
+    def netns(self) -> Path:
+        """Of the pod."""
+        return self.directory / "netns" / "web"
 
 
-async def _demonstrate(directory: Path, wanted: str | None) -> int:
-    """Play, as the first process of namespaces of our own."""
-    task = asyncio.current_task()
-    if task is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    node.mount_tmpfs(directory)
-    busybox = find_busybox((_TOOLS,))
-    found = find_runtime((_TOOLS,), wanted) if os.environ[_IS_ROOT] == "1" and busybox else None
-    stage = _Stage(
-        directory=directory,
-        netns=node.add_netns(directory / "netns" / "demo-pod"),
-        socket=directory / "nri.sock",
-        runtime=found or BuiltinRuntime(),
-        busybox=busybox,
-    )
-    node.add_interface(INTERFACE, ADDRESSES)
-    _say(f"A node: its own namespaces, the host interface {INTERFACE}, a pod. Runtime: {stage.runtime.name}.")
-    before = _show(stage)
-    with _daemon(stage) as daemon:
-        async with Engine(stage.socket, runtime_name="demo-engine", runtime_version="2.3.4") as engine:
-            await engine.wait_plugin(timeout_s=20)
-            _say(f"nri-netdev is registered with the engine's NRI socket (process {daemon.pid}).")
-            await _play(stage, engine)
-    if _ip(None) != before:
-        _say(f"{INTERFACE} is NOT as it was.")
+def main(arguments: Sequence[str]) -> int:
+    """Play, as the first process of namespaces of our own.
+
+    Args:
+        arguments: a directory of ours, and the OCI runtime to use or "".
+    """
+    threading.Thread(target=_hold_lifeline, name="lifeline", daemon=True).start()
+    directory, wanted = Path(arguments[0]), arguments[1] or None
+    try:
+        node.mount_tmpfs(directory)
+        return asyncio.run(_play(directory, wanted))
+    except (NriNetdevError, OSError, subprocess.SubprocessError) as error:  # TimeoutError is an OSError
+        print(f"nri-netdev: the demo failed: {str(error) or type(error).__name__}", file=sys.stderr)
+        with suppress(FileNotFoundError):
+            print((directory / "daemon.log").read_text(encoding="utf-8"), file=sys.stderr)
         return 1
-    _say(f"{INTERFACE} is home, as it was.")
-    return 0
 
 
-async def _play(stage: _Stage, engine: Engine) -> None:
+def _hold_lifeline() -> None:
+    """End, and everything with us, when the outer process does."""
+    os.read(0, 1)
+    os._exit(_INTERRUPTED)
+
+
+async def _play(directory: Path, wanted: str | None) -> int:
+    stage = _set_up(directory, wanted)
+    _step("1. Make a bundle", f"busybox and config.json, to be run by {stage.runtime.name}")
+    bundle = make_bundle(directory / "bundle", bundle_config(cgroup=stage.cgroup), stage.busybox)
+    node.add_interface(INTERFACE, ADDRESSES)
+    before = _ip(OWN)
+    _step("2. Make a host interface")
+    _show("host", before)
+    node.add_netns(stage.netns)
+    _step("3. Make a network namespace, for the pod")
+    _show("pod", _ip(stage.netns))
+    with _daemon(stage) as daemon:
+        async with Engine(directory / "nri.sock", runtime_name="demo-engine", runtime_version="2.3.4") as engine:
+            await engine.wait_plugin(timeout_s=20)
+            await _run_container(stage, bundle, engine, daemon.pid)
+    after = _ip(OWN)
+    print(f"\n{INTERFACE} is home, as it was." if after == before else f"\n{INTERFACE} is NOT as it was.", flush=True)
+    return int(after != before)
+
+
+def _set_up(directory: Path, wanted: str | None) -> _Stage:
+    """Choose who runs the container: a real OCI runtime if there is one that can do it here."""
+    uid_map = Path("/proc/self/uid_map").read_text(encoding="ascii").split()
+    cgroup = f"/{directory.name}" if uid_map == ["0", "0", "4294967295"] else None
+    busybox = find_busybox((_TOOLS,))
+    trial = bundle_config(cgroup=cgroup, args=("/bin/busybox", "true"))
+    reasons: list[str] = []
+    for runtime in find_runtimes(directory / "oci", (_TOOLS,), wanted) if wanted != BUILTIN else ():
+        trouble = _try(runtime, make_bundle(directory / "trial", trial, busybox)) if busybox else "no static busybox"
+        if not trouble:
+            return _Stage(directory=directory, runtime=runtime, busybox=busybox, cgroup=cgroup)
+        reasons.append(f"{runtime.name} cannot do it here: {trouble}")
+    if wanted not in {None, BUILTIN}:
+        raise ConfigurationError("; ".join(reasons))
+    if wanted is None:
+        reason = "; ".join(reasons) or "none that has linux.netDevices was found"
+        print(f"(No OCI runtime, but a mover that does the same. {reason[0].upper()}{reason[1:]}.)", flush=True)
+    return _Stage(directory=directory, runtime=BuiltinRuntime(), busybox=busybox, cgroup=cgroup)
+
+
+def _try(runtime: OciRuntime, bundle: Path) -> str:
+    """Give an interface to a container by a runtime; returns what it has to complain of, or ""."""
+    patch_bundle(bundle, netns_path=None, net_devices={"trial": {}})
+    node.add_interface("trial", cable="trial-cable")
+    try:
+        runtime.run("trial", bundle)
+    except KernelError as error:
+        return error.reason
+    finally:
+        with suppress(OSError):  # gone with the container's netns
+            node.remove_interface("trial")
+    return ""
+
+
+async def _run_container(stage: _Stage, bundle: Path, engine: Engine, daemon_pid: int) -> None:
     """One container's life: created with its interface, run, killed."""
     network = nri_pb2.LinuxNamespace(type="network", path=str(stage.netns))
     pod = nri_pb2.PodSandbox(
-        id="demo-pod",
+        id="web",
         name="web",
         namespace="default",
         annotations={ANNOTATION: VALUE},
         linux=nri_pb2.LinuxPodSandbox(namespaces=[network]),
     )
-    container = nri_pb2.Container(id=f"demo-{os.getppid()}", pod_sandbox_id=pod.id, name="app")
+    container = nri_pb2.Container(id=stage.directory.name, pod_sandbox_id=pod.id, name="app")
     await engine.run_pod_sandbox(pod)
-    _say(f"The pod's annotation: {ANNOTATION}: {json.dumps(VALUE)}")
     adjustment = await engine.create_container(pod, container)
     devices = {name: {"name": device.name} for name, device in adjustment.linux.net_devices.items()}
-    config = bundle_config(netns_path=str(stage.netns), container_id=container.id)
-    config["linux"]["netDevices"] = devices
-    bundle = make_bundle(stage.directory / "bundle", config, stage.busybox)
-    _say(f"The plugin's answer, in the bundle's config.json: linux.netDevices = {json.dumps(devices)}")
-    stage.runtime.create(container.id, bundle)
+    _step("4. Patch config.json", f"netDevices is the answer of nri-netdev (process {daemon_pid}) to CreateContainer")
+    _lines("annotation", f"{ANNOTATION}: '{VALUE}'")
+    _lines("namespaces", json.dumps({"type": "network", "path": str(stage.netns)}))
+    _lines("netDevices", json.dumps(devices))
+    patch_bundle(bundle, netns_path=str(stage.netns), net_devices=devices)
+    _step("5. Run")
+    container.pid = stage.runtime.create(container.id, bundle)
     try:
         await engine.start_container(pod, container)
         stage.runtime.start(container.id)
-        _say("The container runs:")
-        _show(stage)
+        _lines("process", f"{container.pid}: {_command_of(container.pid)}")
+        _step("6. Look inside")
+        _show("host", _ip(OWN))
+        _show("container", _ip(f"/proc/{container.pid}/ns/net"))
     finally:
         stage.runtime.kill(container.id)
-    _say("The container was killed; the runtime leaves the interface in the pod. The plugin brings it home:")
+    _step("7. Clean up", "the runtime leaves the interface in the pod; nri-netdev brings it home")
     await engine.stop_container(pod, container)
     await engine.remove_container(pod, container)
     await engine.stop_pod_sandbox(pod)
-    _show(stage)
+    _show("host", _ip(OWN))
+    _show("pod", _ip(stage.netns))
 
 
 @contextmanager
 def _daemon(stage: _Stage) -> Iterator[subprocess.Popen[bytes]]:
-    """The real daemon, as its own process; its log is shown only if something fails."""
-    directories = ["--state-dir", str(stage.directory / "state"), "--run-dir", str(stage.directory / "run")]
-    log = stage.directory / "daemon.log"
-    with log.open("wb") as stream:
-        daemon = subprocess.Popen(
-            [sys.executable, "-m", "nri_netdev", "run", "--socket", str(stage.socket), *directories], stderr=stream
-        )
+    """The real daemon, as its own process, with settings of its own."""
+    settings = {
+        "socket": stage.directory / "nri.sock",
+        "state_dir": stage.directory / "state",
+        "run_dir": stage.directory / "run",
+    }
+    config = stage.directory / "config.yaml"
+    config.write_text("".join(f"{name}: {path}\n" for name, path in settings.items()), encoding="utf-8")
+    command = [sys.executable, "-m", "nri_netdev", "run", "--config", str(config)]
+    with (stage.directory / "daemon.log").open("wb") as log:
+        daemon = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log)
     try:
         yield daemon
-    except Exception:
-        print(log.read_text(encoding="utf-8"), file=sys.stderr)
-        raise
     finally:
         daemon.terminate()
         daemon.wait(timeout=15)
 
 
-def _show(stage: _Stage) -> list[str]:
-    """Print what the kernel shows on the host and in the pod; returns the host's lines."""
-    host = _ip(None)
-    for where, lines in (("host", host), ("pod", _ip(stage.netns))):
-        for line in lines or ["(nothing but lo)"]:
-            print(f"    {where:5} {line}")
-    return host
+# -- telling -----------------------------------------------------------------------------------------------------------
 
 
-def _ip(netns: Path | None) -> list[str]:
+def _ip(netns_path: str | Path) -> list[str]:
     """One line for each interface but the loopback and the cable's other end."""
-    with open_netns(netns or OWN) as netns_fd:
+    with open_netns(netns_path) as netns_fd:
         inventory = with_rtnl(netns_fd, Rtnl.inventory)
     return [
-        f"{link.ifname:8} {'up' if link.is_up else 'down':5} {link.mac}  mtu {link.mtu}  "
-        + " ".join(str(a) for a in inventory.addresses.get(link.ifindex, ()) if a.scope == 0)
+        f"{link.ifname:6}{'up' if link.is_up else 'down':6}{link.mac}  mtu {link.mtu}  "
+        + "  ".join(str(a) for a in inventory.addresses.get(link.ifindex, ()) if a.scope == 0)
         for link in inventory.links
         if not link.is_loopback and link.ifname != "cable"
     ]
 
 
-def _say(text: str) -> None:
-    print(f"- {text}", flush=True)
+def _command_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").replace("\0", " ").strip()
+
+
+def _step(title: str, more: str = "") -> None:
+    bold, plain = ("\033[1m", "\033[0m") if sys.stdout.isatty() and "NO_COLOR" not in os.environ else ("", "")
+    print(f"\n{bold}{title}{plain}{f' - {more}' if more else ''}", flush=True)
+
+
+def _show(where: str, links: list[str]) -> None:
+    _lines(where, *(links or ["(nothing but lo)"]))
+
+
+def _lines(label: str, *lines: str) -> None:
+    for line in lines:
+        print(f"     {label:11}{line}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -192,6 +192,9 @@ class FakeKernel:
         self._maybe_refuse("send")
         self.move(self._at(HOME, ifindex), self._ino(netns_path), ifname)
 
+    def has_ipv6(self, netns_path: str) -> bool:
+        return self._ino(netns_path) != 0
+
     def complete(self, netns_path: str, ifindex: int, ifname: str, snapshot: Snapshot) -> None:
         self._maybe_refuse("complete")
         device = self._at(self._ino(netns_path), ifindex)

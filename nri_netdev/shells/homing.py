@@ -89,6 +89,8 @@ def unmark(rtnl: Rtnl, ifindex: int, altname: str) -> None:
 def complete(rtnl: Rtnl, ifindex: int, ifname: str, addresses: Iterable[Address]) -> None:
     """Do what a runtime has left undone in the pod: the name, up, and the permanent global addresses.
 
+    IPv6 addresses are left out where the pod has IPv6 turned off.
+
     Raises:
         KernelError: The interface would not be as it was asked for.
     """
@@ -99,7 +101,10 @@ def complete(rtnl: Rtnl, ifindex: int, ifname: str, addresses: Iterable[Address]
         _free_own_altname(rtnl, link, ifname)
         rtnl.rename(ifindex, ifname)
     there = rtnl.addresses(ifindex).get(ifindex, ())
+    has_ipv6 = read_sysctl(ifname, "ipv6/conf/disable_ipv6") == "0"
     for address in _missing(addresses, there):
+        if address.family == AF_INET6 and not has_ipv6:
+            continue
         if address.flags & IFA_F_PERMANENT and address.scope == _RT_SCOPE_UNIVERSE:
             label = address.label and ifname + address.label.removeprefix(address.label.partition(":")[0])
             rtnl.put_address(ifindex, _without_dad(replace(address, label=label)))

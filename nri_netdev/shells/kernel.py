@@ -103,6 +103,11 @@ class HostKernel:
         with netns.open_netns(netns_path) as netns_fd:
             self._at(None, Rtnl.move, ifindex, netns_fd, ifname)
 
+    def has_ipv6(self, netns_path: str) -> bool:
+        """Whether an interface that comes into a netns may have IPv6 addresses there."""
+        with netns.open_netns(netns_path) as netns_fd:
+            return netns.call_in_netns(netns_fd, netns.has_ipv6)
+
     def complete(self, netns_path: str, ifindex: int, ifname: str, snapshot: Snapshot) -> None:
         """Give an interface in a pod its name there and the addresses that it had, and set it up."""
         self._at(netns_path, homing.complete, ifindex, ifname, snapshot.addresses)

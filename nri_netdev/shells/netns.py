@@ -102,6 +102,20 @@ def netns_id(netns: str | Path | int) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
+def in_new_netns(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call a function in a netns of its own, that ends with it.
+
+    Raises:
+        KernelError: The kernel gives none.
+    """
+
+    def call() -> R:
+        _call("make a network namespace", _libc.unshare, _CLONE_NEWNET)
+        return function(*args, **kwargs)
+
+    return _on_own_thread(call)
+
+
 def call_in_netns(netns_fd: int, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Call a function in another netns, on a thread of its own, and return or raise what it does.
 
@@ -110,13 +124,22 @@ def call_in_netns(netns_fd: int, function: Callable[P, R], *args: P.args, **kwar
     Raises:
         KernelError: The netns cannot be entered.
     """
+
+    def call() -> R:
+        _call("enter a network namespace", _libc.setns, netns_fd, _CLONE_NEWNET)
+        return function(*args, **kwargs)
+
+    return _on_own_thread(call)
+
+
+def _on_own_thread(call: Callable[[], R]) -> R:
+    """Call a function on a thread that ends with it, as a thread that has changed its netns must."""
     results: list[R] = []
     errors: list[BaseException] = []
 
     def run() -> None:
         try:
-            _call("enter a network namespace", _libc.setns, netns_fd, _CLONE_NEWNET)
-            results.append(function(*args, **kwargs))
+            results.append(call())
         except BaseException as error:  # noqa: BLE001 - it is raised again on the calling thread
             errors.append(error)
 
@@ -224,6 +247,11 @@ def sysctls(ifname: str) -> Mapping[str, str]:
                 if value is not None and value != _read(_SYSCTL_ROOT / group / "default" / path.name):
                     found[key] = value
     return found
+
+
+def has_ipv6() -> bool:
+    """Whether an interface that comes into the calling thread's netns may have IPv6 addresses there."""
+    return _read(_SYSCTL_ROOT / "ipv6/conf/default/disable_ipv6") == "0"
 
 
 def read_sysctl(ifname: str, key: str) -> str | None:

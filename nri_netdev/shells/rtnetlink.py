@@ -287,6 +287,16 @@ class Rtnl:
         self.request(f"remove {address} from interface {ifindex}", RTM_DELADDR, pack_address(ifindex, address))
 
 
+def try_altname() -> None:
+    """Give the loopback interface of the calling thread's netns an alternative name, to see whether that can be done.
+
+    Raises:
+        KernelError: It cannot.
+    """
+    with Rtnl() as rtnl:
+        rtnl.add_altname(1, "nri-netdev-probe")
+
+
 def read_inventory() -> Inventory:
     """All that a verdict needs to know of the calling thread's netns.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from textwrap import indent
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nri_netdev.domain.manifest import Finding, validate_text
+from tests.domain.work import calls_of
 
 
 def pod(annotations: str, *, containers: str = "[{name: app}]", spec: str = "", kind: str = "Pod") -> str:
@@ -294,9 +294,8 @@ def test_a_pod_without_end_is_read_in_part_and_says_so() -> None:
 )
 def test_a_hostile_file_costs_little(text: str) -> None:
     """A change from a stranger can be checked by a build."""
-    began = time.perf_counter()
     assert all(isinstance(finding, Finding) for finding in validate_text("x", text))
-    assert time.perf_counter() - began < 8
+    assert calls_of(lambda: validate_text("x", text)) < 9_000_000
 
 
 @given(

@@ -65,6 +65,19 @@ def test_arrives_up_with_both_families(node: Node, crictl: Crictl, handler: str)
         wait_until(lambda: home(node, "nic0"), timeout_s=10, what="home")
 
 
+def test_a_pod_without_ipv6(node: Node, crictl: Crictl) -> None:
+    """Where the pod has IPv6 turned off the interface arrives with its IPv4 addresses, whatever the runtime is."""
+    node.add_veth("nic0", addresses=ADDRESSES)
+    with node.daemon():
+        pod = crictl.run_pod("web", annotations=REQUEST)
+        enter = ("nsenter", f"--net={crictl.netns_path(pod)}", "sh", "-c")
+        node.machine.run(*enter, "echo 1 | tee /proc/sys/net/ipv6/conf/*/disable_ipv6")
+
+        assert addresses_inside(crictl, crictl.run(pod, "app")) == {ADDRESSES[0]}
+        crictl.delete_pod(pod)
+        wait_until(lambda: home(node, "nic0"), timeout_s=10, what="home")
+
+
 def test_an_ignorant_runtime_is_told_once_and_not_asked_again(node: Node, crictl: Crictl, engine: Engine) -> None:
     """One line in the log for as long as the engine stays; then nri-netdev moves before the runtime is called."""
     node.add_veth("nic0", addresses=ADDRESSES)
