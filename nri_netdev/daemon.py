@@ -187,7 +187,7 @@ class Daemon:
     # -- the engine's events ---------------------------------------------------------------------------------------
 
     def _session(self) -> PluginSession:
-        return PluginSession(self._name, self._index, events=event_mask(*EVENTS))
+        return PluginSession(self._name, self._index, events=event_mask(*EVENTS), fail_request=True)
 
     def _handle(self, connection: EngineConnection, what: Event) -> None:
         """Every event of the session, on the loop, in order."""

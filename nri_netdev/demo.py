@@ -210,8 +210,8 @@ def _set_up(directory: Path, wanted: str | None) -> _Stage:
     if wanted not in {None, BUILTIN}:
         raise ConfigurationError("; ".join(reasons))
     if wanted is None:
-        reason = "; ".join(reasons) or "none that has linux.netDevices was found"
-        print(f"(No OCI runtime, but a mover that does the same. {reason[0].upper()}{reason[1:]}.)", flush=True)
+        reason = "; ".join(reasons) or "no OCI runtime with linux.netDevices was found"
+        print(f"({reason}; a mover that does the same stands in for it)", flush=True)
     return _Stage(directory=directory, runtime=BuiltinRuntime(), busybox=busybox, cgroup=cgroup)
 
 

@@ -142,15 +142,14 @@ def test_a_runtime_that_is_not_there(place: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("arguments", [(), ("--runtime", "built-in")])
-def test_without_root(place: Path, oci_runtime: str, arguments: tuple[str, ...]) -> None:
-    """In a user namespace, with the same runtime."""
+def test_without_root(place: Path) -> None:
+    """In a user namespace; an OCI runtime that refuses to move anything there is told of, and stood in for."""
     command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     probe = subprocess.run([*command, "unshare", "--user", "--net", "true"], capture_output=True, check=False)
     if probe.returncode:
         pytest.skip(f"THE DEMONSTRATION IS NOT TESTED WITHOUT ROOT: {probe.stderr.decode().strip()}")
     done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", _within_reach(), "sh", *command, *COMMAND, *arguments],
+        ["unshare", "--mount", "sh", "-c", _within_reach(), "sh", *command, *COMMAND],
         env=os.environ | {"TMPDIR": str(place)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -159,7 +158,9 @@ def test_without_root(place: Path, oci_runtime: str, arguments: tuple[str, ...])
         timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"to be run by {'the built-in mover' if arguments else oci_runtime}\n" in done.stdout
+    is_stood_in = done.stdout.startswith("(")
+    assert is_stood_in == ("; a mover that does the same stands in for it)\n" in done.stdout)
+    assert is_stood_in == ("to be run by the built-in mover\n" in done.stdout)
     assert_told(done.stdout)
 
 

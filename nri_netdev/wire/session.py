@@ -72,13 +72,23 @@ class PluginSession:
         nri_version: the release of NRI that we say we speak.
         events: mask of what to subscribe to. Configure is then answered with it, less the events that the
             engine does not know. None leaves the answer to `configure`.
+        fail_request: whether the engine shall fail what we leave unanswered, instead of going on without us.
+            Engines before NRI 0.12.4 go on all the same.
 
     Raises:
         LocalProtocolError: The name or index is not valid, or the mask holds unknown events, or only events
             that some engines do not know.
     """
 
-    def __init__(self, name: str, idx: str, *, nri_version: str = "v0.12.0", events: int | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        idx: str,
+        *,
+        nri_version: str = "v0.12.0",
+        events: int | None = None,
+        fail_request: bool = False,
+    ) -> None:
         if not name or not all(c.isascii() and (c.isalnum() or c in "_.+-") for c in name):
             raise LocalProtocolError(f"{name!r} is no name for a plugin: letters, digits and _.+- only")
         if len(idx) != 2 or not (idx.isascii() and idx.isdigit()):
@@ -87,6 +97,7 @@ class PluginSession:
             raise LocalProtocolError(f"{events:#x} is no mask of events that would do with every engine")
         self._registration = nri_pb2.RegisterPluginRequest(plugin_name=name, plugin_idx=idx, NRI_version=nri_version)
         self._events = events
+        self._policy = nri_pb2.FailurePolicy(fail_request=True) if fail_request else None
         self._state = State.NEW
         self._frames = FrameDecoder((PLUGIN_CONN_ID, RUNTIME_CONN_ID))
         self._requests = ttrpc.MessageDecoder()
@@ -138,7 +149,9 @@ class PluginSession:
         if events <= 0 or events & ~self._known_events():
             raise LocalProtocolError(f"mask {events:#x} is empty or holds events that this engine does not know")
         self._advance(Input.MASK)
-        return self._encode_reply(request.stream_id, nri_pb2.ConfigureResponse(events=events))
+        return self._encode_reply(
+            request.stream_id, nri_pb2.ConfigureResponse(events=events, failure_policy=self._policy)
+        )
 
     def reply(self, request: Pending, message: Message | None) -> bytes:
         """Answer an event or Synchronize.

@@ -75,8 +75,9 @@ def connect() -> Iterator[Connect]:
             events: int = EVENTS_BEFORE_0_10,
             recording: Recording | None = None,
             until_serving: bool = True,
+            fail_request: bool = False,
         ) -> PluginOnSocket:
-            session = PluginSession(name, idx, events=events)
+            session = PluginSession(name, idx, events=events, fail_request=fail_request)
             plugin = stack.enter_context(PluginOnSocket(engine.socket_path, session, recording))
             if until_serving:
                 plugin.reply(plugin.wait(Synchronized).request)

@@ -287,11 +287,7 @@ def test_late_answer(start_engine: StartEngine, connect: Connect) -> None:
 def test_failure_policy(version: str, start_engine: StartEngine, connect: Connect) -> None:
     """A plugin that asks for it is missed: since NRI 0.12.4 what it leaves unanswered fails, not before."""
     engine = start_engine(request_timeout="300ms")
-    # ConfigureResponse.failure_policy (3) with fail_request (1), behind a mask of CREATE_CONTAINER.
-    fail_request = nri_pb2.ConfigureResponse.FromString(b"\x10\x08\x1a\x02\x08\x01")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nri_netdev.proto.nri_pb2.ConfigureResponse", lambda **_: fail_request)
-        plugin = connect(engine)
+    plugin = connect(engine, fail_request=True)
     creation = begin_create(engine)
     plugin.wait(Request)
 

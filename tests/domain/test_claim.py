@@ -1,0 +1,80 @@
+"""An interface of ours is recognised by what a container cannot change, and nothing else is taken for it.
+
+The table of decisions is tested with custody, which acts on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from nri_netdev.domain.claim import Claim, Netns, Owner, Scope, find
+from nri_netdev.domain.links import Link
+from nri_netdev.domain.snapshot import Snapshot
+
+MARK = "nri-netdev-0123456789ab"
+VETH = Link(ifindex=7, ifname="ens1f0", kind="veth", mac="02:00:00:00:00:07")
+NIC = Link(ifindex=7, ifname="ens1f0", permanent_mac="02:00:00:00:00:07", parent_bus="pci", parent_dev="0000:3b:00.0")
+
+
+def claim(was: Link, *, ifindex: int | None = None) -> Claim:
+    """A claim on what `was` on the host, given as net1."""
+    owner = Owner(
+        scope=Scope.CONTAINER,
+        pod_id="p",
+        pod_uid="u",
+        namespace="default",
+        pod="web",
+        container_id="c",
+        container="app",
+    )
+    return Claim(
+        mark=MARK,
+        owner=owner,
+        key="nri-netdev.io/container.app",
+        inside="net1",
+        netns=Netns(path="/run/netns/x", dev=4, ino=1),
+        snapshot=Snapshot(link=was),
+        since_s=0,
+        boot_id="b",
+        ifindex=ifindex,
+    )
+
+
+@pytest.mark.parametrize(
+    ("was", "seen_as", "now", "at_home"),
+    [
+        (VETH, None, replace(VETH, ifindex=40, ifname="x", mac=None, altnames=("other", MARK)), True),
+        (VETH, None, replace(VETH, ifindex=40, ifname="x", altnames=(MARK,)), False),
+        (NIC, None, replace(NIC, ifindex=40, ifname="dev40", mac="02:ff:ff:ff:ff:ff"), True),
+        (NIC, None, replace(NIC, ifindex=40, ifname="renamed"), False),
+        (VETH, None, VETH, True),
+        (VETH, 40, replace(VETH, ifindex=40, ifname="renamed"), False),
+        (VETH, None, replace(VETH, ifindex=40, ifname="net1"), False),
+    ],
+    ids=["mark at home", "mark in pod", "hardware at home", "hardware in pod", "not yet marked", "seen", "put there"],
+)
+def test_it_is_known_by_what_stays(was: Link, seen_as: int | None, now: Link, *, at_home: bool) -> None:
+    """Mark, hardware, or the place where it was last seen; among strangers of its kind."""
+    stranger = replace(VETH, ifindex=99, ifname="stranger", kind=was.kind)
+    assert find([stranger, now], claim(was, ifindex=seen_as), at_home=at_home) is now
+
+
+@pytest.mark.parametrize(
+    ("was", "seen_as", "now", "at_home"),
+    [
+        (VETH, None, replace(VETH, kind="dummy", altnames=(MARK,)), True),
+        (VETH, None, replace(VETH, ifindex=40), True),
+        (VETH, None, replace(VETH, ifname="other"), True),
+        (VETH, None, replace(VETH, altnames=("nri-netdev-of-another",)), True),
+        (VETH, 40, replace(VETH, ifindex=41, ifname="net1"), False),
+        (VETH, None, replace(VETH, ifname="net1", altnames=("nri-netdev-of-another",)), False),
+        (NIC, None, replace(NIC, ifindex=40, ifname="x", parent_dev="0000:3b:00.1"), True),
+        (NIC, None, replace(NIC, ifindex=40, ifname="x", permanent_mac="02:00:00:00:00:08"), True),
+    ],
+    ids=["other kind", "other index", "other name", "another's mark", "index gone", "another's", "PCI", "MAC"],
+)
+def test_nothing_else_is_taken_for_it(was: Link, seen_as: int | None, now: Link, *, at_home: bool) -> None:
+    """A container cannot hand back something else, and a stranger under the same name is left alone."""
+    assert find([now], claim(was, ifindex=seen_as), at_home=at_home) is None
