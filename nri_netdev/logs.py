@@ -6,10 +6,12 @@ stays a line.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
 import sys
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
 _PLAIN = re.compile(r"[\w./:@~+-]{1,512}", re.ASCII)
@@ -18,9 +20,24 @@ _VALUE_LIMIT = 2048
 
 LEVELS = ("debug", "info", "warning", "error")
 
+Observer = Callable[[str, Mapping[str, object]], None]
+_observers: list[Observer] = []
+
+
+@contextlib.contextmanager
+def observed(observer: Observer) -> Iterator[None]:
+    """Have every event, of whatever level, told to an observer too, for as long as a block lasts."""
+    _observers.append(observer)
+    try:
+        yield
+    finally:
+        _observers.remove(observer)
+
 
 def event(log: logging.Logger, level: int, name: str, **fields: object) -> None:
     """Log an event by its name, with its context as key=value pairs."""
+    for observer in _observers:
+        observer(name, fields)
     if log.isEnabledFor(level):
         log.log(level, "%s", name, extra={"fields": fields})
 

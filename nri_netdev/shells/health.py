@@ -1,0 +1,110 @@
+"""The health service of gRPC, `grpc.health.v1`, as the kubelet's probes ask it; and the client of `nri-netdev health`.
+
+Services: `liveness`, `readiness`, and the empty name, which is readiness. grpcio is imported where it is used: a daemon
+without probes never loads it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from nri_netdev.errors import ConfigurationError, NriNetdevError
+from nri_netdev.proto import health_pb2
+from nri_netdev.shells.metrics import split_address
+
+SERVICE = "grpc.health.v1.Health"
+LIVENESS, READINESS = "liveness", "readiness"
+_UNIX = "unix://"
+_STOP_S = 1.0
+
+
+def target_of(address: str) -> str:
+    """Turn `unix:///PATH` or `ADDRESS:PORT` into what gRPC calls it.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if address.startswith(_UNIX):
+        path = Path(address.removeprefix(_UNIX))
+        if not path.is_absolute():
+            raise ValueError(f'"{address}" is not unix:///PATH with an absolute path')
+        return f"unix:{path}"
+    host, port = split_address(address)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@contextlib.contextmanager
+def serve(address: str, services: Mapping[str, Callable[[], bool]]) -> Iterator[int]:
+    """Answer probes for as long as a block lasts.
+
+    Args:
+        address: `unix:///PATH`, of which a stale socket is replaced, or `ADDRESS:PORT`; port 0 takes any.
+        services: by name, whether it serves; called on threads of the server's.
+
+    Yields:
+        The port; 0 for a unix socket.
+
+    Raises:
+        ConfigurationError: It cannot listen there.
+    """
+    import grpc  # noqa: PLC0415 - 13 MB that only probes need
+
+    status = health_pb2.HealthCheckResponse
+
+    def check(request: health_pb2.HealthCheckRequest, context: Any) -> health_pb2.HealthCheckResponse:
+        serves = services.get(request.service)
+        if serves is None:
+            context.abort(grpc.StatusCode.NOT_FOUND, f'no service "{request.service}"; there are {", ".join(services)}')
+        return status(status=status.SERVING if serves is not None and serves() else status.NOT_SERVING)
+
+    handler = grpc.unary_unary_rpc_method_handler(
+        check,
+        request_deserializer=health_pb2.HealthCheckRequest.FromString,
+        response_serializer=health_pb2.HealthCheckResponse.SerializeToString,
+    )
+    server = grpc.server(
+        ThreadPoolExecutor(2, thread_name_prefix="health"),
+        handlers=[grpc.method_handlers_generic_handler(SERVICE, {"Check": handler})],
+        options=[("grpc.so_reuseport", 0)],  # else two daemons would answer by turns
+    )
+    target = target_of(address)
+    if address.startswith(_UNIX):
+        path = Path(target.removeprefix("unix:"))
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+    try:
+        port = server.add_insecure_port(target)
+    except RuntimeError as error:
+        raise ConfigurationError(f"health: cannot listen on {address}: is the address or port in use?") from error
+    server.start()
+    try:
+        yield 0 if address.startswith(_UNIX) else port
+    finally:
+        server.stop(_STOP_S).wait()
+
+
+def check(address: str, service: str = READINESS, *, timeout_s: float = 3.0) -> bool:
+    """Ask a running daemon whether a service of it serves.
+
+    Raises:
+        NriNetdevError: Nobody answers there, or it knows no such service.
+    """
+    import grpc  # noqa: PLC0415 - as above
+
+    options = [("grpc.enable_http_proxy", 0)]
+    with grpc.insecure_channel(target_of(address), options=options) as channel:
+        ask = channel.unary_unary(
+            f"/{SERVICE}/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        try:
+            answer = ask(health_pb2.HealthCheckRequest(service=service), timeout=timeout_s)
+        except grpc.RpcError as error:
+            raise NriNetdevError(f"no answer about {service} from {address}: {error.details()}") from error
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

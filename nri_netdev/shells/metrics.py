@@ -1,0 +1,366 @@
+"""What the daemon counts and times, and the HTTP server that Prometheus scrapes.
+
+`Meters` costs nothing but dictionaries, so the daemon always has one: `nri-netdev status` shows from it. prometheus-client
+is imported by `serve` alone, when an address is configured. Most counters are a fold over the events that are logged
+(`COUNTED`), so that what is counted and what is told cannot differ.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import re
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from nri_netdev import __version__
+from nri_netdev.errors import ConfigurationError
+
+
+class Kind(StrEnum):
+    """What Prometheus takes a metric for."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """The definition of a metric; docs/metrics.md is checked against these."""
+
+    name: str
+    kind: Kind
+    text: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    """Upper bounds of a histogram, in seconds."""
+
+
+_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+BUILD = Metric(name="nri_netdev_build_info", kind=Kind.GAUGE, text="Always 1; the version.", labels=("version",))
+READY = Metric(
+    name="nri_netdev_ready", kind=Kind.GAUGE, text="1 while registered with the engine and the ledger is usable."
+)
+CLAIMS = Metric(name="nri_netdev_claims", kind=Kind.GAUGE, text="Interfaces given away, by state.", labels=("state",))
+CONTAINERS = Metric(
+    name="nri_netdev_containers_total",
+    kind=Kind.COUNTER,
+    text="Containers that the engine was about to create, by whether their pod has annotations for nri-netdev.",
+    labels=("annotated",),
+)
+CREATE_SECONDS = Metric(
+    name="nri_netdev_create_seconds",
+    kind=Kind.HISTOGRAM,
+    text="Time to answer CreateContainer for a pod with annotations.",
+    buckets=_BUCKETS_S,
+)
+REFUSALS = Metric(
+    name="nri_netdev_refusals_total",
+    kind=Kind.COUNTER,
+    text="Containers that were refused, by the moment (create, start) and the reason.",
+    labels=("moment", "reason"),
+)
+MOVE_SECONDS = Metric(
+    name="nri_netdev_move_seconds",
+    kind=Kind.HISTOGRAM,
+    text="Time of the moves that nri-netdev makes itself: in (where the runtime does not) and home, by driver.",
+    labels=("direction", "driver"),
+    buckets=_BUCKETS_S,
+)
+ARRIVALS = Metric(
+    name="nri_netdev_arrivals_total", kind=Kind.COUNTER, text="Interfaces that arrived in their pod, complete."
+)
+RETURNS = Metric(
+    name="nri_netdev_returns_total",
+    kind=Kind.COUNTER,
+    text="Claims that ended: whole (all is as it was), reboot, forced (by `nri-netdev release`).",
+    labels=("how",),
+)
+TROUBLES = Metric(
+    name="nri_netdev_claim_troubles_total",
+    kind=Kind.COUNTER,
+    text="Troubles told of claims, by the state of the claim: partial (at home, not whole), lost, held (astray) ….",
+    labels=("state",),
+)
+IGNORED = Metric(
+    name="nri_netdev_runtime_ignored_total",
+    kind=Kind.COUNTER,
+    text="Times that a runtime handler was found to ignore linux.netDevices.",
+    labels=("handler",),
+)
+MISSED = Metric(
+    name="nri_netdev_missed_containers_total",
+    kind=Kind.COUNTER,
+    text="Running containers found without the interfaces that they ask for, created while no daemon was there.",
+)
+PREVENTED = Metric(
+    name="nri_netdev_starts_prevented_total",
+    kind=Kind.COUNTER,
+    text="Container processes killed before they ran, on engines that do not heed an error at the start.",
+)
+REGISTRATIONS = Metric(
+    name="nri_netdev_engine_registrations_total",
+    kind=Kind.COUNTER,
+    text="Times that the engine took the plugin; every one after the first is a reconnection.",
+)
+LEDGER_ERRORS = Metric(
+    name="nri_netdev_ledger_errors_total", kind=Kind.COUNTER, text="Failures to open, read or write the ledger."
+)
+CUSTODY_ERRORS = Metric(
+    name="nri_netdev_custody_errors_total",
+    kind=Kind.COUNTER,
+    text="Operations that the kernel or the disk refused and that are tried again, by what was being done.",
+    labels=("doing",),
+)
+BUGS = Metric(
+    name="nri_netdev_bugs_total", kind=Kind.COUNTER, text="Exceptions that nobody foresaw; the log has the traceback."
+)
+
+METRICS = (
+    BUILD,
+    READY,
+    CLAIMS,
+    CONTAINERS,
+    CREATE_SECONDS,
+    REFUSALS,
+    MOVE_SECONDS,
+    ARRIVALS,
+    RETURNS,
+    TROUBLES,
+    IGNORED,
+    MISSED,
+    PREVENTED,
+    REGISTRATIONS,
+    LEDGER_ERRORS,
+    CUSTODY_ERRORS,
+    BUGS,
+)
+
+# -- reasons of refusals -----------------------------------------------------------------------------------------------
+
+REASONS: Mapping[str, str] = {
+    "bug": r"internal error",
+    "busy": r"retry|in time",
+    "ledger": r"ledger|nothing can be given on this node",
+    "arrival": r"did not arrive",
+    "policy": r"policy|rule",
+    "absent": r"is not on this node",
+    "held": r"\bheld\b|\bgiven to\b|\bholds\b",
+    "lifeline": r"default route|address of this node|node's|master|bridge|enslaved|loopback",
+    "pod": r"host network|in the pod already|network namespace",
+    "annotation": r"annotation|YAML|field",
+}
+"""Label `reason` of a refusal, by a pattern in its text; the first that is found counts. Everything else is `other`."""
+
+
+def reason_of(text: str) -> str:
+    """Sort a refusal's text into the few reasons that are a label."""
+    return next((name for name, pattern in REASONS.items() if re.search(pattern, text)), "other")
+
+
+# -- counting ----------------------------------------------------------------------------------------------------------
+
+Labels = tuple[str, ...]
+Fields = Mapping[str, object]
+
+
+def _text(name: str, default: str = "unknown") -> Callable[[Fields], Labels]:
+    return lambda fields: (str(fields.get(name) or default),)
+
+
+def _refusal(moment: str) -> Callable[[Fields], Labels]:
+    return lambda fields: (moment, reason_of(str(fields.get("reason", ""))))
+
+
+def _plain(_: Fields) -> Labels:
+    return ()
+
+
+COUNTED: tuple[tuple[str, Metric, Callable[[Fields], Labels | None]], ...] = (
+    ("create.refused", REFUSALS, _refusal("create")),
+    ("start.refused", REFUSALS, _refusal("start")),
+    ("start.prevented", PREVENTED, _plain),
+    ("claim.arrived", ARRIVALS, _plain),
+    ("claim.home", RETURNS, lambda fields: (str(fields.get("by") or "whole"),)),
+    ("claim.released", RETURNS, lambda _: ("forced",)),
+    ("claim.trouble", TROUBLES, _text("state")),
+    ("runtime.ignored", IGNORED, _text("handler")),
+    ("container.missed", MISSED, _plain),
+    ("engine.registered", REGISTRATIONS, _plain),
+    ("ledger.unusable", LEDGER_ERRORS, _plain),
+    ("custody.refused", LEDGER_ERRORS, lambda fields: () if "ledger" in str(fields.get("doing")) else None),
+    ("custody.refused", CUSTODY_ERRORS, _text("doing", "work")),
+    ("custody.bug", BUGS, _plain),
+)
+"""Which event adds one to which counter, under which labels; None for an event that is not meant."""
+
+TOLD = ("create.refused", "start.refused", "container.missed", "claim.trouble", "custody.bug")
+"""Events that `nri-netdev status` shows the latest of."""
+TOLD_AT_MOST = 20
+
+
+@dataclass(slots=True)
+class Histogram:
+    """Counts by bucket; the last one is of what exceeds every bound."""
+
+    counts: list[int]
+    sum_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """An event worth showing."""
+
+    at_s: float
+    name: str
+    fields: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class Meters:
+    """Everything counted since the daemon started. Any thread may use it."""
+
+    counters: dict[tuple[str, Labels], int] = field(default_factory=lambda: defaultdict(int))
+    histograms: dict[tuple[str, Labels], Histogram] = field(default_factory=dict)
+    told: deque[Told] = field(default_factory=lambda: deque(maxlen=TOLD_AT_MOST))
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def count(self, metric: Metric, *labels: str) -> None:
+        """Add one to a counter."""
+        with self._lock:
+            self.counters[metric.name, labels] += 1
+
+    def observe(self, metric: Metric, seconds: float, *labels: str) -> None:
+        """Add a duration to a histogram."""
+        with self._lock:
+            known = self.histograms.get((metric.name, labels))
+            if known is None:
+                known = self.histograms[metric.name, labels] = Histogram([0] * (len(metric.buckets) + 1))
+            known.counts[bisect.bisect_left(metric.buckets, seconds)] += 1
+            known.sum_s += seconds
+
+    @contextlib.contextmanager
+    def timed(self, metric: Metric, *labels: str) -> Iterator[None]:
+        """Add the duration of a block, however it ends."""
+        start_s = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.observe(metric, time.perf_counter() - start_s, *labels)
+
+    def heard(self, name: str, fields: Fields) -> None:
+        """Count an event of the log: an observer for `nri_netdev.logs.observed`."""
+        for known, metric, labels_of in COUNTED:
+            if known == name and (labels := labels_of(fields)) is not None:
+                self.count(metric, *labels)
+        if name in TOLD:
+            texts = {key: str(value) for key, value in fields.items()}
+            with self._lock:
+                self.told.append(Told(at_s=time.time(), name=name, fields=texts))
+
+    def total(self, metric: Metric) -> int:
+        """A counter over all of its labels."""
+        with self._lock:
+            return sum(value for (name, _), value in self.counters.items() if name == metric.name)
+
+    def read(self) -> tuple[dict[tuple[str, Labels], int], dict[tuple[str, Labels], Histogram]]:
+        """Counters and histograms at one moment."""
+        with self._lock:
+            histograms = {key: Histogram(list(h.counts), h.sum_s) for key, h in self.histograms.items()}
+            return dict(self.counters), histograms
+
+
+Gauges = Mapping[tuple[str, Labels], float]
+
+
+class _Collector:
+    """What prometheus-client asks at each scrape."""
+
+    def __init__(self, meters: Meters, gauges: Callable[[], Gauges]) -> None:
+        self._meters = meters
+        self._gauges = gauges
+
+    def collect(self) -> Iterable[Any]:
+        from prometheus_client import core  # noqa: PLC0415 - loaded only where metrics are configured
+
+        families = {
+            Kind.COUNTER: core.CounterMetricFamily,
+            Kind.GAUGE: core.GaugeMetricFamily,
+            Kind.HISTOGRAM: core.HistogramMetricFamily,
+        }
+        counters, histograms = self._meters.read()
+        values: dict[tuple[str, Labels], float] = {**counters, **self._gauges(), (BUILD.name, (__version__,)): 1}
+        for metric in METRICS:
+            family: Any = families[metric.kind](metric.name, metric.text, labels=metric.labels)
+            if metric.kind is Kind.HISTOGRAM:
+                for (name, labels), histogram in histograms.items():
+                    if name == metric.name:
+                        family.add_metric(labels, _cumulated(metric.buckets, histogram), histogram.sum_s)
+            else:
+                if metric.kind is Kind.COUNTER and not metric.labels:
+                    values.setdefault((metric.name, ()), 0)
+                for (name, labels), value in values.items():
+                    if name == metric.name:
+                        family.add_metric(labels, value)
+            yield family
+
+
+def _cumulated(bounds: tuple[float, ...], histogram: Histogram) -> list[tuple[str, float]]:
+    total, buckets = 0, []
+    for bound, count in zip((*map(str, bounds), "+Inf"), histogram.counts, strict=True):
+        total += count
+        buckets.append((bound, total))
+    return buckets
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Read ADDRESS:PORT, where an IPv6 address may stand with or without brackets.
+
+    Raises:
+        ValueError: It is not that.
+    """
+    address, _, port = text.rpartition(":")
+    address = address.removeprefix("[").removesuffix("]")
+    if not address or not port.isdecimal() or not 0 <= int(port) < 1 << 16:
+        raise ValueError(f'"{text}" is not ADDRESS:PORT')
+    return address, int(port)
+
+
+@contextlib.contextmanager
+def serve(address: str, meters: Meters, gauges: Callable[[], Gauges]) -> Iterator[int]:
+    """Serve /metrics over HTTP for as long as a block lasts.
+
+    Args:
+        address: ADDRESS:PORT; port 0 takes any.
+        meters: what was counted.
+        gauges: gives what is so now, by name and labels; called on a thread of the server's.
+
+    Yields:
+        The port.
+
+    Raises:
+        ConfigurationError: It cannot listen there.
+    """
+    from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server  # noqa: PLC0415 - as above
+
+    host, port = split_address(address)
+    registry = CollectorRegistry()
+    registry.register(_Collector(meters, gauges))  # type: ignore[arg-type]
+    ProcessCollector(registry=registry)
+    try:
+        server, thread = start_http_server(port, addr=host, registry=registry)
+    except OSError as error:
+        raise ConfigurationError(f"metrics: cannot listen on {address}: {error.strerror}") from error
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
