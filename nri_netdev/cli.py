@@ -250,8 +250,8 @@ def _claims(options: argparse.Namespace) -> int:
 
 
 def _show_claims(settings: Any, *, as_json: bool) -> None:
-    from nri_netdev.custody import locate
     from nri_netdev.domain.verdict import age
+    from nri_netdev.ports import locate
     from nri_netdev.shells.kernel import HostKernel
 
     kernel = HostKernel(settings.run_dir)

@@ -45,7 +45,7 @@ class Namespace:
 
 
 class FakeKernel:
-    """The port `nri_netdev.custody.Kernel` over a node in memory."""
+    """The port `nri_netdev.ports.Kernel` over a node in memory."""
 
     def __init__(self) -> None:
         self.boot = "boot-1"
@@ -279,7 +279,7 @@ class FakeKernel:
 
 
 class FakeLedger:
-    """The port `nri_netdev.custody.Store`: rows in a dict that outlives its custody."""
+    """The port `nri_netdev.ports.Store`: rows in a dict that outlives its custody."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Claim] = {}

@@ -1,4 +1,4 @@
-"""The node's kernel, as custody asks for it (`nri_netdev.custody.Kernel`): netns by path, interfaces by index.
+"""The node's kernel, as custody asks for it (`nri_netdev.ports.Kernel`): netns by path, interfaces by index.
 
 Every call opens what it needs and closes it again, so nothing is kept that a fork, a crash or another thread could
 trip over.

@@ -170,7 +170,7 @@ def test_a_failed_create_is_undone_by_the_next(daemon: Daemon, node: Node, crict
     dressed(node)
     before = host_state(node, "nic0")
     pod = crictl.run_pod("web", annotations={KEY: "- {interface: nic0, name: net1}"})
-    with pytest.raises(CriError, match=r"(?i)no such file"):
+    with pytest.raises(CriError):  # whose text is the runtime's own, and youki has none
         crictl.start(crictl.create(pod, "app", ["/no/such/program"]))
     container = crictl.run(pod, "app")
 

@@ -1,0 +1,136 @@
+"""The ports of custody: ledger and kernel as it needs them, and where an interface is by what they say."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from nri_netdev.domain.claim import Claim, Netns, Place, find
+from nri_netdev.domain.links import Inventory, Link
+from nri_netdev.domain.snapshot import HomeReport, Snapshot
+from nri_netdev.errors import KernelError
+
+
+class Store(Protocol):
+    """The ledger, as custody needs it: see `nri_netdev.shells.ledger.Ledger`."""
+
+    def claims(self) -> tuple[Claim, ...]:
+        """Every claim."""
+
+    def write(self, *, put: Iterable[Claim] = (), drop: Iterable[Claim] = ()) -> None:
+        """Put and drop in one commit."""
+
+    def releases(self) -> frozenset[str]:
+        """Marks of claims that another process wants released."""
+
+
+class Kernel(Protocol):
+    """The node's kernel, as custody needs it: see `nri_netdev.shells.kernel.HostKernel`.
+
+    A netns is named by path, None being home. Every method may raise `KernelError`.
+    """
+
+    def boot_id(self) -> str:
+        """An id that changes with each boot."""
+
+    def inventory(self) -> Inventory:
+        """The host, now."""
+
+    def links(self, netns_path: str | None) -> tuple[Link, ...]:
+        """Every link in a netns."""
+
+    def snapshot(self, ifindex: int) -> Snapshot:
+        """All that a move would destroy of an interface at home."""
+
+    def netns(self, path: str) -> Netns:
+        """Which netns a path leads to."""
+
+    def is_home(self, netns: Netns) -> bool:
+        """Whether it is the host's own."""
+
+    def pin(self, netns: Netns) -> None:
+        """Keep a netns alive."""
+
+    def pinned(self, netns: Netns) -> str | None:
+        """The path of the pin of a netns, if it stands."""
+
+    def unpin(self, name: str) -> None:
+        """Let a netns die, if nobody else keeps it."""
+
+    def pins(self) -> frozenset[str]:
+        """The names of the pins that stand."""
+
+    def mark(self, ifindex: int, mark: str) -> None:
+        """Give an interface at home its mark."""
+
+    def unmark(self, ifindex: int, mark: str) -> None:
+        """Take the mark off an interface at home."""
+
+    def send(self, ifindex: int, netns_path: str, ifname: str) -> None:
+        """Move an interface from home into a netns, as an OCI runtime would."""
+
+    def has_ipv6(self, netns_path: str) -> bool:
+        """Whether an interface that comes into a netns may have IPv6 addresses there."""
+
+    def complete(self, netns_path: str, ifindex: int, ifname: str, snapshot: Snapshot) -> None:
+        """Give an interface in a pod its name there and the addresses that it had, and set it up."""
+
+    def bring_home(self, netns_path: str, ifindex: int, snapshot: Snapshot, mark: str) -> HomeReport:
+        """Fetch an interface and restore it."""
+
+    def restore(self, snapshot: Snapshot, ifindex: int, mark: str) -> HomeReport:
+        """Restore an interface that is at home."""
+
+    def rename(self, ifindex: int, ifname: str) -> None:
+        """Rename an interface at home."""
+
+    def foreign_netns(self, known: Collection[int]) -> Iterator[str]:
+        """A path to each netns that some process is in, but for home and those whose inode is in `known`."""
+
+    def has_processes(self, netns: Netns) -> bool:
+        """Whether any process is in a netns."""
+
+    def is_alive(self, pid: int) -> bool:
+        """Whether a process runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where an interface is."""
+
+    place: Place
+    netns_path: str | None = None
+    link: Link | None = None
+
+
+def locate(kernel: Kernel, claim: Claim) -> Found:
+    """Find a claim's interface: at home, in its pod, or in whatever netns can be seen."""
+    at_home = find(kernel.links(None), claim, at_home=True)
+    if at_home is not None:
+        return Found(Place.HOST, None, at_home)
+    pod = pod_path(kernel, claim.netns)
+    if pod is not None:
+        link = find(kernel.links(pod), claim, at_home=False)
+        if link is not None:
+            return Found(Place.POD, pod, link)
+    for path in kernel.foreign_netns({claim.netns.ino}):
+        try:
+            away = find(kernel.links(path), claim, at_home=True)
+        except KernelError:
+            continue  # it went away while we looked
+        if away is not None:
+            return Found(Place.AWAY, path, away)
+    return Found(Place.NOWHERE)
+
+
+def pod_path(kernel: Kernel, netns: Netns) -> str | None:
+    """A path that leads to a claim's netns now: its pin, or the engine's own."""
+    pinned = kernel.pinned(netns)
+    if pinned is not None:
+        return pinned
+    with contextlib.suppress(KernelError):
+        if kernel.netns(netns.path) == netns:
+            return netns.path
+    return None
