@@ -108,6 +108,7 @@ class Crictl:
         annotations: Mapping[str, str] | None = None,
         envs: Mapping[str, str] | None = None,
         privileged: bool = False,
+        memory_bytes: int = 0,
     ) -> str:
         """Create a container of a pod and return its id; the same name again is the next attempt at it.
 
@@ -125,7 +126,10 @@ class Crictl:
             "labels": _kubernetes({"container.name": name, **identity}),
             "annotations": {f"{_LABEL}container.restartCount": str(attempt), **(annotations or {})},
             "log_path": f"{name}/{attempt}.log",
-            "linux": {"security_context": {"privileged": privileged, "namespace_options": {"pid": _PID_CONTAINER}}},
+            "linux": {
+                "security_context": {"privileged": privileged, "namespace_options": {"pid": _PID_CONTAINER}},
+                "resources": {"memory_limit_in_bytes": memory_bytes},
+            },
         }
         self._machine.path(f"{pod['log_directory']}/{name}").mkdir(parents=True, exist_ok=True)
         pod_path = self._write("pod", pod)

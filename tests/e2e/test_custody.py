@@ -134,14 +134,19 @@ def test_however_it_ends_everything_comes_home(
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("how", ["exits", "crashes", "is killed"])
+@pytest.mark.parametrize("how", ["exits", "crashes", "is killed", "runs out of memory"])
 def test_a_container_that_ends_by_itself(daemon: Daemon, node: Node, crictl: Crictl, how: str) -> None:
-    """Exit, crash and SIGKILL bring it home without anybody asking."""
+    """Exit, crash, SIGKILL and the OOM killer bring it home without anybody asking."""
     dressed(node)
     before = host_state(node, "nic0")
     pod = crictl.run_pod("web", annotations={KEY: "- nic0"})
-    script = {"exits": "sleep 0.3", "crashes": "sleep 0.3; exit 7", "is killed": "exec sleep 1000"}[how]
-    container = crictl.run(pod, "app", ["sh", "-c", script])
+    script = {
+        "exits": "sleep 0.3",
+        "crashes": "sleep 0.3; exit 7",
+        "is killed": "exec sleep 1000",
+        "runs out of memory": "tail /dev/zero",
+    }[how]
+    container = crictl.run(pod, "app", ["sh", "-c", f"{script}; exit"], memory_bytes=32 << 20)
     if how == "is killed":
         node.machine.run("kill", "-9", str(crictl.inspect(container)["info"]["pid"]))
 
@@ -150,9 +155,10 @@ def test_a_container_that_ends_by_itself(daemon: Daemon, node: Node, crictl: Cri
 
 @pytest.mark.matrix
 def test_a_restart_in_the_same_pod_just_works(daemon: Daemon, node: Node, crictl: Crictl) -> None:
-    """Ten times over: dead, and created again at once, as the kubelet does."""
+    """Ten times over: dead, and created again at once, as the kubelet does. The daemon keeps no fd of it."""
     dressed(node)
     before = host_state(node, "nic0")
+    open_before = len(list(Path(f"/proc/{daemon.pid}/fd").iterdir()))
     pod = crictl.run_pod("web", annotations={KEY: "- {interface: nic0, name: net1}"})
     for _ in range(10):
         container = crictl.run(pod, "app")
@@ -162,6 +168,9 @@ def test_a_restart_in_the_same_pod_just_works(daemon: Daemon, node: Node, crictl
         node.machine.run("kill", "-9", str(crictl.inspect(container)["info"]["pid"]))
         wait_until(lambda c=container: crictl.state(c) == "CONTAINER_EXITED", timeout_s=5, what="its end")
     wait_home(node, before, "nic0")
+    wait_until(
+        lambda: len(list(Path(f"/proc/{daemon.pid}/fd").iterdir())) <= open_before, timeout_s=5, what="fds are closed"
+    )
 
 
 @pytest.mark.matrix
