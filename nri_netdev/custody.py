@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from socket import AF_INET6
 
+from nri_netdev.book import Book, about, reported
 from nri_netdev.domain.claim import (
     MARK_PREFIX,
     Action,
@@ -52,7 +52,7 @@ class Custody:
     """Every claim of the node, and all that is done with them.
 
     Args:
-        ledger: where claims are kept; None while it cannot be used, when nothing is given.
+        ledger: where claims are kept.
         kernel: the node.
         now_s: the wall clock, in seconds since the epoch.
         monotonic_s: a clock that never goes back.
@@ -60,20 +60,19 @@ class Custody:
 
     def __init__(
         self,
-        ledger: Store | None,
+        ledger: Store,
         kernel: Kernel,
         *,
         now_s: Callable[[], float],
         monotonic_s: Callable[[], float],
     ) -> None:
-        self._ledger = ledger
         self._kernel = kernel
         self._now_s = now_s
         self._monotonic_s = monotonic_s
         self._known: dict[str, Holder] = {}
         self._is_synchronized = False
         self._missing_since: dict[str, float] = {}
-        self._claims: dict[str, Claim] = {claim.mark: claim for claim in ledger.claims()} if ledger else {}
+        self._book = Book(ledger)
         self._after_boot()
         self._sweep()
 
@@ -82,13 +81,11 @@ class Custody:
     @property
     def claims(self) -> tuple[Claim, ...]:
         """Every claim, oldest first."""
-        return tuple(self._claims.values())
+        return self._book.claims()
 
     def holders(self) -> frozenset[str]:
         """The ids of every pod and container that an event must be heard of, for a claim hangs on it."""
-        return frozenset(
-            name for claim in self._claims.values() for name in (claim.owner.pod_id, claim.owner.container_id)
-        )
+        return self._book.holders()
 
     def where(self, claim: Claim) -> tuple[Place, Link | None]:
         """Where a claim's interface is at this moment."""
@@ -114,11 +111,6 @@ class Custody:
         Raises:
             RequestError: It may not be; nothing was given, nothing has changed.
         """
-        ledger = self._ledger
-        if ledger is None:
-            raise RequestError(
-                "the ledger of nri-netdev cannot be used on this node (see its log), so nothing is given"
-            )
         self._supersede(pod, container)
         wanted = {entry.interface for entry in entries}
         for claim in self.claims:
@@ -127,7 +119,7 @@ class Custody:
         netns = self._netns_of(pod)
         ours = {
             (claim.ifname, claim.inside): claim
-            for claim in self._claims.values()
+            for claim in self.claims
             if claim.owner.scope is Scope.POD and claim.owner.pod_id == pod.id and not claim.state.is_homeward
         }
         asked = [
@@ -141,7 +133,7 @@ class Custody:
             if entry not in asked
         ]
         if claims and netns is not None:
-            self._promise(ledger, claims, heirs, netns)
+            self._promise(claims, heirs, netns)
         self._known[pod.id] = self._known[container.id] = Holder.PENDING
         if not move and not self._must_move(claims, netns):
             return (*filter(None, again), *grants)
@@ -164,7 +156,7 @@ class Custody:
         if found.place is not Place.HOST or found.link is None:
             return None
         owner = dataclasses.replace(claim.owner, container_id=container.id, container=container.name)
-        self._put(dataclasses.replace(claim, owner=owner))
+        self._book.put(dataclasses.replace(claim, owner=owner))
         return Grant(entry=entry, link=found.link)
 
     def starting(
@@ -189,9 +181,9 @@ class Custody:
         missed = self.missing(pod, container, entries)
         if missed:
             self.create(pod, container, missed)
-        for claim in self._of(container.id):
+        for claim in self._book.of(container.id):
             is_known = not container.pid or claim.owner.scope is Scope.POD
-            self._settle(claim if is_known else self._put(dataclasses.replace(claim, pid=container.pid)))
+            self._settle(claim if is_known else self._book.put(dataclasses.replace(claim, pid=container.pid)))
         moved = self._move_in(container.id, may_move=may_move)
         self._known[container.id] = Holder.RUNNING
         return moved
@@ -201,7 +193,7 @@ class Custody:
         holders = {(Scope.POD, pod.id), (Scope.CONTAINER, container.id)}
         held = {
             (claim.owner.scope, claim.inside)
-            for claim in self._claims.values()
+            for claim in self.claims
             if not claim.state.is_homeward and (claim.owner.scope, claim.owner.holder_id) in holders
         }
         return tuple(entry for entry in entries if (entry.scope, entry.inside) not in held)
@@ -209,7 +201,7 @@ class Custody:
     def ended(self, holder_id: str) -> None:
         """A container or a pod has ended: what it holds comes home. A pod's end ends its containers' claims too."""
         self._known[holder_id] = Holder.ENDED
-        for claim in self._of(holder_id):
+        for claim in self._book.of(holder_id):
             if claim.owner.pod_id == holder_id:
                 self._known[claim.owner.container_id] = Holder.ENDED
             self._settle(claim)
@@ -236,11 +228,8 @@ class Custody:
                 self._settle(claim)
             elif claim.mark in self._missing_since:
                 self._settle(claim)
-        if self._ledger is not None:
-            with self._reported("read the ledger"):
-                asked = self._ledger.releases()
-                for mark in asked & self._claims.keys():
-                    self.release(mark)
+        for mark in self._book.releases():
+            self.release(mark)
 
     def release(self, mark: str) -> tuple[str, ...]:
         """Bring an interface home whoever holds it, and forget the claim, whatever is still wrong.
@@ -248,9 +237,9 @@ class Custody:
         Returns:
             What could not be put right.
         """
-        claim = self._put(dataclasses.replace(self._claims[mark], state=State.RETURNING))
+        claim = self._book.put(dataclasses.replace(self._book[mark], state=State.RETURNING))
         self._settle(claim)
-        left = self._claims.get(mark)
+        left = self._book.get(mark)
         if left is None:
             return ()
         with contextlib.suppress(KernelError):
@@ -258,14 +247,14 @@ class Custody:
             if found.place is Place.HOST and found.link is not None:
                 self._kernel.unmark(found.link.ifindex, mark)
         self._forget(left)
-        event(_log, logging.WARNING, "claim.released", **_about(left), troubles=left.troubles)
+        event(_log, logging.WARNING, "claim.released", **about(left), troubles=left.troubles)
         return left.troubles
 
     # -- the one way -----------------------------------------------------------------------------------------------
 
     def _settle(self, claim: Claim) -> None:
         """Read, decide, act. Never raises for what the kernel refuses: that is told and tried again."""
-        with self._reported("settle", **_about(claim)):
+        with reported("settle", **about(claim)):
             found = self._locate(claim)
             holder = self._holder(claim)
             action = decide(claim.state, found.place, holder)
@@ -273,7 +262,7 @@ class Custody:
             if found.place is not Place.NOWHERE:
                 self._missing_since.pop(claim.mark, None)
             if after is not claim.state:
-                claim = self._put(dataclasses.replace(claim, state=after))
+                claim = self._book.put(dataclasses.replace(claim, state=after))
                 step("custody.turned")
             _DO[action](self, claim, found)
 
@@ -281,25 +270,25 @@ class Custody:
         """Wait or keep; a trouble that is over is forgotten."""
         del found
         if claim.troubles:
-            self._put(dataclasses.replace(claim, troubles=()))
+            self._book.put(dataclasses.replace(claim, troubles=()))
 
     def _adopt(self, claim: Claim, found: Found) -> None:
         if found.link is None or found.netns_path is None:
             return
         self._kernel.complete(found.netns_path, found.link.ifindex, claim.inside, claim.snapshot)
         step("custody.completed")
-        self._put(dataclasses.replace(claim, state=State.HELD, ifindex=found.link.ifindex, troubles=()))
+        self._book.put(dataclasses.replace(claim, state=State.HELD, ifindex=found.link.ifindex, troubles=()))
         event(
             _log,
             logging.INFO,
             "claim.arrived",
-            **_about(claim),
+            **about(claim),
             inside=claim.inside,
             ifindex=found.link.ifindex,
         )
 
     def _stray(self, claim: Claim, found: Found) -> None:
-        self._trouble(claim, f"{claim.ifname} is {_PLACES[found.place]}, not where {claim.owner} should have it")
+        self._book.trouble(claim, f"{claim.ifname} is {_PLACES[found.place]}, not where {claim.owner} should have it")
 
     def _fetch(self, claim: Claim, found: Found) -> None:
         if found.link is None or found.netns_path is None:
@@ -319,13 +308,13 @@ class Custody:
         troubles = report.troubles()
         if troubles:
             renamed = report.ifname if report.ifname != claim.ifname else None
-            claim = self._put(dataclasses.replace(claim, state=State.PARTIAL, home_ifname=renamed))
-            self._trouble(claim, *troubles)
+            claim = self._book.put(dataclasses.replace(claim, state=State.PARTIAL, home_ifname=renamed))
+            self._book.trouble(claim, *troubles)
             return
         self._forget(claim)
         step("custody.forgotten")
         self._kernel.unmark(report.ifindex, claim.mark)
-        event(_log, logging.INFO, "claim.home", **_about(claim))
+        event(_log, logging.INFO, "claim.home", **about(claim))
 
     def _lose(self, claim: Claim, found: Found) -> None:
         del found
@@ -333,8 +322,8 @@ class Custody:
         if claim.state is not State.LOST and self._monotonic_s() - since < LOST_AFTER_S:
             return
         why = "died with its netns" if claim.snapshot.link.is_virtual else "is in no netns that can be seen"
-        lost = self._put(dataclasses.replace(claim, state=State.LOST))
-        self._trouble(
+        lost = self._book.put(dataclasses.replace(claim, state=State.LOST))
+        self._book.trouble(
             lost,
             f"{claim.ifname} cannot be found: it {why}; once it is gone for good, `nri-netdev release {claim.ifname}`",
         )
@@ -371,11 +360,6 @@ class Custody:
                 return False
         return not self._kernel.has_processes(claim.netns)
 
-    def _of(self, holder_id: str) -> tuple[Claim, ...]:
-        return tuple(
-            c for c in self._claims.values() if holder_id in {c.owner.container_id, c.owner.holder_id, c.owner.pod_id}
-        )
-
     # -- giving ----------------------------------------------------------------------------------------------------
 
     def _supersede(self, pod: PodSandbox, container: Container) -> None:
@@ -395,7 +379,7 @@ class Custody:
         inventory = self._kernel.inventory()
         heirs = {
             claim.ifname: claim
-            for claim in self._claims.values()
+            for claim in self.claims
             if claim.state is State.PARTIAL
             and claim.home_ifname is None
             and inventory.by_name(claim.ifname) is not None
@@ -409,7 +393,7 @@ class Custody:
                 is_host=netns is None,
                 names=frozenset(name for link in links for name in (link.ifname, *link.altnames)),
             ),
-            claims=[claim for claim in self._claims.values() if heirs.get(claim.ifname) is not claim],
+            claims=[claim for claim in self.claims if heirs.get(claim.ifname) is not claim],
             now_s=int(self._now_s()),
         )
         if problems:
@@ -436,7 +420,7 @@ class Custody:
             boot_id=self._kernel.boot_id(),
         )
 
-    def _promise(self, ledger: Store, claims: Sequence[Claim], heirs: Mapping[str, Claim], netns: Netns) -> None:
+    def _promise(self, claims: Sequence[Claim], heirs: Mapping[str, Claim], netns: Netns) -> None:
         """Make a promise durable, then prepare host and netns for it; on any refusal all is as it was."""
         inherited = [heirs[claim.ifname] for claim in claims if claim.ifname in heirs]
         claims = [
@@ -447,12 +431,9 @@ class Custody:
         ]
         try:
             step("custody.deciding")
-            ledger.write(put=claims, drop=inherited)
+            self._book.promise(claims, instead_of=inherited)
         except StateError as error:
             raise RequestError(f"{error}; nothing is given until then") from error
-        for old in inherited:
-            self._claims.pop(old.mark, None)
-        self._claims |= {claim.mark: claim for claim in claims}
         try:
             step("custody.promised")
             self._kernel.pin(netns)
@@ -462,13 +443,13 @@ class Custody:
             step("custody.marked")
         except KernelError as error:
             for claim in claims:
-                self._settle(self._put(dataclasses.replace(claim, state=State.RETURNING)))
+                self._settle(self._book.put(dataclasses.replace(claim, state=State.RETURNING)))
             raise RequestError(str(error)) from error
         for old in inherited:
             with contextlib.suppress(KernelError):
                 self._kernel.unmark(old.snapshot.link.ifindex, old.mark)
         for claim in claims:
-            event(_log, logging.INFO, "claim.promised", **_about(claim), inside=claim.inside)
+            event(_log, logging.INFO, "claim.promised", **about(claim), inside=claim.inside)
 
     def _move_in(self, container_id: str, *, may_move: bool = True) -> tuple[str, ...]:
         """Move in what is promised to a container and still on the host, and check that all of it is complete.
@@ -481,12 +462,12 @@ class Custody:
         """
         moved: list[str] = []
         failures: list[str] = []
-        for claim in self._of(container_id):
+        for claim in self._book.of(container_id):
             try:
-                if self._claims[claim.mark].state is State.PLANNED:
+                if self._book[claim.mark].state is State.PLANNED:
                     self._help_in(claim, may_move=may_move)
                     moved.append(claim.ifname)
-                self._check_inside(self._claims[claim.mark])
+                self._check_inside(self._book[claim.mark])
             except KernelError as error:
                 failures.append(f"interface {claim.ifname} did not arrive: {error}")
             except RequestError as error:
@@ -518,31 +499,13 @@ class Custody:
 
     # -- keeping ---------------------------------------------------------------------------------------------------
 
-    def _put(self, claim: Claim) -> Claim:
-        """Remember a change of a claim. A ledger that fails now must not keep an interface from coming home."""
-        self._claims[claim.mark] = claim
-        if self._ledger is not None:
-            with self._reported("write the ledger", **_about(claim)):
-                self._ledger.write(put=[claim])
-        return claim
-
     def _forget(self, claim: Claim) -> None:
-        self._claims.pop(claim.mark, None)
         self._missing_since.pop(claim.mark, None)
-        if self._ledger is not None:
-            with self._reported("write the ledger", **_about(claim)):
-                self._ledger.write(drop=[claim])
+        self._book.drop(claim)
         step("custody.dropped")
-        if all(other.netns != claim.netns for other in self._claims.values()):
-            with self._reported("unpin", **_about(claim)):
+        if all(other.netns != claim.netns for other in self.claims):
+            with reported("unpin", **about(claim)):
                 self._kernel.unpin(claim.netns.pin)
-
-    def _trouble(self, claim: Claim, *troubles: str) -> None:
-        """Keep and tell what is wrong; once, not on every occasion."""
-        if claim.troubles != troubles:
-            self._put(dataclasses.replace(claim, troubles=troubles))
-            for trouble in troubles:
-                event(_log, logging.ERROR, "claim.trouble", **_about(claim), state=claim.state, trouble=trouble)
 
     def _after_boot(self) -> None:
         """After a reboot nothing is held: hardware is at home, perhaps misnamed, and what was virtual is gone."""
@@ -550,38 +513,22 @@ class Custody:
         for claim in self.claims:
             if claim.boot_id == boot_id:
                 continue
-            with self._reported("put a name right after a reboot", **_about(claim)):
+            with reported("put a name right after a reboot", **about(claim)):
                 link = None if claim.snapshot.link.is_virtual else find(self._kernel.links(None), claim, at_home=True)
                 if link is not None and link.ifname != claim.ifname:
                     self._kernel.rename(link.ifindex, claim.ifname)
             self._forget(claim)
-            event(_log, logging.INFO, "claim.home", **_about(claim), by="reboot")
+            event(_log, logging.INFO, "claim.home", **about(claim), by="reboot")
 
     def _sweep(self) -> None:
         """Take away what a crash may have left: pins and marks of no claim."""
-        with self._reported("sweep"):
-            for name in self._kernel.pins() - {claim.netns.pin for claim in self._claims.values()}:
+        with reported("sweep"):
+            for name in self._kernel.pins() - {claim.netns.pin for claim in self.claims}:
                 self._kernel.unpin(name)
             for link in self._kernel.links(None):
                 for altname in link.altnames:
-                    if altname.startswith(MARK_PREFIX) and altname not in self._claims and self._ledger is not None:
+                    if altname.startswith(MARK_PREFIX) and altname not in self._book:
                         self._kernel.unmark(link.ifindex, altname)
-
-    @contextlib.contextmanager
-    def _reported(self, doing: str, **about: object) -> Iterator[None]:
-        """The edge of everything that is tried again: a refusal is told, and life goes on."""
-        try:
-            yield
-        except (KernelError, StateError) as error:
-            gone = isinstance(error, KernelError) and error.errno in {errno.ENOENT, errno.ENODEV}
-            event(
-                _log,
-                logging.DEBUG if gone else logging.ERROR,
-                "custody.refused",
-                doing=doing,
-                **about,
-                error=str(error),
-            )
 
 
 _DO: dict[Action, Callable[[Custody, Claim, Found], None]] = {
@@ -600,13 +547,3 @@ _PLACES = {
     Place.AWAY: "in another network namespace",
     Place.NOWHERE: "in no network namespace that can be seen",
 }
-
-
-def _about(claim: Claim) -> dict[str, object]:
-    owner = claim.owner
-    return {
-        "ifname": claim.ifname,
-        "pod": f"{owner.namespace}/{owner.pod}",
-        "container": owner.container,
-        "claim": claim.mark,
-    }

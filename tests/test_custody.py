@@ -486,18 +486,6 @@ def test_a_promise_that_cannot_be_kept_is_not_made(world: World, what: str) -> N
     world.assert_all_is_home()
 
 
-def test_without_a_ledger_nothing_is_given() -> None:
-    """A ledger that cannot be opened refuses every request, and harms nothing else."""
-    kernel = FakeKernel()
-    kernel.add("ens1")
-    custody = Custody(None, kernel, now_s=lambda: 0, monotonic_s=lambda: 0)
-
-    with pytest.raises(RequestError, match="ledger"):
-        custody.create(PodSandbox(id="p", netns_path="/x"), Container(id="c"), entries(("ens1", "net1")))
-    custody.ended("c")
-    custody.tick()
-
-
 # -- any instant -------------------------------------------------------------------------------------------------------
 
 
