@@ -1,4 +1,4 @@
-"""The command line: `nri-netdev run | devices | claims | release | validate | doctor | demo | version`.
+"""The command line of `nri-netdev`: what each command prints, and its exit status.
 
 Tables for people, `--json` for programs; exit status 0 yes, 1 no, 2 misuse. Only `run` is the daemon, and no other
 command needs it to be up. Each command imports what it needs when it is called.
@@ -73,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--index", metavar="NN", help="plugin index, two digits (10)")
     run.add_argument("--log-level", metavar="LEVEL", help="debug, info, warning or error (info)")
 
+    run.add_argument("--health", metavar="WHERE", help="answer gRPC probes at unix:///PATH or ADDRESS:PORT (nowhere)")
+    run.add_argument("--metrics", metavar="ADDRESS:PORT", help="serve metrics to Prometheus (nowhere)")
+
     devices = add("devices", _devices, "Every interface of this host, and whether it is free or why not.")
     with_state(devices)
     devices.add_argument("--json", action="store_true", help="for programs")
@@ -81,6 +84,15 @@ def _parser() -> argparse.ArgumentParser:
     with_state(claims)
     claims.add_argument("--json", action="store_true", help="for programs")
     claims.add_argument("--watch", action="store_true", help="again every second, until interrupted")
+
+    status = add("status", _status, "The daemon that runs on this node: engine, claims, latest refusals.")
+    with_state(status)
+    status.add_argument("--json", action="store_true", help="for programs")
+
+    health = add("health", _health, "Ask the running daemon as a gRPC probe does; 0 if it serves.")
+    with_state(health)
+    health.add_argument("--health", metavar="WHERE", help="where it answers: unix:///PATH or ADDRESS:PORT")
+    health.add_argument("--service", default="readiness", help="liveness or readiness (readiness)")
 
     release = add("release", _release, "Bring an interface home by force, whoever holds it.")
     with_state(release)
@@ -108,7 +120,7 @@ def _settings(options: argparse.Namespace) -> Any:
     from nri_netdev import config
 
     given = vars(options)
-    names = ("socket", "name", "index", "state_dir", "run_dir", "log_level")
+    names = ("socket", "name", "index", "state_dir", "run_dir", "log_level", "health", "metrics")
     return config.load(options.config, **{name: given.get(name) for name in names})
 
 
@@ -118,6 +130,27 @@ def _run(options: argparse.Namespace) -> int:
     settings = _settings(options)
     logs.set_up(settings.log_level)
     return daemon.serve(settings)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from nri_netdev.shells import status
+    from nri_netdev.status_page import page
+
+    document = status.read(_settings(options).run_dir)
+    print(json.dumps(document, indent=2) if options.json else page(document, now_s=time.time()))
+    return 0 if document["ready"] else 1
+
+
+def _health(options: argparse.Namespace) -> int:
+    from nri_netdev.shells import health
+    from nri_netdev.shells.address import Address
+
+    where = _settings(options).health
+    if not where:
+        raise ConfigurationError("health: set where the daemon answers: health in the configuration file, or --health")
+    serves = health.check(Address.parse(where), options.service)
+    print("serving" if serves else "not serving")
+    return 0 if serves else 1
 
 
 def _version(_: argparse.Namespace) -> int:

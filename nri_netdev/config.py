@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from nri_netdev.domain import strictyaml
 from nri_netdev.errors import ConfigurationError
 from nri_netdev.logs import LEVELS
+from nri_netdev.shells.address import Address
 
 DEFAULT_PATH = Path("/etc/nri-netdev/config.yaml")
 
@@ -55,6 +57,10 @@ class Settings:
     """auto, oci or netlink: see `Injection`."""
     on_missed: str = OnMissed.REPORT
     """report or attach: see `OnMissed`."""
+    health: str = ""
+    """Where gRPC probes are answered, `unix:///PATH` or `ADDRESS:PORT`; nowhere if empty."""
+    metrics: str = ""
+    """Where Prometheus scrapes, `ADDRESS:PORT`; nowhere if empty."""
 
     def __post_init__(self) -> None:
         problems = [
@@ -71,11 +77,22 @@ class Settings:
                 (not self.socket.is_absolute(), f'socket "{self.socket}": an absolute path'),
                 (not self.state_dir.is_absolute(), f'state_dir "{self.state_dir}": an absolute path'),
                 (not self.run_dir.is_absolute(), f'run_dir "{self.run_dir}": an absolute path'),
+                *_wrong_addresses(health=self.health, metrics=self.metrics),
             )
             if wrong
         ]
         if problems:
             raise ConfigurationError("; ".join(problems))
+
+
+def _wrong_addresses(**addresses: str) -> Iterator[tuple[bool, str]]:
+    for name, text in addresses.items():
+        try:
+            address = Address.parse(text) if text else None
+        except ValueError as error:
+            yield True, f"{name} {error}"
+        else:
+            yield name == "metrics" and bool(address and address.path), f'{name} "{text}": ADDRESS:PORT'
 
 
 def load(path: Path | None, **options: Any) -> Settings:

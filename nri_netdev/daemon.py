@@ -21,11 +21,13 @@ from typing import Any, TypeVar
 from nri_netdev import __version__
 from nri_netdev.config import Injection, OnMissed, Settings
 from nri_netdev.custody import Custody
+from nri_netdev.domain.claim import Claim
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.request import Entry, explain, mentions, names_container, parse
 from nri_netdev.domain.verdict import Grant
 from nri_netdev.errors import ConfigurationError, NriNetdevError, RequestError, StateError
 from nri_netdev.logs import event
+from nri_netdev.outlook import Outlook
 from nri_netdev.shells.engine import (
     EngineConnection,
     adjustment,
@@ -35,9 +37,11 @@ from nri_netdev.shells.engine import (
     pod_of,
     stay_connected,
 )
-from nri_netdev.shells.kernel import HostKernel, kill_in_netns
+from nri_netdev.shells.kernel import kill_in_netns
 from nri_netdev.shells.ledger import Ledger, Lock
 from nri_netdev.shells.linkwatch import LinkWatch
+from nri_netdev.shells.measured import MeasuredKernel
+from nri_netdev.shells.metrics import CONTAINERS, CREATE_SECONDS, Meters
 from nri_netdev.wire.methods import Kind
 from nri_netdev.wire.session import (
     Closed,
@@ -91,7 +95,8 @@ class Daemon:
     ) -> None:
         env = os.environ if environment is None else environment
         self._settings = settings
-        self._new_custody = new_custody or open_custody
+        self.meters = Meters()
+        self._new_custody = new_custody or (lambda of: open_custody(of, self.meters))
         self._injection = _InjectionMemory(Injection(settings.injection))
         self._may_err_at_start = False
         self._name = env.get("NRI_PLUGIN_NAME") or settings.name
@@ -99,13 +104,27 @@ class Daemon:
         self._fd = env.get("NRI_PLUGIN_SOCKET")
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="custody")
         self._custody: Custody | None = None
-        self._trouble = ""
+        self._lock: Lock | None = None
+        self.trouble = ""
+        self.engine: Configured | None = None
         self._holders: frozenset[str] = frozenset()
         self._answers: set[asyncio.Task[None]] = set()
         self._limit_s = DEFAULT_REQUEST_TIMEOUT_MS / 3000
         self._connection: EngineConnection | None = None
         self._is_healthy = False
         self._links_changed = asyncio.Event()
+
+    # -- what others see -------------------------------------------------------------------------------------------
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """Every claim; none while the ledger cannot be used."""
+        return self._custody.claims if self._custody is not None else ()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is registered with the engine, knows what exists, and can give."""
+        return self._connection is not None and self._is_healthy and self._custody is not None
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -116,7 +135,7 @@ class Daemon:
             ConfigurationError, StateError: It cannot start.
         """
         event(_log, logging.INFO, "daemon.started", version=__version__, pid=os.getpid())
-        async with self._locked():
+        async with self._locked(), Outlook(settings=self._settings, meters=self.meters, seen=self).shown():
             await self._open()
             tasks = [asyncio.ensure_future(work) for work in (self._serve(), self._tick(), self._watch_links())]
             try:
@@ -131,34 +150,50 @@ class Daemon:
 
     @contextlib.asynccontextmanager
     async def _locked(self) -> AsyncIterator[None]:
-        """Hold the lock of the state directory; wait for it as long as another daemon serves."""
-        lock = Lock(self._settings.state_dir)
+        """Hold the lock of the state directory; wait for it as long as another daemon serves.
+
+        Where there can be no lock there can be no ledger either: then the daemon serves, and gives nothing.
+        """
+        told = None
         try:
-            told = None
-            while (pid := lock.take()) is not None:
+            while (pid := self._take_lock()) is not None:
                 if pid != told:
-                    event(
-                        _log,
-                        logging.INFO,
-                        "daemon.standby",
-                        serving_pid=pid,
-                        state_dir=self._settings.state_dir,
-                    )
+                    state_dir = self._settings.state_dir
+                    event(_log, logging.INFO, "daemon.standby", serving_pid=pid, state_dir=state_dir)
                     told = pid
                 await asyncio.sleep(STANDBY_S)
             yield
         finally:
-            lock.close()
+            if self._lock is not None:
+                self._lock.close()
+
+    def _take_lock(self) -> int | None:
+        """Take the lock if it is not ours yet; the process that has it, None if that is us or there can be none."""
+        try:
+            self._lock = self._lock or Lock(self._settings.state_dir)
+            return self._lock.take()
+        except StateError as error:
+            self._tell_trouble(error)
+            return None
 
     async def _open(self) -> None:
         """Open ledger and kernel; without a ledger the daemon serves, and gives nothing."""
+        pid = self._take_lock()
+        if pid is not None:
+            self._tell_trouble(StateError(f"the state directory is served by process {pid}; stop one of the two"))
+        if pid is not None or self._lock is None:
+            return
         try:
             self._custody = await self._work(lambda: self._new_custody(self._settings))
-            self._trouble = ""
+            self.trouble = ""
         except StateError as error:
-            if str(error) != self._trouble:
-                event(_log, logging.ERROR, "ledger.unusable", error=str(error), effect="no interface is given")
-            self._trouble = str(error)
+            self._tell_trouble(error)
+
+    def _tell_trouble(self, error: StateError) -> None:
+        """Say why nothing can be given; once, not every second."""
+        if str(error) != self.trouble:
+            event(_log, logging.ERROR, "ledger.unusable", error=str(error), effect="no interface is given")
+        self.trouble = str(error)
 
     async def _serve(self) -> None:
         if self._fd is None:
@@ -187,17 +222,20 @@ class Daemon:
     # -- the engine's events ---------------------------------------------------------------------------------------
 
     def _session(self) -> PluginSession:
+        self._is_healthy = False
         return PluginSession(self._name, self._index, events=event_mask(*EVENTS), fail_request=True)
 
     def _handle(self, connection: EngineConnection, what: Event) -> None:
         """Every event of the session, on the loop, in order."""
         self._connection = None if isinstance(what, Closed) else connection
+        self.engine = self.engine if self._connection else None
         match what:
             case Request():
                 self._request(connection, what)
             case Synchronized():
                 self._synchronize(connection, what)
             case Configured():
+                self.engine = what
                 self._injection.forget()
                 self._may_err_at_start = what.runtime_name in ENGINES_THAT_HEED_START_ERRORS
                 self._limit_s = (what.request_timeout_ms or DEFAULT_REQUEST_TIMEOUT_MS) / 3000
@@ -219,7 +257,10 @@ class Daemon:
     def _request(self, connection: EngineConnection, request: Request) -> None:
         """Answer at once what asks for nothing and holds nothing; give the rest to the worker."""
         kind = request.kind
-        if kind in _ASKING and mentions(request.pod.annotations):
+        is_asking = kind in _ASKING and mentions(request.pod.annotations)
+        if kind is Kind.CREATE_CONTAINER:
+            self.meters.count(CONTAINERS, "true" if is_asking else "false")
+        if is_asking:
             self._spawn(_ASKING[kind](self, connection, request))
             return
         job = self._job(kind, request)
@@ -234,6 +275,10 @@ class Daemon:
         if kind in _ASKING or holder_id not in self._holders:
             return None
         return lambda custody: custody.ended(holder_id)
+
+    async def _timed_create(self, connection: EngineConnection, request: Request) -> None:
+        with self.meters.timed(CREATE_SECONDS):
+            await self._create(connection, request)
 
     async def _create(self, connection: EngineConnection, request: Request) -> None:
         pod, container = pod_of(request.pod), container_of(request.container)
@@ -335,7 +380,7 @@ class Daemon:
 
         def whole() -> tuple[_T, frozenset[str]]:
             if self._custody is None:
-                raise RequestError(f"nothing can be given on this node: {self._trouble}")
+                raise RequestError(f"nothing can be given on this node: {self.trouble}")
             try:
                 return job(self._custody), self._custody.holders()
             finally:
@@ -353,7 +398,7 @@ class Daemon:
         except NriNetdevError as error:
             raise RequestError(str(error)) from error
         except Exception as error:
-            _log.exception("custody.bug")
+            event(_log, logging.ERROR, "custody.bug", exc_info=True)
             raise RequestError(
                 f"internal error ({type(error).__name__}); see the log of nri-netdev on this node"
             ) from error
@@ -383,7 +428,7 @@ class Daemon:
         except NriNetdevError as error:
             event(_log, logging.ERROR, "custody.refused", error=str(error))
         except Exception:  # noqa: BLE001 - the root of a task
-            _log.exception("custody.bug")
+            event(_log, logging.ERROR, "custody.bug", exc_info=True)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -452,7 +497,7 @@ class _InjectionMemory:
 
 
 _ASKING: dict[Kind, Callable[[Daemon, EngineConnection, Request], Coroutine[Any, Any, None]]] = {
-    Kind.CREATE_CONTAINER: Daemon._create,
+    Kind.CREATE_CONTAINER: Daemon._timed_create,
     Kind.START_CONTAINER: Daemon._start,
 }
 """Requests that concern every container whose pod has annotations for us."""
@@ -490,13 +535,13 @@ def _refuse(connection: EngineConnection, request: Request, error: RequestError,
     connection.send(connection.session.refuse(request, text))
 
 
-def open_custody(settings: Settings) -> Custody:
+def open_custody(settings: Settings, meters: Meters) -> Custody:
     """Custody of this host's interfaces.
 
     Raises:
         StateError: The ledger cannot be used.
     """
-    ledger, kernel = Ledger(settings.state_dir), HostKernel(settings.run_dir)
+    ledger, kernel = Ledger(settings.state_dir), MeasuredKernel(settings.run_dir, meters)
     return Custody(ledger, kernel, now_s=time.time, monotonic_s=time.monotonic)
 
 

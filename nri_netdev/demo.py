@@ -45,6 +45,8 @@ INSIDE = "net1"
 ADDRESSES = ("192.0.2.10/24", "2001:db8::10/64")
 ANNOTATION = "nri-netdev.io/container.app"
 VALUE = f"[{{interface: {INTERFACE}, name: {INSIDE}}}]"
+PATIENCE_S = 30.0
+"""Of the engine; a machine that is too busy to be in time is not what is to be shown."""
 BUILTIN = "built-in"
 """What to say for no OCI runtime."""
 _NAMESPACES = ("--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
@@ -187,8 +189,8 @@ async def _play(directory: Path, wanted: str | None) -> int:
     _step("3. Make a network namespace, for the pod")
     _show("pod", _ip(stage.netns))
     with _daemon(stage) as daemon:
-        async with Engine(directory / "nri.sock", runtime_name="demo-engine", runtime_version="2.3.4") as engine:
-            await engine.wait_plugin(timeout_s=20)
+        async with Engine(directory / "nri.sock", runtime_name="demo-engine", request_timeout_s=PATIENCE_S) as engine:
+            await engine.wait_plugin(timeout_s=PATIENCE_S)
             await _run_container(stage, bundle, engine, daemon.pid)
     after = _ip(OWN)
     print(f"\n{INTERFACE} is home, as it was." if after == before else f"\n{INTERFACE} is NOT as it was.", flush=True)

@@ -34,12 +34,12 @@ def observed(observer: Observer) -> Iterator[None]:
         _observers.remove(observer)
 
 
-def event(log: logging.Logger, level: int, name: str, **fields: object) -> None:
-    """Log an event by its name, with its context as key=value pairs."""
+def event(log: logging.Logger, level: int, name: str, *, exc_info: object = False, **fields: object) -> None:
+    """Log an event by its name, with its context as key=value pairs, and the traceback of what is being handled."""
     for observer in _observers:
         observer(name, fields)
     if log.isEnabledFor(level):
-        log.log(level, "%s", name, extra={"fields": fields})
+        log.log(level, "%s", name, extra={"fields": fields}, exc_info=bool(exc_info))
 
 
 class KeyValueFormatter(logging.Formatter):

@@ -226,6 +226,24 @@ async def test_without_a_ledger_nothing_is_given_and_all_else_goes_on(node: Node
 
 
 @on_loop
+async def test_a_state_directory_that_cannot_be_written(node: Node) -> None:
+    """The daemon starts, serves and says why it gives nothing; once the directory is well again, it gives."""
+    node.settings.state_dir.touch()
+    async with node.engine() as engine, node.daemon():
+        await engine.wait_plugin()
+        with pytest.raises(RemoteError, match="nothing can be given on this node: cannot open the lock"):
+            await engine.create_container(node.pod(), node.container())
+        assert not (await engine.create_container(node.pod(None, "p2"), node.container(2, "p2"))).ByteSize()
+        node.settings.state_dir.unlink()
+        while True:
+            with contextlib.suppress(RemoteError):
+                adjust = await engine.create_container(node.pod(), node.container(3))
+                if adjust.linux.net_devices:
+                    break
+            await asyncio.sleep(0.05)
+
+
+@on_loop
 async def test_a_full_disk_refuses_and_forgets(node: Node) -> None:
     """What cannot be written down is not promised."""
     async with node.engine() as engine, node.daemon():

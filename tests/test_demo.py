@@ -222,4 +222,4 @@ def _wait_moment(process: subprocess.Popen[str], place: Path, moment: str) -> No
     for line in process.stdout:
         if line.startswith(moment):
             return
-    raise AssertionError(f"step {moment} never began")
+    raise AssertionError(f"step {moment} never began: {finished(process)}")

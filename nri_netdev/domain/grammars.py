@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 
+from nri_netdev.domain.selectors import FIELDS
+
 ANNOTATION_PREFIX = "nri-netdev.io"
 """Of every native key, and a native key itself: the short spelling of `POD_KEY`."""
 POD_KEY = f"{ANNOTATION_PREFIX}/pod"
@@ -52,9 +54,15 @@ class Use(Enum):
     """What a field is for."""
 
     INTERFACE = auto()
-    """The interface on the host."""
+    """The interface on the host, by its name."""
+    SELECT = auto()
+    """What the interface must be: a field of `nri_netdev.domain.selectors.FIELDS`."""
+    POOL = auto()
+    """The pool of the node's configuration that it is taken from."""
+    COUNT = auto()
+    """How many."""
     INSIDE = auto()
-    """Its name in the container."""
+    """Its name in the container, or a pattern of names."""
     LATER = auto()
     """Known, and not yet supported."""
 
@@ -84,10 +92,9 @@ RULES: Mapping[Grammar, Rules] = {
         fields={
             "interface": Use.INTERFACE,
             "name": Use.INSIDE,
-            "mac": Use.LATER,
-            "pci": Use.LATER,
-            "altname": Use.LATER,
-            "pool": Use.LATER,
+            **{name: Use.SELECT for name in FIELDS if name != "interface"},
+            "pool": Use.POOL,
+            "count": Use.COUNT,
             "addresses": Use.LATER,
             "routes": Use.LATER,
             "mtu": Use.LATER,

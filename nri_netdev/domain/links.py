@@ -94,6 +94,8 @@ class Inventory:
     """ifindexes that a default route of the host leaves by, any family, any table, multipath ones too."""
     default_sources: frozenset[str] = frozenset()
     """Addresses that default routes name as their source (`RTA_PREFSRC`)."""
+    pod_netnsids: frozenset[int] = frozenset()
+    """What `Link.link_netnsid` is where the netns is a pod's own; as far as anybody has found out."""
 
     def by_name(self, ifname: str) -> Link | None:
         """The interface of that primary name; alternative names do not count."""

@@ -111,6 +111,27 @@ def _why_invalid(text: str, *, limit: int, words: Iterable[str]) -> str | None:
     return next((reason.format(quote(char)) for find, reason in _OBJECTIONS if (char := find(text))), None)
 
 
+POOL_NAME = "{pool}"
+NUMBER = "{n}"
+"""What a pattern of names may hold: the name of the pool, and the lowest number from 0 that makes the name free."""
+
+
+def why_invalid_pattern(pattern: str) -> str | None:
+    """As `why_invalid`, for a name that may have `{pool}` and `{n}` in it.
+
+    How long such a name is, is judged when it is filled in.
+    """
+    rest = pattern.replace(POOL_NAME, "x").replace(NUMBER, "0")
+    if "{" in rest or "}" in rest:
+        return f"has braces that are neither {NUMBER} nor {POOL_NAME}"
+    return why_invalid(pattern if rest == pattern else rest[:IFNAME_BYTES])
+
+
+def fill(pattern: str, *, pool: str, n: int) -> str:
+    """The name that a pattern gives."""
+    return pattern.replace(POOL_NAME, pool).replace(NUMBER, str(n))
+
+
 def did_you_mean(word: str, meant: Mapping[str, str]) -> str:
     """A question to put behind a word that is not known: ` (did you mean "name"?)`; empty if nothing is near.
 

@@ -6,9 +6,10 @@ its reasons as the same `Problem`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from nri_netdev.domain import strictyaml
 from nri_netdev.domain.grammars import (
@@ -26,7 +27,8 @@ from nri_netdev.domain.grammars import (
     Use,
     sources,
 )
-from nri_netdev.domain.names import did_you_mean, quote, told_key, why_invalid
+from nri_netdev.domain.names import POOL_NAME, did_you_mean, fill, quote, told_key, why_invalid, why_invalid_pattern
+from nri_netdev.domain.selectors import FieldError, Selector, is_glob, read_field, whole_number
 
 MAX_ENTRIES = 64
 """Interfaces that one container may ask for, the pod's included: more than any node has been seen to give."""
@@ -42,23 +44,48 @@ _STARTS = ("nri-netdev.io", "network-devices.n", "netdevice")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One interface that is asked for."""
+    """One interface that is asked for, or `count` of them."""
 
     interface: str
-    """Its name on the host; valid as a name."""
+    """Its name on the host, valid as a name; "" where `selector` and `pool` say which may be given."""
     name: str | None = None
-    """Its wanted name in the container, valid as a name; None to keep the host's."""
+    """Its wanted name in the container, valid as a name, or a pattern with `{n}` and `{pool}`; None to keep the
+    host's."""
     key: str
     """The annotation that asks."""
     number: int
     """The place in that annotation's list, from 1."""
     scope: Scope
     grammar: Grammar
+    selector: Selector | None = None
+    """What it must be, beside the name; None where anything will do."""
+    pool: str | None = None
+    """The pool that it must be in."""
+    count: int = 1
+    """How many are asked for; 1 for one that is named."""
 
     @property
     def inside(self) -> str:
-        """The name that it gets in the container."""
+        """The name that it gets in the container: final once the verdict has said which interface it is."""
         return self.interface if self.name is None else self.name
+
+    @property
+    def fixed_inside(self) -> str | None:
+        """The name in the container, where it is known before the verdict."""
+        return None if not self.inside or is_pattern(self.inside) else self.inside
+
+    @property
+    def wanted(self) -> str:
+        """What is asked for, for people: `ens2f0`, `2 of pool fast`, `{driver: ice}`."""
+        parts = [self.interface] if self.interface else []
+        parts += [f"pool {self.pool}"] if self.pool else []
+        parts += [str(self.selector)] if self.selector else []
+        return (f"{self.count} of " if self.count > 1 else "") + " ".join(parts)
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a wanted name is a pattern, to be filled in by the verdict."""
+    return "{" in name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,8 +172,9 @@ def parse(annotations: Mapping[str, str], *, container: str) -> Parsed:
             else:
                 problems.append(result)
     problems.extend(_duplicates(entries))
-    if len(entries) > MAX_ENTRIES and not problems:
-        message = f"{len(entries)} interfaces are asked for in all; at most {MAX_ENTRIES} can be"
+    total = sum(entry.count for entry in entries)
+    if total > MAX_ENTRIES and not problems:
+        message = f"{total} interfaces are asked for in all; at most {MAX_ENTRIES} can be"
         problems.append(Problem(key=entries[-1].key, message=message))
     return Parsed(entries=() if problems else tuple(entries), problems=tuple(problems))
 
@@ -191,13 +219,13 @@ def _duplicates(entries: Iterable[Entry]) -> Iterator[Problem]:
     interfaces: dict[str, Entry] = {}
     names: dict[str, Entry] = {}
     for entry in entries:
-        same = interfaces.setdefault(entry.interface, entry)
-        alike = names.setdefault(entry.inside, entry)
+        same = interfaces.setdefault(entry.interface, entry) if entry.interface else entry
+        alike = names.setdefault(entry.inside, entry) if entry.fixed_inside else entry
         if same is not entry:
             message = f"interface {quote(entry.interface)} is asked for twice, first in {_seen_from(entry, same)}"
         elif alike is not entry:
             message = (
-                f"the name {quote(entry.inside)} is wanted twice, first for {quote(alike.interface)} "
+                f"the name {quote(entry.inside)} is wanted twice, first for {quote(alike.wanted)} "
                 f"in {_seen_from(entry, alike)}"
             )
         else:
@@ -240,13 +268,13 @@ class _Given:
 
     use: Use
     field: str
-    text: str
+    value: Any
 
 
 def _entry(node: strictyaml.Node, number: int, source: Source, rules: Rules) -> Iterator[Entry | Problem]:
     problem = partial(Problem, key=source.key, entry=number)
     if isinstance(node, strictyaml.Scalar) and not rules.is_go and not node.is_null:
-        results = [_valid_name(Use.INTERFACE, "interface", node.text, problem)]
+        results = [_value(Use.INTERFACE, "interface", node, problem, is_go=False)]
     elif isinstance(node, strictyaml.Mapping):
         if len(node.pairs) > _MAX_FIELDS:
             yield problem(message=f"an entry of {len(node.pairs)} fields; no grammar has so many")
@@ -257,20 +285,44 @@ def _entry(node: strictyaml.Node, number: int, source: Source, rules: Rules) -> 
         yield problem(message=f"an entry must be {forms}, not {strictyaml.kind_of(node)}")
         return
     problems = [result for result in results if isinstance(result, Problem)]
-    given = {result.use: result.text for result in results if isinstance(result, _Given)}
+    given = [result for result in results if isinstance(result, _Given)]
+    if not problems and not any(result.use in {Use.INTERFACE, Use.SELECT, Use.POOL} for result in given):
+        problems = [problem(message=f"no interface is named; add the field {rules.field_for(Use.INTERFACE)}")]
     if problems:
         yield from problems
-    elif Use.INTERFACE not in given:
-        yield problem(message=f"no interface is named; add the field {rules.field_for(Use.INTERFACE)}")
-    else:
-        yield Entry(
-            interface=given[Use.INTERFACE],
-            name=given.get(Use.INSIDE),
-            key=source.key,
-            number=number,
-            scope=source.scope,
-            grammar=source.grammar,
-        )
+        return
+    values = {result.use: result.value for result in given if result.use is not Use.SELECT}
+    selecting = {result.field: result.value for result in given if result.use is Use.SELECT}
+    interface = values.get(Use.INTERFACE, "")
+    if is_glob(interface) and not rules.is_go:
+        selecting["interface"], interface = interface, ""
+    entry = Entry(
+        interface=interface,
+        name=values.get(Use.INSIDE),
+        key=source.key,
+        number=number,
+        scope=source.scope,
+        grammar=source.grammar,
+        selector=Selector(**selecting) if selecting else None,
+        pool=values.get(Use.POOL),
+        count=values.get(Use.COUNT, 1),
+    )
+    unfit = list(_unfit(entry, problem))
+    yield from unfit or (entry,)
+
+
+def _unfit(entry: Entry, problem: partial[Problem]) -> Iterator[Problem]:
+    """What is wrong in an entry though each of its fields is right."""
+    if entry.count > 1 and entry.interface:
+        yield problem(message=f"{entry.count} of one interface are asked for; name a pool or a pattern", field="count")
+    if entry.name is None or entry.grammar is not Grammar.NATIVE:
+        return
+    if POOL_NAME in entry.name and entry.pool is None:
+        yield problem(message=f"name {quote(entry.name)} has {POOL_NAME}, and no pool is asked for", field="name")
+    elif entry.count > 1 and "{n}" not in entry.name:
+        yield problem(message=f"{entry.count} interfaces cannot all have the name {quote(entry.name)}; add {{n}}")
+    elif why := why_invalid(fill(entry.name, pool=entry.pool or "", n=entry.count - 1)):
+        yield problem(message=f"name {quote(entry.name)}, filled in, {why}", field="name")
 
 
 def _fields(node: strictyaml.Mapping, rules: Rules, problem: partial[Problem]) -> Iterator[_Given | Problem]:
@@ -287,21 +339,48 @@ def _fields(node: strictyaml.Mapping, rules: Rules, problem: partial[Problem]) -
             continue
         seen.add(field)
         use = rules.fields[field]
-        if rules.is_go and _is_absent_to_go(value, use):
-            continue
-        if use is Use.LATER:
-            yield problem(message=f"not yet supported: {field}", field=field)
-        elif not isinstance(value, strictyaml.Scalar) or value.is_null:
-            yield problem(message=f"{field} must be a text, not {strictyaml.kind_of(value)}", field=field)
-        else:
-            yield _valid_name(use, field, value.text, problem)
+        if not rules.is_go or not _is_absent_to_go(value, use):
+            yield _value(use, field, value, problem, is_go=rules.is_go)
 
 
-def _valid_name(use: Use, field: str, text: str, problem: partial[Problem]) -> _Given | Problem:
-    why = why_invalid(text)
-    if why is not None:
-        return problem(message=f"{field} {quote(text)} {why}", field=field)
-    return _Given(use=use, field=field, text=text)
+def _value(use: Use, field: str, value: strictyaml.Node, problem: partial[Problem], *, is_go: bool) -> _Given | Problem:
+    """One field, read; in Go's grammars a name is never a pattern."""
+    if use is Use.LATER:
+        return problem(message=f"not yet supported: {field}", field=field)
+    if not isinstance(value, strictyaml.Scalar) or value.is_null:
+        return problem(message=f"{field} must be a text, not {strictyaml.kind_of(value)}", field=field)
+    try:
+        return _Given(use=use, field=field, value=_READERS[use](field, value.text, is_go))
+    except FieldError as error:
+        return problem(message=str(error), field=field)
+
+
+def _name_of(why: Callable[[str], str | None]) -> Callable[[str, str, bool], str]:
+    """A reader of names, given what may be wrong with them in the native grammar."""
+
+    def read(field: str, text: str, is_go: bool) -> str:
+        reason = why_invalid(text) if is_go else why(text)
+        if reason is not None:
+            raise FieldError(f"{field} {quote(text)} {reason}")
+        return text
+
+    return read
+
+
+def _count(field: str, text: str, _: bool) -> int:
+    try:
+        return whole_number(1, MAX_ENTRIES)(text)
+    except FieldError as error:
+        raise FieldError(f"{field} {quote(text)} {error}") from None
+
+
+_READERS: Mapping[Use, Callable[[str, str, bool], object]] = {
+    Use.INTERFACE: _name_of(lambda text: why_invalid(text.replace("*", "x").replace("?", "x"))),
+    Use.SELECT: lambda field, text, _: read_field(field, text),
+    Use.POOL: _name_of(why_invalid),
+    Use.COUNT: _count,
+    Use.INSIDE: _name_of(why_invalid_pattern),
+}
 
 
 def _is_absent_to_go(value: strictyaml.Node, use: Use) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.verdict import Grant
-from nri_netdev.errors import NriNetdevError
+from nri_netdev.errors import ConfigurationError
 from nri_netdev.logs import event
 from nri_netdev.proto import nri_pb2
 from nri_netdev.wire.session import Closed, Event, PluginSession
@@ -158,12 +158,23 @@ def launched_socket(fd: int) -> socket.socket:
     """The socket that an engine which launched us has connected.
 
     Raises:
-        NriNetdevError: The number is not that of a connected stream socket.
+        ConfigurationError: The number is not that of a connected unix stream socket.
     """
     try:
         inherited = socket.socket(fileno=fd)
     except OSError as error:
-        raise NriNetdevError(f"NRI_PLUGIN_SOCKET={fd} is not a socket: {error.strerror}") from error
+        raise ConfigurationError(f"NRI_PLUGIN_SOCKET={fd} is not a socket: {error.strerror}") from error
+    wrong = ""
+    if (inherited.family, inherited.type) != (socket.AF_UNIX, socket.SOCK_STREAM):
+        wrong = "not a unix stream socket"
+    else:
+        try:
+            inherited.getpeername()
+        except OSError as error:
+            wrong = f"not connected: {error.strerror}"
+    if wrong:
+        inherited.detach()
+        raise ConfigurationError(f"NRI_PLUGIN_SOCKET={fd} is {wrong}")
     inherited.setblocking(False)
     return inherited
 

@@ -9,40 +9,23 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from nri_netdev.errors import ConfigurationError, NriNetdevError
 from nri_netdev.proto import health_pb2
-from nri_netdev.shells.metrics import split_address
+from nri_netdev.shells.address import Address
 
 SERVICE = "grpc.health.v1.Health"
 LIVENESS, READINESS = "liveness", "readiness"
-_UNIX = "unix://"
 _STOP_S = 1.0
 
 
-def target_of(address: str) -> str:
-    """Turn `unix:///PATH` or `ADDRESS:PORT` into what gRPC calls it.
-
-    Raises:
-        ValueError: It is neither.
-    """
-    if address.startswith(_UNIX):
-        path = Path(address.removeprefix(_UNIX))
-        if not path.is_absolute():
-            raise ValueError(f'"{address}" is not unix:///PATH with an absolute path')
-        return f"unix:{path}"
-    host, port = split_address(address)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 @contextlib.contextmanager
-def serve(address: str, services: Mapping[str, Callable[[], bool]]) -> Iterator[int]:
+def serve(address: Address, services: Mapping[str, Callable[[], bool]]) -> Iterator[int]:
     """Answer probes for as long as a block lasts.
 
     Args:
-        address: `unix:///PATH`, of which a stale socket is replaced, or `ADDRESS:PORT`; port 0 takes any.
+        address: where; a stale socket is replaced.
         services: by name, whether it serves; called on threads of the server's.
 
     Yields:
@@ -71,24 +54,24 @@ def serve(address: str, services: Mapping[str, Callable[[], bool]]) -> Iterator[
         handlers=[grpc.method_handlers_generic_handler(SERVICE, {"Check": handler})],
         options=[("grpc.so_reuseport", 0)],  # else two daemons would answer by turns
     )
-    target = target_of(address)
-    if address.startswith(_UNIX):
-        path = Path(target.removeprefix("unix:"))
+    if address.path is not None:
         with contextlib.suppress(OSError):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.unlink(missing_ok=True)
+            address.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            address.path.unlink(missing_ok=True)
     try:
-        port = server.add_insecure_port(target)
+        port = server.add_insecure_port(address.target)
     except RuntimeError as error:
-        raise ConfigurationError(f"health: cannot listen on {address}: is the address or port in use?") from error
+        raise ConfigurationError(
+            f"health: cannot listen on {address.target}: is the address or port in use?"
+        ) from error
     server.start()
     try:
-        yield 0 if address.startswith(_UNIX) else port
+        yield port if address.path is None else 0
     finally:
         server.stop(_STOP_S).wait()
 
 
-def check(address: str, service: str = READINESS, *, timeout_s: float = 3.0) -> bool:
+def check(address: Address, service: str = READINESS, *, timeout_s: float = 3.0) -> bool:
     """Ask a running daemon whether a service of it serves.
 
     Raises:
@@ -97,7 +80,7 @@ def check(address: str, service: str = READINESS, *, timeout_s: float = 3.0) -> 
     import grpc  # noqa: PLC0415 - as above
 
     options = [("grpc.enable_http_proxy", 0)]
-    with grpc.insecure_channel(target_of(address), options=options) as channel:
+    with grpc.insecure_channel(address.target, options=options) as channel:
         ask = channel.unary_unary(
             f"/{SERVICE}/Check",
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
@@ -106,5 +89,5 @@ def check(address: str, service: str = READINESS, *, timeout_s: float = 3.0) -> 
         try:
             answer = ask(health_pb2.HealthCheckRequest(service=service), timeout=timeout_s)
         except grpc.RpcError as error:
-            raise NriNetdevError(f"no answer about {service} from {address}: {error.details()}") from error
+            raise NriNetdevError(f"no answer about {service} from {address.target}: {error.details()}") from error
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

@@ -188,7 +188,8 @@ class Lock:
     def __init__(self, directory: Path) -> None:
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file: IO[str] = (directory / "lock").open("a+", encoding="ascii")
+            # Whoever can open a file can lock it, so nobody else may.
+            self._file: IO[str] = open(directory / "lock", "a+", encoding="ascii", opener=_private)  # noqa: SIM115
         except OSError as error:
             raise StateError(f"cannot open the lock in {directory}: {error.strerror}; make it writable") from error
 
@@ -205,10 +206,14 @@ class Lock:
             text = self._file.read(20).strip()
             return int(text) if text.isdigit() else 0
         self._file.truncate(0)
-        self._file.write(f"{os.getpid()}\n")
-        self._file.flush()
+        with contextlib.suppress(OSError):  # a full disk: then it is not said who has it
+            os.write(self._file.fileno(), f"{os.getpid()}\n".encode("ascii"))
         return None
 
     def close(self) -> None:
         """Let go of the lock."""
         self._file.close()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)

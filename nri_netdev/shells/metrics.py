@@ -1,8 +1,8 @@
 """What the daemon counts and times, and the HTTP server that Prometheus scrapes.
 
-`Meters` costs nothing but dictionaries, so the daemon always has one: `nri-netdev status` shows from it. prometheus-client
-is imported by `serve` alone, when an address is configured. Most counters are a fold over the events that are logged
-(`COUNTED`), so that what is counted and what is told cannot differ.
+`Meters` costs nothing but dictionaries, so the daemon always has one: `nri-netdev status` shows from it.
+prometheus-client is imported by `serve` alone, when an address is configured. Most counters are a fold over the events
+that are logged (`COUNTED`), so that what is counted and what is told cannot differ.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 from nri_netdev import __version__
 from nri_netdev.errors import ConfigurationError
+from nri_netdev.shells.address import Address
 
 
 class Kind(StrEnum):
@@ -154,7 +155,7 @@ REASONS: Mapping[str, str] = {
     "absent": r"is not on this node",
     "held": r"\bheld\b|\bgiven to\b|\bholds\b",
     "lifeline": r"default route|address of this node|node's|master|bridge|enslaved|loopback",
-    "pod": r"host network|in the pod already|network namespace",
+    "pod": r"host network|taken in the pod|network namespace",
     "annotation": r"annotation|YAML|field",
 }
 """Label `reason` of a refusal, by a pattern in its text; the first that is found counts. Everything else is `other`."""
@@ -313,32 +314,20 @@ class _Collector:
 
 
 def _cumulated(bounds: tuple[float, ...], histogram: Histogram) -> list[tuple[str, float]]:
-    total, buckets = 0, []
+    buckets: list[tuple[str, float]] = []
+    total = 0
     for bound, count in zip((*map(str, bounds), "+Inf"), histogram.counts, strict=True):
         total += count
         buckets.append((bound, total))
     return buckets
 
 
-def split_address(text: str) -> tuple[str, int]:
-    """Read ADDRESS:PORT, where an IPv6 address may stand with or without brackets.
-
-    Raises:
-        ValueError: It is not that.
-    """
-    address, _, port = text.rpartition(":")
-    address = address.removeprefix("[").removesuffix("]")
-    if not address or not port.isdecimal() or not 0 <= int(port) < 1 << 16:
-        raise ValueError(f'"{text}" is not ADDRESS:PORT')
-    return address, int(port)
-
-
 @contextlib.contextmanager
-def serve(address: str, meters: Meters, gauges: Callable[[], Gauges]) -> Iterator[int]:
+def serve(address: Address, meters: Meters, gauges: Callable[[], Gauges]) -> Iterator[int]:
     """Serve /metrics over HTTP for as long as a block lasts.
 
     Args:
-        address: ADDRESS:PORT; port 0 takes any.
+        address: where; not a unix socket.
         meters: what was counted.
         gauges: gives what is so now, by name and labels; called on a thread of the server's.
 
@@ -350,14 +339,13 @@ def serve(address: str, meters: Meters, gauges: Callable[[], Gauges]) -> Iterato
     """
     from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server  # noqa: PLC0415 - as above
 
-    host, port = split_address(address)
     registry = CollectorRegistry()
-    registry.register(_Collector(meters, gauges))  # type: ignore[arg-type]
+    registry.register(_Collector(meters, gauges))
     ProcessCollector(registry=registry)
     try:
-        server, thread = start_http_server(port, addr=host, registry=registry)
+        server, thread = start_http_server(address.port, addr=address.host, registry=registry)
     except OSError as error:
-        raise ConfigurationError(f"metrics: cannot listen on {address}: {error.strerror}") from error
+        raise ConfigurationError(f"metrics: cannot listen on {address.target}: {error.strerror}") from error
     try:
         yield server.server_port
     finally:

@@ -46,7 +46,7 @@ async def serving(run_dir: Path, document: Callable[[], Document]) -> AsyncItera
 
     path = run_dir / SOCKET
     try:
-        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 - once, on a tmpfs
         server = await asyncio.start_unix_server(answer, path)
     except OSError as error:
         event(_log, logging.WARNING, "status.unavailable", socket=path, error=error.strerror or str(error))

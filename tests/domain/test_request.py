@@ -117,7 +117,51 @@ class TestNative:
                     f"not yet supported: mtu (annotation {OWN}, entry 1, field mtu)",
                 ],
             ),
-            ("- pool: fast", [f"not yet supported: pool (annotation {OWN}, entry 1, field pool)"]),
+            (
+                "- {pool: fast, count: 0}",
+                [f'count "0" is not a whole number from 1 to 64 (annotation {OWN}, entry 1, field count)'],
+            ),
+            (
+                "- {interface: a, count: 2}",
+                [
+                    f"2 of one interface are asked for; name a pool or a pattern (annotation {OWN}, entry 1, field count)"
+                ],
+            ),
+            (
+                "- {pool: fast, count: 2, name: net}",
+                [f'2 interfaces cannot all have the name "net"; add {{n}} (annotation {OWN}, entry 1)'],
+            ),
+            (
+                '- {interface: a, name: "{pool}0"}',
+                [f'name "{{pool}}0" has {{pool}}, and no pool is asked for (annotation {OWN}, entry 1, field name)'],
+            ),
+            (
+                '- {pool: fast, name: "net{x}"}',
+                [
+                    f'name "net{{x}}" has braces that are neither {{n}} nor {{pool}} (annotation {OWN}, entry 1, field name)'
+                ],
+            ),
+            (
+                '- {pool: very-fast-pool, name: "{pool}-{n}"}',
+                [
+                    'name "{pool}-{n}", filled in, is longer than 15 bytes (it has 16) '
+                    f"(annotation {OWN}, entry 1, field name)"
+                ],
+            ),
+            ("- count: 2", [f"no interface is named; add the field interface (annotation {OWN}, entry 1)"]),
+            (
+                "- {mac: x, pci: y, numa_node: 01, state: UP}",
+                [
+                    f'mac "x" is not a MAC address as 02:00:5e:10:00:01 (annotation {OWN}, entry 1, field mac)',
+                    f'pci "y" is not a PCI address as 0000:3b:00.0 (annotation {OWN}, entry 1, field pci)',
+                    f'numa_node "01" is not a whole number from 0 to 1023 (annotation {OWN}, entry 1, field numa_node)',
+                    f'state "UP" is neither up nor down (annotation {OWN}, entry 1, field state)',
+                ],
+            ),
+            (
+                "[{pool: a, count: 60}, {pool: b, count: 5}]",
+                [f"65 interfaces are asked for in all; at most 64 can be (annotation {OWN})"],
+            ),
             ("- name: net1", [f"no interface is named; add the field interface (annotation {OWN}, entry 1)"]),
             ("- {}", [f"no interface is named; add the field interface (annotation {OWN}, entry 1)"]),
             (

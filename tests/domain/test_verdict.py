@@ -26,7 +26,8 @@ NODE = Inventory(
         Link(ifindex=9, ifname="under0"),
         Link(ifindex=10, ifname="vx0", kind="vxlan", link=9),
         Link(ifindex=11, ifname="phy0", netns_immutable=True),
-        Link(ifindex=12, ifname="mgmt0", kind="macvlan", link=4),
+        Link(ifindex=12, ifname="mgmt0", kind="macvlan", link=13),
+        Link(ifindex=13, ifname="mgmtphy0"),
     ),
     addresses={
         2: (Address(family=2, address="192.0.2.2", prefixlen=24),),
@@ -102,6 +103,12 @@ def test_what_is_there_and_free_is_given() -> None:
         ("[stray0]", ['interface "stray0" is enslaved to the device with index 99; release it first']),
         ("[uplink0]", ['interface "uplink0" carries a default route of the node']),
         ("[mgmt0]", ['interface "mgmt0" has the address 203.0.113.9 that a default route of the node uses']),
+        (
+            "[mgmtphy0]",
+            [
+                'interface "mgmtphy0" is beneath mgmt0, which has the address 203.0.113.9 that a default route of the node uses'
+            ],
+        ),
         ("[under0]", ['interface "under0" carries vx0, a vxlan device that the kernel would delete']),
         (
             "[{interface: ens1f0, name: eth0}]",

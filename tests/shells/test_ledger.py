@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -91,14 +92,14 @@ def test_nobody_else_can_read_it(tmp_path: Path) -> None:
     """Directory 0700, files 0600, whatever the umask."""
     previous = os.umask(0)
     try:
-        with Ledger(tmp_path / "state") as ledger:
+        with Ledger(tmp_path / "state") as ledger, contextlib.closing(Lock(tmp_path / "state")):
             ledger.write(put=[claim()])
             modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "state").iterdir()}
     finally:
         os.umask(previous)
     assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
     assert set(modes.values()) == {0o600}
-    assert "ledger.db" in modes
+    assert modes.keys() >= {"ledger.db", "lock"}
 
 
 WRITER = """
@@ -216,6 +217,85 @@ def test_no_room(tmp_path: Path) -> None:
         assert ledger.claims() == (claim(1),)
         ledger.write(put=[claim(2)])
         assert ledger.claims() == (claim(1), claim(2))
+
+
+def on_tmpfs(directory: Path, code: str) -> list[str]:
+    """Run Python with `here`, the path of a tmpfs of 256 KiB that nobody else sees; returns what it prints."""
+    if os.geteuid() != 0:
+        pytest.skip("NOT TESTED ON FULL AND READ-ONLY DISKS: needs root")
+    code = f"""
+from contextlib import closing
+from pathlib import Path
+import subprocess
+from nri_netdev.errors import StateError
+from nri_netdev.shells.ledger import Ledger, Lock
+from tests.shells.test_ledger import claim
+here = Path({str(directory)!r})
+def told(function, *arguments, **named):
+    try:
+        return function(*arguments, **named)
+    except StateError as error:
+        return error
+{textwrap.dedent(code)}"""
+    script = f'mount -t tmpfs -o size=256k tmpfs "{directory}" && exec "$0" -c "$1"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, sys.executable, code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+@pytest.mark.root
+def test_a_full_disk(tmp_path: Path) -> None:
+    """What was promised is kept, what cannot be is refused with what to do, and all is well once there is room."""
+    code = """
+    with Ledger(here) as ledger:
+        ledger.write(put=[claim(1)])
+        with (here / "filler").open("wb", buffering=0) as filler:
+            try:
+                while True:
+                    filler.write(bytes(4096))
+            except OSError:
+                pass
+        print(told(ledger.write, put=[claim(number) for number in range(2, 50)]))
+        print(len(ledger.claims()))
+        with closing(Lock(here)) as lock:
+            print(lock.take())
+            with closing(Lock(here)) as other:
+                print(other.take())
+        (here / "filler").unlink()
+        ledger.write(put=[claim(2)])
+        print(len(ledger.claims()))
+    """
+    assert on_tmpfs(tmp_path, code) == [
+        f"cannot write the ledger {tmp_path}/ledger.db: database or disk is full; make room on its disk",
+        "1",
+        "None",
+        "0",
+        "2",
+    ]
+
+
+@pytest.mark.root
+def test_a_read_only_disk(tmp_path: Path) -> None:
+    """Neither ledger nor lock can be had, and what to do is said."""
+    code = """
+    with Ledger(here) as ledger:
+        ledger.write(put=[claim(1)])
+    subprocess.run(["mount", "-o", "remount,ro", here], check=True)
+    print(told(Ledger, here))
+    print(told(Lock, here))
+    """
+    advice = "check that its directory exists and is writable"
+    assert on_tmpfs(tmp_path, code) == [
+        f"cannot open the ledger {tmp_path}/ledger.db: unable to open database file; {advice}",
+        f"cannot open the lock in {tmp_path}: Read-only file system; make it writable",
+    ]
 
 
 def test_one_owner_at_a_time(tmp_path: Path) -> None:
