@@ -114,24 +114,18 @@ class Custody:
         self._supersede(pod, container)
         wanted = {entry.interface for entry in entries}
         for claim in self.claims:
-            if claim.ifname in wanted or claim.owner.pod_id == pod.id:
+            if "" in wanted or claim.ifname in wanted or claim.owner.pod_id == pod.id:
                 self._settle(claim)
         netns = self._netns_of(pod)
-        ours = {
-            (claim.ifname, claim.inside): claim
+        asked = self.missing(pod, container, entries)
+        ours = [
+            claim
             for claim in self.claims
             if claim.owner.scope is Scope.POD and claim.owner.pod_id == pod.id and not claim.state.is_homeward
-        }
-        asked = [
-            entry for entry in entries if entry.scope is not Scope.POD or (entry.interface, entry.inside) not in ours
         ]
         grants, heirs = self._judge(asked, netns)
         claims = [self._claim(grant, pod, container, netns) for grant in grants if netns is not None]
-        again = [
-            self._again(ours[entry.interface, entry.inside], entry, container)
-            for entry in entries
-            if entry not in asked
-        ]
+        again = [self._again(claim, entry, container) for entry in entries for claim in ours if _is_for(claim, entry)]
         if claims and netns is not None:
             self._promise(claims, heirs, netns)
         self._known[pod.id] = self._known[container.id] = Holder.PENDING
@@ -157,7 +151,7 @@ class Custody:
             return None
         owner = dataclasses.replace(claim.owner, container_id=container.id, container=container.name)
         self._book.put(dataclasses.replace(claim, owner=owner))
-        return Grant(entry=entry, link=found.link)
+        return Grant(entry=dataclasses.replace(entry, interface=claim.ifname, name=claim.inside), link=found.link)
 
     def starting(
         self, pod: PodSandbox, container: Container, entries: Sequence[Entry], *, may_move: bool = True
@@ -191,12 +185,12 @@ class Custody:
     def missing(self, pod: PodSandbox, container: Container, entries: Iterable[Entry]) -> tuple[Entry, ...]:
         """What a container asks for and neither it nor its pod holds."""
         holders = {(Scope.POD, pod.id), (Scope.CONTAINER, container.id)}
-        held = {
-            (claim.owner.scope, claim.inside)
+        held = [
+            claim
             for claim in self.claims
             if not claim.state.is_homeward and (claim.owner.scope, claim.owner.holder_id) in holders
-        }
-        return tuple(entry for entry in entries if (entry.scope, entry.inside) not in held)
+        ]
+        return tuple(entry for entry in entries if not any(_is_for(claim, entry) for claim in held))
 
     def ended(self, holder_id: str) -> None:
         """A container or a pod has ended: what it holds comes home. A pod's end ends its containers' claims too."""
@@ -413,6 +407,7 @@ class Custody:
                 container=container.name,
             ),
             key=grant.entry.key,
+            number=grant.entry.number,
             inside=grant.entry.inside,
             netns=netns,
             snapshot=self._kernel.snapshot(grant.link.ifindex),
@@ -540,6 +535,12 @@ _DO: dict[Action, Callable[[Custody, Claim, Found], None]] = {
     Action.RESTORE: Custody._restore,
     Action.LOSE: Custody._lose,
 }
+
+
+def _is_for(claim: Claim, entry: Entry) -> bool:
+    """Whether a claim is what an entry has come to: a pod's annotations never change."""
+    return (claim.owner.scope, claim.key, claim.number) == (entry.scope, entry.key, entry.number)
+
 
 _PLACES = {
     Place.HOST: "still on the host",

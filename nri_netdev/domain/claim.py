@@ -177,6 +177,8 @@ class Claim:
     owner: Owner
     key: str
     """The annotation that asked."""
+    number: int = 1
+    """Which entry of that annotation, from 1."""
     inside: str
     """Its name in the pod."""
     netns: Netns

@@ -37,6 +37,7 @@ def claim(number: int = 1, **fields: object) -> Claim:
             container="app",
         ),
         "key": "nri-netdev.io/container.app",
+        "number": 1,
         "inside": "net1",
         "netns": Netns(path="/run/netns/x", dev=4, ino=4026533000),
         "snapshot": Snapshot(
