@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CACHE := .cache
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-fast e2e e2e-matrix e2e-tools protos check-protos docs fmt lint type cover check clean
+.PHONY: help dev demo test test-fast e2e e2e-matrix e2e-tools bench profile protos check-protos docs image manifests fmt lint type cover check clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -36,14 +36,29 @@ e2e-matrix: $(VENV)/.done e2e-tools ## The end-to-end tests on every pair of eng
 e2e-tools: $(VENV)/.done ## Build or find engines, OCI runtimes, crictl and CNI plugins for the end-to-end tests
 	$(BIN)/python -m tests.e2e.tools
 
+bench: $(VENV)/.done ## Measure this daemon beside a Go plugin (root); BENCH='--docs' writes docs/speed.md, '--soak 10' soaks
+	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python -m bench $(BENCH)
+
+profile: $(VENV)/.done ## Show where the time of a CreateContainer goes (root)
+	$(BIN)/python -m bench.profile
+
 protos: $(VENV)/.done ## Generate nri_netdev/proto from protos/
 	$(BIN)/python protos/generate.py
 
 check-protos: $(VENV)/.done ## Fail if the generated code is not what protos/ gives
 	$(BIN)/python protos/generate.py --check
 
-docs: $(VENV)/.done ## Draw what the docs draw from the code
+docs: $(VENV)/.done ## Write what the docs take from the code: pictures and lists of messages
 	$(BIN)/python docs/draw.py
+	$(BIN)/python docs/messages.py
+
+image: ## Build the container image, as in: make image BASE=NAME@sha256:… (without BASE: on a base made here, as root)
+	$(PYTHON) image/build.py $(if $(BASE),--base=$(BASE))
+
+manifests: $(VENV)/.done ## Build and validate the Kubernetes manifests
+	$(BIN)/python -m tests.e2e.tools kustomize
+	$(BIN)/python -m pytest tests/test_manifests.py
 
 fmt: $(VENV)/.done ## Format the code
 	$(BIN)/ruff format .

@@ -1,21 +1,29 @@
-"""Draws what the docs show of the code: the life of a claim, from its tables, into custody.md.
+"""Draws what the docs show of the code: the life of a claim, the fields of annotations and of the configuration.
 
-`python docs/draw.py` writes; `python docs/draw.py --check` fails when the page is not what the tables say.
+`python docs/draw.py` writes; `python docs/draw.py --check` fails when a page is not what the code says.
 """
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+from nri_netdev import config
 from nri_netdev.domain.claim import Holder, Place, State, decide, state_after
+from nri_netdev.domain.grammars import RULES, TEXTS, Grammar, Scope, Use, candidates
+from nri_netdev.domain.policyfile import RULES as POLICY_RULES
+from nri_netdev.domain.schema import Member, Record
+from nri_netdev.domain.selectors import FIELDS
 
-PAGE = Path(__file__).with_name("custody.md")
-BEGIN, END = "<!-- drawn by `make docs` from nri_netdev/domain/claim.py -->\n", "<!-- /drawn -->\n"
+DOCS = Path(__file__).parent
+END = "<!-- /drawn -->\n"
 
 
-def drawn() -> str:
-    """The picture and the table, as Markdown."""
+def life() -> str:
+    """The picture and the table of a claim's life."""
     arrows = sorted(
         {
             (state, after, holder)
@@ -45,18 +53,106 @@ def drawn() -> str:
     return "\n".join(lines) + "\n"
 
 
+def annotation_fields() -> str:
+    """The fields of a native entry."""
+    rows: list[tuple[str, ...]] = []
+    for name, use in RULES[Grammar.NATIVE].fields.items():
+        if use is Use.LATER:
+            rows.append((f"`{name}`", "known, and refused as not yet supported", ""))
+        else:
+            text, example = TEXTS[name] if name in TEXTS else (FIELDS[name].text, FIELDS[name].example)
+            rows.append((f"`{name}`", text, f"`{example}`"))
+    return _table(("field", "meaning", "example"), rows)
+
+
+def annotation_keys() -> str:
+    """The keys of the three grammars, in the order in which they are looked for."""
+    rows = [
+        (source.grammar, f"`{source.key}`", "the container NAME" if source.scope is Scope.CONTAINER else "the pod")
+        for source in candidates(container="NAME")
+    ]
+    return _table(("grammar", "key", "for"), rows)
+
+
+def settings() -> str:
+    """The keys of the configuration."""
+    return _members(config.CONFIGURATION.members)
+
+
+def rule_keys() -> str:
+    """The keys of a rule."""
+    item: Any = POLICY_RULES.item
+    record: Record[Any] = item
+    return _members(record.members)
+
+
+def selector_fields() -> str:
+    """The fields of a selector."""
+    return _table(
+        ("field", "meaning", "example"),
+        [(f"`{name}`", field.text, f"`{field.example}`") for name, field in FIELDS.items()],
+    )
+
+
+def _members(members: Mapping[str, Member]) -> str:
+    rows = [
+        (
+            f"`{name}`",
+            member.text,
+            "needed" if member.is_required else f"`{member.default}`" if member.default else "",
+        )
+        for name, member in members.items()
+    ]
+    return _table(("key", "meaning", "default"), rows)
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = tuple(head)
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in lines)
+
+
+DRAWN: Mapping[str, Mapping[str, Callable[[], str]]] = {
+    "custody.md": {"nri_netdev/domain/claim.py": life},
+    "annotations.md": {
+        "nri_netdev/domain/grammars.py: keys": annotation_keys,
+        "nri_netdev/domain/grammars.py: fields": annotation_fields,
+    },
+    "policy.md": {
+        "nri_netdev/config.py": settings,
+        "nri_netdev/domain/policyfile.py": rule_keys,
+        "nri_netdev/domain/selectors.py": selector_fields,
+    },
+}
+"""What is drawn on which page, by the mark that it follows."""
+
+
+def pages() -> dict[Path, str]:
+    """Every page as it should be."""
+    wanted: dict[Path, str] = {}
+    for name, drawings in DRAWN.items():
+        text = (DOCS / name).read_text(encoding="utf-8")
+        for source, draw in drawings.items():
+            begin = f"<!-- drawn by `make docs` from {source} -->\n"
+            head, mark, rest = text.partition(begin)
+            if not mark:
+                raise SystemExit(f"docs/{name} has no line {begin.strip()}")
+            text = head + begin + draw() + END + rest.partition(END)[2]
+        wanted[DOCS / name] = text
+    wanted[DOCS / "config.schema.json"] = json.dumps(config.schema(), indent=2) + "\n"
+    return wanted
+
+
 def main() -> int:
-    """Write or check the page."""
-    text = PAGE.read_text(encoding="utf-8")
-    head, _, rest = text.partition(BEGIN)
-    wanted = head + BEGIN + drawn() + END + rest.partition(END)[2]
-    if "--check" in sys.argv:
-        if text != wanted:
-            print("docs/custody.md is not what nri_netdev/domain/claim.py says; run `make docs`", file=sys.stderr)
-            return 1
-        return 0
-    PAGE.write_text(wanted, encoding="utf-8")
-    return 0
+    """Write or check the pages."""
+    wrong = 0
+    for path, wanted in pages().items():
+        if "--check" not in sys.argv:
+            path.write_text(wanted, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != wanted:
+            print(f"docs/{path.name} is not what the code says; run `make docs`", file=sys.stderr)
+            wrong = 1
+    return wrong
 
 
 if __name__ == "__main__":

@@ -20,7 +20,9 @@ from nri_netdev.errors import ConfigurationError, NriNetdevError
 if TYPE_CHECKING:
     from nri_netdev.custody import Custody
     from nri_netdev.domain.claim import Claim
-    from nri_netdev.domain.links import Inventory, Link
+    from nri_netdev.domain.desk import Desk
+    from nri_netdev.domain.links import Link
+    from nri_netdev.domain.pods import PodSandbox
 
 RELEASE_WAIT_S = 30.0
 """How long `release` waits for a running daemon to bring an interface home."""
@@ -49,6 +51,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+_SHARED: dict[str, dict[str, Any]] = {
+    "--config": {"type": Path, "metavar": "FILE", "help": "configuration file (/etc/nri-netdev/config.yaml)"},
+    "--state-dir": {"type": Path, "metavar": "DIR", "help": "where the ledger is (/var/lib/nri-netdev)"},
+    "--run-dir": {"type": Path, "metavar": "DIR", "help": "where netns are pinned (/run/nri-netdev)"},
+    "--socket": {"type": Path, "metavar": "PATH", "help": "the engine's NRI socket (/var/run/nri/nri.sock)"},
+    "--json": {"action": "store_true", "help": "for programs"},
+}
+"""Options that several commands have."""
+_STATE = ("--config", "--state-dir", "--run-dir")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="nri-netdev",
@@ -56,19 +69,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+    def add(
+        name: str, command: Callable[[argparse.Namespace], int], text: str, *shared: str
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=command)
+        for option in shared:
+            sub.add_argument(option, **_SHARED[option])
         return sub
 
-    def with_state(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--config", type=Path, metavar="FILE", help="configuration file (/etc/nri-netdev/config.yaml)")
-        sub.add_argument("--state-dir", type=Path, metavar="DIR", help="where the ledger is (/var/lib/nri-netdev)")
-        sub.add_argument("--run-dir", type=Path, metavar="DIR", help="where netns are pinned (/run/nri-netdev)")
-
-    run = add("run", _run, "Be the daemon: an NRI plugin of the engine on this node.")
-    with_state(run)
-    run.add_argument("--socket", type=Path, metavar="PATH", help="the engine's NRI socket (/var/run/nri/nri.sock)")
+    run = add("run", _run, "Be the daemon: an NRI plugin of the engine on this node.", *_STATE, "--socket")
     run.add_argument("--name", help="plugin name (nri-netdev)")
     run.add_argument("--index", metavar="NN", help="plugin index, two digits (10)")
     run.add_argument("--log-level", metavar="LEVEL", help="debug, info, warning or error (info)")
@@ -76,38 +86,54 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--health", metavar="WHERE", help="answer gRPC probes at unix:///PATH or ADDRESS:PORT (nowhere)")
     run.add_argument("--metrics", metavar="ADDRESS:PORT", help="serve metrics to Prometheus (nowhere)")
 
-    devices = add("devices", _devices, "Every interface of this host, and whether it is free or why not.")
-    with_state(devices)
-    devices.add_argument("--json", action="store_true", help="for programs")
+    add("devices", _devices, "Every interface of this host, and whether it is free or why not.", *_STATE, "--json")
 
-    claims = add("claims", _claims, "Who holds which interface since when, where it is now, and what is wrong.")
-    with_state(claims)
-    claims.add_argument("--json", action="store_true", help="for programs")
+    claims = add(
+        "claims",
+        _claims,
+        "Who holds which interface since when, where it is now, and what is wrong.",
+        *_STATE,
+        "--json",
+    )
     claims.add_argument("--watch", action="store_true", help="again every second, until interrupted")
 
-    status = add("status", _status, "The daemon that runs on this node: engine, claims, latest refusals.")
-    with_state(status)
-    status.add_argument("--json", action="store_true", help="for programs")
+    add("status", _status, "The daemon that runs on this node: engine, claims, latest refusals.", *_STATE, "--json")
 
-    health = add("health", _health, "Ask the running daemon as a gRPC probe does; 0 if it serves.")
-    with_state(health)
+    health = add("health", _health, "Ask the running daemon as a gRPC probe does; 0 if it serves.", *_STATE)
     health.add_argument("--health", metavar="WHERE", help="where it answers: unix:///PATH or ADDRESS:PORT")
     health.add_argument("--service", default="readiness", help="liveness or readiness (readiness)")
 
-    release = add("release", _release, "Bring an interface home by force, whoever holds it.")
-    with_state(release)
+    release = add("release", _release, "Bring an interface home by force, whoever holds it.", *_STATE)
     release.add_argument("what", nargs="*", metavar="INTERFACE|CLAIM", help="host name of the interface, or claim")
     release.add_argument("--all", action="store_true", help="every one, as before an uninstall")
     release.add_argument("--yes", action="store_true", help="do not ask")
 
-    validate = add("validate", _validate, "Check the annotations in Kubernetes manifests; needs no node.")
-    validate.add_argument("files", nargs="+", metavar="FILE", help="manifests, - for standard input")
+    validate = add(
+        "validate", _validate, "Check annotations in Kubernetes manifests, or a configuration; needs no node."
+    )
+    validate.add_argument("files", nargs="*", metavar="FILE", help="manifests, - for standard input")
+    validate.add_argument("--config", metavar="FILE", help="a configuration of nri-netdev, - for standard input")
 
-    doctor = add("doctor", _doctor, "Whether this node is fit, and what to change where it is not.")
-    with_state(doctor)
-    doctor.add_argument("--socket", type=Path, metavar="PATH", help="the engine's NRI socket (/var/run/nri/nri.sock)")
+    explain = add(
+        "explain",
+        _explain,
+        "What would happen to a pod's annotations on this node now, and by which rule.",
+        *_STATE,
+        "--socket",
+        "--json",
+    )
+    explain.add_argument("files", nargs="*", metavar="FILE", help="manifests, - for standard input")
+    explain.add_argument("--pod", metavar="NAMESPACE/NAME", help="a pod that the engine knows")
+
+    doctor = add(
+        "doctor",
+        _doctor,
+        "Whether this node is fit, and what to change where it is not.",
+        *_STATE,
+        "--socket",
+        "--json",
+    )
     doctor.add_argument("--engine-config", type=Path, metavar="FILE", help="the engine's configuration (found)")
-    doctor.add_argument("--json", action="store_true", help="for programs")
 
     demo = add("demo", _demo, "Run the main job here and now, on a stand-in for a node.")
     demo.add_argument("--runtime", metavar="PROGRAM", help="the OCI runtime to use, or built-in (one that is found)")
@@ -116,20 +142,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _settings(options: argparse.Namespace) -> Any:
-    from nri_netdev import config
+def _watched(options: argparse.Namespace) -> Any:
+    """The configuration, read."""
+    from nri_netdev.config import Watched
 
     given = vars(options)
     names = ("socket", "name", "index", "state_dir", "run_dir", "log_level", "health", "metrics")
-    return config.load(options.config, **{name: given.get(name) for name in names})
+    watched = Watched(options.config, **{name: given.get(name) for name in names})
+    watched.load()
+    return watched
+
+
+def _settings(options: argparse.Namespace) -> Any:
+    return _watched(options).settings
 
 
 def _run(options: argparse.Namespace) -> int:
     from nri_netdev import daemon, logs
 
-    settings = _settings(options)
-    logs.set_up(settings.log_level)
-    return daemon.serve(settings)
+    watched = _watched(options)
+    logs.set_up(watched.settings.log_level)
+    return daemon.serve(watched)
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -158,16 +191,25 @@ def _version(_: argparse.Namespace) -> int:
     return 0
 
 
-def _validate(options: argparse.Namespace) -> int:
-    from nri_netdev.domain.manifest import Finding, validate_text
+def _read(name: str) -> str:
+    try:
+        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read {name}: {error}") from error
 
-    findings: list[Finding] = []
+
+def _validate(options: argparse.Namespace) -> int:
+    from nri_netdev.domain.manifest import validate_text
+
+    if not options.files and not options.config:
+        raise ConfigurationError("validate: name manifests, or say --config FILE")
+    findings: list[object] = []
+    if options.config:
+        from nri_netdev import config
+
+        findings += config.read(_read(options.config), source=options.config)[1]
     for name in options.files:
-        try:
-            text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"cannot read {name}: {error}") from error
-        findings += validate_text(name, text)
+        findings += validate_text(name, _read(name))
     for finding in findings:
         print(finding)
     return 1 if findings else 0
@@ -199,14 +241,29 @@ def _demo(options: argparse.Namespace) -> int:
 # -- devices -----------------------------------------------------------------------------------------------------------
 
 
-def _devices(options: argparse.Namespace) -> int:
+def _desk(settings: Any) -> tuple[Desk, Any, tuple[Claim, ...]]:
+    """Where requests are decided, with this host as it is now."""
+    from nri_netdev.domain.desk import Desk, PodNetns
     from nri_netdev.shells.rtnetlink import read_inventory
+    from nri_netdev.shells.sysfs import facts_reader
 
+    facts_of, claims = facts_reader(), _ledger_claims(settings.state_dir)
+    desk = Desk(
+        inventory=read_inventory(),
+        netns=PodNetns(),
+        claims=claims,
+        now_s=int(time.time()),
+        policy=settings.policy,
+        facts_of=facts_of,
+    )
+    return desk, facts_of, claims
+
+
+def _devices(options: argparse.Namespace) -> int:
     settings = _settings(options)
-    inventory = read_inventory()
-    claims = _ledger_claims(settings.state_dir)
-    rows = [_device(link, inventory) for link in sorted(inventory.links, key=lambda link: link.ifname)]
-    held = [claim for claim in claims if inventory.by_name(claim.ifname) is None]
+    desk, _, claims = _desk(settings)
+    rows = [_device(link, desk) for link in sorted(desk.inventory.links, key=lambda link: link.ifname)]
+    held = [claim for claim in claims if desk.inventory.by_name(claim.ifname) is None]
     if options.json:
         document = [
             *rows,
@@ -214,7 +271,7 @@ def _devices(options: argparse.Namespace) -> int:
         ]
         print(json.dumps(document, indent=2))
         return 0
-    head = ("NAME", "KIND", "DRIVER", "PCI", "MAC", "MTU", "STATE", "MASTER", "ADDRESSES", "FREE")
+    head = ("NAME", "KIND", "DRIVER", "PCI", "MAC", "MTU", "STATE", "MASTER", "ADDRESSES", "POOLS", "RULES", "FREE")
     table: list[tuple[object, ...]] = [
         (
             row["ifname"],
@@ -226,20 +283,21 @@ def _devices(options: argparse.Namespace) -> int:
             row["state"],
             row["master"] or "-",
             " ".join(row["addresses"]) or "-",
+            " ".join(row["pools"]) or "-",
+            ", ".join(row["rules"]) or "-",
             "yes" if row["free"] else f"no: {row['why_not']}",
         )
         for row in rows
     ]
-    table += [(claim.ifname, *["-"] * 8, f"no: is held by {claim.owner}") for claim in held]
+    table += [(claim.ifname, *["-"] * (len(head) - 2), f"no: is held by {claim.owner}") for claim in held]
     _print_table(head, table)
     return 0
 
 
-def _device(link: Link, inventory: Inventory) -> dict[str, Any]:
-    from nri_netdev.domain.verdict import why_not
-
-    master = inventory.by_index(link.master) if link.master is not None else None
-    reason = why_not(link, inventory)
+def _device(link: Link, desk: Desk) -> dict[str, Any]:
+    policy = desk.policy
+    master = desk.inventory.by_index(link.master) if link.master is not None else None
+    reason = desk.why_not(link)
     return {
         "ifname": link.ifname,
         "ifindex": link.ifindex,
@@ -253,10 +311,86 @@ def _device(link: Link, inventory: Inventory) -> dict[str, Any]:
         "mtu": link.mtu,
         "state": link.operstate.lower() if link.is_up else "down",
         "master": master.ifname if master else None,
-        "addresses": [str(address) for address in inventory.addresses.get(link.ifindex, ())],
+        "addresses": [str(address) for address in desk.inventory.addresses.get(link.ifindex, ())],
+        "pools": [name for name in policy.pools if policy.is_in_pool(link, name, desk.sees)] if policy else [],
+        "rules": [str(rule) for rule in policy.rules if policy.covers(rule, link, desk.sees)] if policy else [],
         "free": reason is None,
         "why_not": reason,
     }
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from nri_netdev.domain.explain import explain_pod
+
+    settings = _settings(options)
+    desk, facts_of, claims = _desk(settings)
+    told = [
+        (title, explanation)
+        for title, pod, containers, is_host_network in _asked_pods(options, settings)
+        for explanation in explain_pod(
+            pod,
+            containers,
+            inventory=desk.inventory,
+            policy=settings.policy,
+            claims=[claim for claim in claims if not pod.id or claim.owner.pod_id != pod.id],
+            is_host_network=is_host_network,
+            now_s=int(time.time()),
+            facts_of=facts_of,
+        )
+    ]
+    if options.json:
+        print(json.dumps([{"pod": title, **asdict(explanation)} for title, explanation in told], indent=2))
+    elif not told:
+        print("Nothing is asked for.")
+    else:
+        for title, explanation in told:
+            print(f"{title}, container {explanation.container}, {explanation.asked}")
+            for step in explanation.steps:
+                print(f"  {step}")
+            print(f"  {explanation.verdict}")
+    return 0 if all(explanation.is_granted for _, explanation in told) else 1
+
+
+def _asked_pods(options: argparse.Namespace, settings: Any) -> list[tuple[str, PodSandbox, tuple[str, ...], bool]]:
+    """Title, pod, its containers, and whether it is on the host network: from manifests, or as the engine tells."""
+    from nri_netdev.domain.manifest import pods_in
+    from nri_netdev.domain.strictyaml import YamlError
+
+    if bool(options.files) == bool(options.pod):
+        raise ConfigurationError("explain: name manifests, or say --pod NAMESPACE/NAME")
+    if options.pod:
+        return _running_pods(options.pod, settings)
+    found = []
+    for name in options.files:
+        try:
+            pods = pods_in(_read(name))
+        except YamlError as error:
+            raise ConfigurationError(f"{name}: {error}") from error
+        found += [(f"{name}: {one.object}", one.pod, one.containers, one.is_host_network) for one in pods]
+    return found
+
+
+def _running_pods(name: str, settings: Any) -> list[tuple[str, PodSandbox, tuple[str, ...], bool]]:
+    from nri_netdev.shells.visit import visit
+
+    try:
+        engine = visit(settings.socket)
+    except (OSError, TimeoutError) as error:
+        raise NriNetdevError(f"no NRI at {settings.socket}: {error}; is the engine up, and NRI turned on?") from error
+    pods = [pod for pod in engine.pods if f"{pod.namespace}/{pod.name}" == name]
+    if not pods:
+        raise NriNetdevError(f"the engine knows no pod {name}")
+    return [
+        (
+            f"pod {name}",
+            pod,
+            tuple(container.name for container in engine.containers if container.pod_id == pod.id),
+            pod.netns_path is None,
+        )
+        for pod in pods
+    ]
 
 
 # -- claims and release ------------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from nri_netdev.domain.claim import (
 from nri_netdev.domain.grammars import Scope
 from nri_netdev.domain.links import Link
 from nri_netdev.domain.pods import Container, PodSandbox
+from nri_netdev.domain.policy import Policy
 from nri_netdev.domain.request import Entry, explain
 from nri_netdev.domain.snapshot import HomeReport
 from nri_netdev.domain.verdict import Grant, PodNetns, judge
@@ -56,6 +57,7 @@ class Custody:
         kernel: the node.
         now_s: the wall clock, in seconds since the epoch.
         monotonic_s: a clock that never goes back.
+        policy: who may take what; None to ask only what can be given.
     """
 
     def __init__(
@@ -65,7 +67,9 @@ class Custody:
         *,
         now_s: Callable[[], float],
         monotonic_s: Callable[[], float],
+        policy: Policy | None = None,
     ) -> None:
+        self.policy = policy
         self._kernel = kernel
         self._now_s = now_s
         self._monotonic_s = monotonic_s
@@ -123,7 +127,7 @@ class Custody:
             for claim in self.claims
             if claim.owner.scope is Scope.POD and claim.owner.pod_id == pod.id and not claim.state.is_homeward
         ]
-        grants, heirs = self._judge(asked, netns)
+        grants, heirs = self._judge(asked, pod, netns)
         claims = [self._claim(grant, pod, container, netns) for grant in grants if netns is not None]
         again = [self._again(claim, entry, container) for entry in entries for claim in ours if _is_for(claim, entry)]
         if claims and netns is not None:
@@ -366,7 +370,9 @@ class Custody:
                 continue
             self._known[owner.container_id] = Holder.ENDED
 
-    def _judge(self, asked: Sequence[Entry], netns: Netns | None) -> tuple[tuple[Grant, ...], Mapping[str, Claim]]:
+    def _judge(
+        self, asked: Sequence[Entry], pod: PodSandbox, netns: Netns | None
+    ) -> tuple[tuple[Grant, ...], Mapping[str, Claim]]:
         """The verdict on what is asked, and the claims that the new ones inherit from: at home, but not yet whole."""
         if not asked:
             return (), {}
@@ -389,6 +395,9 @@ class Custody:
             ),
             claims=[claim for claim in self.claims if heirs.get(claim.ifname) is not claim],
             now_s=int(self._now_s()),
+            policy=self.policy,
+            pod=pod,
+            facts_of=self._kernel.facts(),
         )
         if problems:
             raise RequestError(explain(problems))

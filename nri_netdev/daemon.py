@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import random
@@ -19,15 +20,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from nri_netdev import __version__
-from nri_netdev.config import Injection, OnMissed, Settings
+from nri_netdev.config import Injection, OnMissed, Reload, Settings, Watched
 from nri_netdev.custody import Custody
 from nri_netdev.domain.claim import Claim
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.request import Entry, explain, mentions, names_container, parse
 from nri_netdev.domain.verdict import Grant
 from nri_netdev.errors import ConfigurationError, NriNetdevError, RequestError, StateError
-from nri_netdev.logs import event
+from nri_netdev.logs import event, set_level
 from nri_netdev.outlook import Outlook
+from nri_netdev.proto import nri_pb2
 from nri_netdev.shells.engine import (
     EngineConnection,
     adjustment,
@@ -85,6 +87,7 @@ class Daemon:
         settings: what the operator set.
         environment: `os.environ`, for what an engine that launches us tells.
         new_custody: opens ledger and kernel, on the worker's thread.
+        watched: where the settings come from, to be looked at again; None if they never change.
     """
 
     def __init__(
@@ -92,9 +95,11 @@ class Daemon:
         settings: Settings,
         environment: Mapping[str, str] | None = None,
         new_custody: Callable[[Settings], Custody] | None = None,
+        watched: Watched | None = None,
     ) -> None:
         env = os.environ if environment is None else environment
         self._settings = settings
+        self._watched = watched
         self.meters = Meters()
         self._new_custody = new_custody or (lambda of: open_custody(of, self.meters))
         self._injection = _InjectionMemory(Injection(settings.injection))
@@ -223,7 +228,14 @@ class Daemon:
 
     def _session(self) -> PluginSession:
         self._is_healthy = False
-        return PluginSession(self._name, self._index, events=event_mask(*EVENTS), fail_request=True)
+        return PluginSession(
+            self._name,
+            self._index,
+            events=event_mask(*EVENTS),
+            fail_request=True,
+            keep_pod=_resident,
+            keep_container=container_of,
+        )
 
     def _handle(self, connection: EngineConnection, what: Event) -> None:
         """Every event of the session, on the loop, in order."""
@@ -237,6 +249,8 @@ class Daemon:
             case Configured():
                 self.engine = what
                 self._injection.forget()
+                if self._watched is not None:
+                    self._apply(self._watched.configure(what.config))
                 self._may_err_at_start = what.runtime_name in ENGINES_THAT_HEED_START_ERRORS
                 self._limit_s = (what.request_timeout_ms or DEFAULT_REQUEST_TIMEOUT_MS) / 3000
                 event(
@@ -335,8 +349,8 @@ class Daemon:
         connection.send(connection.session.reply(request, None))
 
     def _synchronize(self, connection: EngineConnection, what: Synchronized) -> None:
-        pods = tuple(pod_of(pod) if mentions(pod.annotations) else PodSandbox(id=pod.id) for pod in what.pods)
-        containers = tuple(container_of(container) for container in what.containers)
+        pods: tuple[PodSandbox, ...] = what.pods
+        containers: tuple[Container, ...] = what.containers
         connection.send(connection.session.reply(what.request, None))
         self._is_healthy = True
         event(_log, logging.INFO, "engine.synchronized", pods=len(pods), containers=len(containers))
@@ -435,9 +449,34 @@ class Daemon:
         self._answers.add(task)
         task.add_done_callback(self._answers.discard)
 
+    def reload(self) -> None:
+        """Look at the configuration again; what is wrong in it is told, and the old one stays in force."""
+        if self._watched is not None:
+            self._apply(self._watched.reload())
+
+    def _apply(self, change: Reload | None) -> None:
+        if change is None:
+            return
+        for problem in change.problems:
+            event(_log, logging.ERROR, "config.refused", problem=problem, effect="the old one stays in force")
+        if change.needs_restart:
+            event(_log, logging.WARNING, "config.needs_restart", settings=change.needs_restart)
+        if change.problems:
+            return
+        self._settings = settings = change.settings
+        self._injection.mode = Injection(settings.injection)
+        set_level(settings.log_level)
+
+        def job(custody: Custody) -> None:
+            custody.policy = settings.policy
+
+        self._spawn(self._quietly(job))
+        event(_log, logging.INFO, "config.in_force", rules=len(settings.policy.rules))
+
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
+            self.reload()
             if self._custody is None:
                 await self._open()
                 if self._custody is not None and self._connection is not None:
@@ -473,17 +512,17 @@ class _InjectionMemory:
     """Who is to move interfaces in, and which runtime handlers are known to ignore what they are asked."""
 
     def __init__(self, mode: Injection) -> None:
-        self._mode = mode
+        self.mode = mode
         self._ignorant: set[str] = set()
 
     @property
     def may_move(self) -> bool:
         """Whether nri-netdev may move what the runtime has left."""
-        return self._mode is not Injection.OCI
+        return self.mode is not Injection.OCI
 
     def asks(self, handler: str) -> bool:
         """Whether the runtime of this handler is to be asked."""
-        return self._mode is Injection.OCI or (self._mode is Injection.AUTO and handler not in self._ignorant)
+        return self.mode is Injection.OCI or (self.mode is Injection.AUTO and handler not in self._ignorant)
 
     def ignored(self, handler: str) -> bool:
         """A handler has ignored what it was asked; whether that is news."""
@@ -503,6 +542,11 @@ _ASKING: dict[Kind, Callable[[Daemon, EngineConnection, Request], Coroutine[Any,
 """Requests that concern every container whose pod has annotations for us."""
 
 _ENDS_OF_PODS = {Kind.STOP_POD_SANDBOX, Kind.REMOVE_POD_SANDBOX}
+
+
+def _resident(pod: nri_pb2.PodSandbox) -> PodSandbox:
+    """What of a pod that exists already concerns us: of most, that it does."""
+    return pod_of(pod) if mentions(pod.annotations) else PodSandbox(id=pod.id)
 
 
 def _entries(pod: PodSandbox, container: Container) -> tuple[Entry, ...]:
@@ -542,11 +586,16 @@ def open_custody(settings: Settings, meters: Meters) -> Custody:
         StateError: The ledger cannot be used.
     """
     ledger, kernel = Ledger(settings.state_dir), MeasuredKernel(settings.run_dir, meters)
-    return Custody(ledger, kernel, now_s=time.time, monotonic_s=time.monotonic)
+    return Custody(ledger, kernel, now_s=time.time, monotonic_s=time.monotonic, policy=settings.policy)
 
 
-def serve(settings: Settings) -> int:
+def serve(watched: Watched) -> int:
     """Run the daemon until it is told to stop: the first SIGTERM or SIGINT drains it, the second ends it.
+
+    SIGHUP has it look at its configuration at once, which it does by itself every second.
+
+    Args:
+        watched: the configuration, read once already.
 
     Returns:
         The exit status.
@@ -554,12 +603,15 @@ def serve(settings: Settings) -> int:
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        task = asyncio.ensure_future(Daemon(settings).run())
+        daemon = Daemon(watched.settings, watched=watched)
+        task = asyncio.ensure_future(daemon.run())
+        loop.add_signal_handler(signal.SIGHUP, daemon.reload)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, _stop, task, number)
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
+    gc.freeze()  # what has been imported stays: the collector need not walk it again and again
     asyncio.run(main())
     return 0
 

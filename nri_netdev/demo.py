@@ -278,7 +278,8 @@ def _daemon(stage: _Stage) -> Iterator[subprocess.Popen[bytes]]:
         "run_dir": stage.directory / "run",
     }
     config = stage.directory / "config.yaml"
-    config.write_text("".join(f"{name}: {path}\n" for name, path in settings.items()), encoding="utf-8")
+    rule = f"rules:\n- namespaces: [default]\n  interfaces: [{INTERFACE}]\n"
+    config.write_text("".join(f"{name}: {path}\n" for name, path in settings.items()) + rule, encoding="utf-8")
     command = [sys.executable, "-m", "nri_netdev", "run", "--config", str(config)]
     with (stage.directory / "daemon.log").open("wb") as log:
         daemon = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log)

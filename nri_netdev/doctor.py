@@ -6,14 +6,11 @@ network namespace of its own.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
 import platform
 import shutil
-import socket
-import struct
 import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
@@ -25,17 +22,15 @@ from typing import Any
 from nri_netdev.config import Injection, Settings
 from nri_netdev.domain import engines
 from nri_netdev.errors import KernelError, NriNetdevError, StateError
-from nri_netdev.shells.engine import EngineConnection, connect
 from nri_netdev.shells.ledger import Ledger, Lock
 from nri_netdev.shells.netns import in_new_netns
 from nri_netdev.shells.rtnetlink import try_altname
-from nri_netdev.wire.methods import Kind
-from nri_netdev.wire.session import Configured, Event, PluginSession, Refused, Synchronized, event_mask
+from nri_netdev.shells.visit import visit
+from nri_netdev.wire.events import Configured
 from nri_netdev.wire.versions import FIRST_WITH_NET_DEVICES
 
-PLUGIN_NAME = "nri-netdev-doctor"
 PATIENCE_S = 10.0
-"""How long the engine and a runtime may take to answer."""
+"""How long a runtime may take to answer."""
 ENGINE_CONFIGS = (Path("/etc/containerd/config.toml"), Path("/etc/crio/crio.conf"))
 
 CAPABILITIES = {
@@ -198,7 +193,7 @@ def _same_namespace(kind: str, pid: int) -> bool | None:
 
 def _engine(settings: Settings) -> Iterator[Finding]:
     try:
-        told, pid = asyncio.run(_ask(settings.socket))
+        visited = visit(settings.socket)
     except (OSError, TimeoutError, NriNetdevError) as error:
         reason = str(error) or "it does not answer"
         yield Finding(
@@ -209,6 +204,7 @@ def _engine(settings: Settings) -> Iterator[Finding]:
             f"{engines.ENABLE_NRI[engines.Kind.CONTAINERD]}\nin CRI-O's\n{engines.ENABLE_NRI[engines.Kind.CRIO]}",
         )
         return
+    told, pid = visited.engine, visited.pid
     yield Finding(topic="engine", found=f"{told.runtime_name} {told.runtime_version} answers at {settings.socket}")
     yield _nri(told)
     for kind, name in (("net", "hostNetwork"), ("pid", "hostPID")):
@@ -242,41 +238,6 @@ def _nri(told: Configured) -> Finding:
         verdict=Verdict.NOTE,
         advice=f"nothing with injection: {Injection.AUTO}, which moves interfaces itself; else update the engine",
     )
-
-
-async def _ask(path: Path) -> tuple[Configured, int]:
-    """Register with the engine, hear what it says of itself, and go.
-
-    Returns:
-        What it said, and its process (0 if that is in a pid namespace that cannot be seen from here).
-    """
-    told: asyncio.Future[Configured] = asyncio.get_running_loop().create_future()
-    seen: list[Configured] = []
-
-    def handle(connection: EngineConnection, what: Event) -> None:
-        match what:
-            case Configured():
-                seen.append(what)
-            case Synchronized():
-                connection.send(connection.session.reply(what.request, None))
-                told.set_result(seen[0])
-            case Refused():
-                told.set_exception(what.error)
-            case _:
-                pass
-
-    def session() -> PluginSession:
-        return PluginSession(PLUGIN_NAME, "99", events=event_mask(Kind.REMOVE_POD_SANDBOX))
-
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.connect(str(path))
-        pid, _, _ = struct.unpack("=iII", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    connection = await connect(path, session, handle)
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            return await told, pid
-    finally:
-        connection.close()
 
 
 # -- what the engine is told -------------------------------------------------------------------------------------------

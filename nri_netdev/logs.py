@@ -71,4 +71,9 @@ def set_up(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(KeyValueFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """Log our own lines from this level on, one of `LEVELS`."""
     logging.getLogger("nri_netdev").setLevel(level.upper())

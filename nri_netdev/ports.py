@@ -9,6 +9,7 @@ from typing import Protocol
 
 from nri_netdev.domain.claim import Claim, Netns, Place, find
 from nri_netdev.domain.links import Inventory, Link
+from nri_netdev.domain.selectors import FactsOf
 from nri_netdev.domain.snapshot import HomeReport, Snapshot
 from nri_netdev.errors import KernelError
 
@@ -37,6 +38,9 @@ class Kernel(Protocol):
 
     def inventory(self) -> Inventory:
         """The host, now."""
+
+    def facts(self) -> FactsOf:
+        """A reader of what rtnetlink does not tell of interfaces at home, for one decision."""
 
     def links(self, netns_path: str | None) -> tuple[Link, ...]:
         """Every link in a netns."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from nri_netdev.domain.claim import Claim, Netns
 from nri_netdev.domain.links import Address, Inventory, Link
+from nri_netdev.domain.selectors import FactsOf, no_facts
 from nri_netdev.domain.snapshot import HomeReport, Shortfall, Snapshot
 from nri_netdev.errors import KernelError, StateError
 from nri_netdev.shells.faults import step
@@ -147,6 +148,9 @@ class FakeKernel:
     def inventory(self) -> Inventory:
         at_home = [d for d in self.devices if d.netns == HOME]
         return Inventory(links=tuple(d.link for d in at_home), addresses={d.link.ifindex: d.addresses for d in at_home})
+
+    def facts(self) -> FactsOf:
+        return no_facts
 
     def links(self, netns_path: str | None) -> tuple[Link, ...]:
         ino = self._ino(netns_path)

@@ -24,6 +24,13 @@ metadata:
 spec: {containers: [{name: app}]}
 """
 
+POLICY = """
+pools:
+  fast: [{interface: ens*, kind: veth}]
+rules:
+  - {name: shop, namespaces: [shop], pools: [fast]}
+"""
+
 
 def run(*arguments: str | Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
     """Exit status, standard output and standard error of one command."""
@@ -93,7 +100,7 @@ def test_a_bad_configuration_is_told(tmp_path: Path, capsys: pytest.CaptureFixtu
     for command in ("run", "claims", "devices"):
         status, _, err = run(command, "--config", tmp_path / "config.yaml", capsys=capsys)
         assert status == 2
-        assert 'index "x": two digits' in err
+        assert 'index "x" is not two digits' in err
         assert "Traceback" not in err
 
 
@@ -136,11 +143,12 @@ def test_devices(home: Net, tmp_path: Path) -> None:  # noqa: F811
         "addr add 192.0.2.5/24 dev ens1",
     ):
         home.ip(command)
-    options = ("--state-dir", tmp_path, "--run-dir", tmp_path)
+    (tmp_path / "config.yaml").write_text(f"state_dir: {tmp_path}\nrun_dir: {tmp_path}\n{POLICY}")
+    options = ("--config", tmp_path / "config.yaml")
     done = in_net(home, "devices", *options)
     assert done.returncode == 0
     lines = {line.split()[0]: line for line in done.stdout.splitlines()}
-    assert lines["NAME"].split() == "NAME KIND DRIVER PCI MAC MTU STATE MASTER ADDRESSES FREE".split()  # noqa: SIM905
+    assert lines["NAME"].split() == "NAME KIND DRIVER PCI MAC MTU STATE MASTER ADDRESSES POOLS RULES FREE".split()  # noqa: SIM905
     assert lines["ens1"].endswith("yes")
     assert "192.0.2.5/24" in lines["ens1"]
     assert "no: is the loopback device" in lines["lo"]
@@ -148,6 +156,8 @@ def test_devices(home: Net, tmp_path: Path) -> None:  # noqa: F811
     assert " br0 " in lines["ens2"]
     shown = {row["ifname"]: row for row in json.loads(in_net(home, "devices", "--json", *options).stdout)}
     assert shown["ens1"]["free"] is True
+    assert (shown["ens1"]["pools"], shown["ens1"]["rules"]) == (["fast"], ['rule "shop"'])
+    assert (shown["br0"]["pools"], shown["br0"]["rules"]) == ([], [])
     assert shown["ens1"]["mtu"] == 1400
     assert shown["ens1"]["addresses"][0] == "192.0.2.5/24"
     assert shown["ens2"]["master"] == "br0"
@@ -183,3 +193,35 @@ def test_claims_and_release_without_a_daemon(home: Net, tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         assert ledger.claims() == ()
     assert mark not in home.link("ens1").altnames
+
+
+@pytest.mark.root
+def test_explain(home: Net, tmp_path: Path) -> None:  # noqa: F811
+    """For each entry what would happen, and which rule says so; the exit status tells whether all would be given."""
+    home.ip("link add ens1 type veth peer name ens2")
+    (tmp_path / "config.yaml").write_text(f"state_dir: {tmp_path}\nrun_dir: {tmp_path}\n{POLICY}")
+    manifest = tmp_path / "pod.yaml"
+    options = ("--config", tmp_path / "config.yaml", manifest)
+    manifest.write_text(POD)
+    refused = in_net(home, "explain", *options)
+    assert refused.returncode == 1
+    assert "entry 1: ens1" in refused.stdout.splitlines()[0]
+    assert 'rule "shop" is for namespaces shop' in refused.stdout
+    assert "A rule that would: {namespaces: [default], interfaces: [ens1]}" in refused.stdout
+    manifest.write_text(POD.replace("name: web", "name: web\n  namespace: shop"))
+    granted = in_net(home, "explain", *options)
+    assert granted.returncode == 0, granted.stdout + granted.stderr
+    assert "ens1" in granted.stdout.splitlines()[-1]
+    [told] = json.loads(in_net(home, "explain", "--json", *options).stdout)
+    assert told["is_granted"] is True
+
+
+def test_validate_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every problem with its line; nothing when all is well."""
+    path = tmp_path / "config.yaml"
+    path.write_text(POLICY)
+    assert run("validate", "--config", path, capsys=capsys) == (0, "", "")
+    path.write_text("rules:\n  - {namespaces: [], pools: [nowhere]}\nindex: x\n")
+    status, out, _ = run("validate", "--config", path, capsys=capsys)
+    assert status == 1
+    assert [line.split(":")[1] for line in out.splitlines()] == ["2", "2", "3"]

@@ -81,6 +81,8 @@ def test_an_address_in_use_is_told() -> None:
         ("the pod is on the host network, where every interface already is; remove hostNetwork: true", "pod"),
         ('the name "net1" is already taken in the pod; set another with the field name', "pod"),
         ('unknown field "nmae" (did you mean "name"?) (annotation nri-netdev.io/container.app)', "annotation"),
+        ('no rule of this node gives "ens1" to namespace "default"', "policy"),
+        ('the pool "fast" is not defined on this node', "pool"),
         ("cannot frobnicate", "other"),
     ],
 )

@@ -113,6 +113,19 @@ RULES: Mapping[Grammar, Rules] = {
     ),
 }
 
+TEXTS: Mapping[str, tuple[str, str]] = {
+    "pool": ("take it from this pool of the node's configuration", "fast"),
+    "count": ("how many: 1 to 64, 1 if absent; only with a pool, a pattern or other fields that can mean several", "2"),
+    "name": (
+        (
+            "its name in the container, or a pattern: `{pool}` is the pool's name, `{n}` the lowest number from 0 that "
+            "makes the name free; absent, it keeps the host's"
+        ),
+        "net{n}",
+    ),
+}
+"""What the fields of the native grammar mean that are not in `nri_netdev.domain.selectors.FIELDS`, with an example."""
+
 PEERS_WORDS = {"hostif": "interface", "new_name": "name", "newname": "name", "address": "addresses"}
 """Fields that switchers write in a native entry, and what they are called there."""
 
@@ -140,6 +153,11 @@ def sources(annotations: Mapping[str, str], *, container: str) -> tuple[Source, 
     for candidates in (_device_injector(container), _network_device_injector()):
         found.extend([source for source in candidates if source.key in annotations][:1])
     return tuple(found)
+
+
+def candidates(*, container: str) -> tuple[Source, ...]:
+    """Every annotation that could speak to a container, in the order in which it is looked for."""
+    return (*_native(container), *_device_injector(container), *_network_device_injector())
 
 
 def _native(container: str) -> tuple[Source, ...]:

@@ -8,12 +8,13 @@ hold at once, the host's network.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from nri_netdev.domain import strictyaml
 from nri_netdev.domain.grammars import CONTAINER_PREFIXES
 from nri_netdev.domain.names import did_you_mean, escape, quote, told_key
+from nri_netdev.domain.pods import PodSandbox
 from nri_netdev.domain.request import (
     ALL_PREFIXES,
     ANNOTATION_PREFIX,
@@ -81,6 +82,51 @@ def validate_text(name: str, text: str) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestPod:
+    """A pod as a manifest describes it, before there is one."""
+
+    document: int
+    """From 1."""
+    object: str
+    """Kind, namespace and name of the object that it is in."""
+    pod: PodSandbox
+    """As an engine would tell of it: without ids, and with the name of the RuntimeClass for that of its handler."""
+    containers: tuple[str, ...]
+    """Init containers first."""
+    is_host_network: bool
+
+
+def pods_in(text: str) -> tuple[ManifestPod, ...]:
+    """The pods, and templates of pods, in the text of a file of manifests.
+
+    Raises:
+        YamlError: It cannot be read.
+    """
+    return tuple(
+        ManifestPod(
+            document=document,
+            object=template.object,
+            pod=PodSandbox(
+                id="",
+                namespace=template.namespace or "default",
+                name=template.name,
+                annotations={
+                    key: value.text
+                    for key, (_, value) in template.annotations.items()
+                    if isinstance(value, strictyaml.Scalar)
+                },
+                labels=template.labels,
+                runtime_handler=template.runtime_class,
+            ),
+            containers=tuple(container.name for container in template.containers),
+            is_host_network=template.is_host_network,
+        )
+        for document, node in enumerate(strictyaml.load_all(text), 1)
+        for template in _templates(node)
+    )
+
+
 _Annotations: TypeAlias = Mapping[str, tuple[strictyaml.Scalar, strictyaml.Node]]
 """Those that concern us: each key with its own node, for the line, and the value's."""
 
@@ -114,6 +160,12 @@ class _Template:
     """The annotations of the object around the template."""
     containers: tuple[_Container, ...]
     is_host_network: bool
+    namespace: str = ""
+    name: str = ""
+    """Of the object."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """The pod's."""
+    runtime_class: str = ""
 
 
 def _findings(file: str, document: int, template: _Template) -> Iterator[Finding]:
@@ -161,22 +213,28 @@ def _template(node: strictyaml.Mapping) -> _Template | None:
     if not isinstance(spec, strictyaml.Mapping) or not isinstance(spec.get("containers"), strictyaml.Sequence):
         return None
     names = [_text(node.at("metadata", key)) for key in ("namespace", "name")]
-    host_network = spec.get("hostNetwork")
+    host_network, labels = spec.get("hostNetwork"), template.at("metadata", "labels")
     return _Template(
         object=escape(f"{kind or 'object'} {'/'.join(name for name in names if name)}".rstrip()),
         annotations=_annotations(template),
         outer={} if template is node else _annotations(node),
         containers=tuple(_containers(spec)),
         is_host_network=isinstance(host_network, strictyaml.Scalar) and host_network.is_true,
+        namespace=names[0],
+        name=names[1],
+        labels={key.text: _text(value) for key, value in labels.pairs}
+        if isinstance(labels, strictyaml.Mapping)
+        else {},
+        runtime_class=_text(spec.get("runtimeClassName")),
     )
 
 
 def _containers(spec: strictyaml.Mapping) -> Iterator[_Container]:
-    for field in ("initContainers", "containers"):
-        nodes = spec.get(field)
+    for group in ("initContainers", "containers"):
+        nodes = spec.get(group)
         for place, node in enumerate(nodes.items if isinstance(nodes, strictyaml.Sequence) else ()):
             if isinstance(node, strictyaml.Mapping) and (name := _text(node.get("name"))):
-                is_init = field == "initContainers"
+                is_init = group == "initContainers"
                 is_sidecar = is_init and _text(node.get("restartPolicy")) == "Always"
                 yield _Container(name=name, is_init=is_init, is_sidecar=is_sidecar, place=place)
 
@@ -261,8 +319,8 @@ def _reading_problems(template: _Template, texts: Mapping[str, str]) -> Iterator
 
 def _clashes(entries: Iterable[Entry], others: Iterable[Entry], other: _Container) -> Iterator[Problem]:
     """What two containers of a pod, that share its network namespace, cannot both have."""
-    interfaces = {entry.interface: entry for entry in others}
-    names = {entry.inside: entry for entry in others}
+    interfaces = {entry.interface: entry for entry in others if entry.interface}
+    names = {entry.fixed_inside: entry for entry in others if entry.fixed_inside}
     for entry in entries:
         same, alike = interfaces.get(entry.interface), names.get(entry.inside)
         if same is not None and not _is_shared(entry, same):

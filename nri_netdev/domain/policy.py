@@ -15,6 +15,7 @@ from typing import TypeAlias
 from nri_netdev.domain.links import Link
 from nri_netdev.domain.names import quote
 from nri_netdev.domain.pods import PodSandbox
+from nri_netdev.domain.request import Entry
 from nri_netdev.domain.selectors import Selector, matches_glob, yaml_text
 
 DEFAULT_HANDLER = "default"
@@ -145,6 +146,14 @@ class Policy:
             self.is_in_pool(link, pool, sees) for pool in rule.pools
         )
 
+    def pools_of(self, link: Link, sees: Sees) -> tuple[str, ...]:
+        """The pools that an interface is in."""
+        return tuple(pool for pool in self.pools if self.is_in_pool(link, pool, sees))
+
+    def rules_of(self, link: Link, sees: Sees) -> tuple[Rule, ...]:
+        """The rules that speak of an interface, whoever asks."""
+        return tuple(rule for rule in self.rules if self.covers(rule, link, sees))
+
     def rule_for(self, pod: PodSandbox, link: Link, sees: Sees) -> Rule | None:
         """The rule that decides on a pod and an interface: the first that speaks of both."""
         return next(
@@ -152,17 +161,15 @@ class Policy:
         )
 
 
-def suggested(pod: PodSandbox, interfaces: Iterable[str], pools: Mapping[str, int]) -> str:
-    """The shortest rule that would give a pod exactly this, in YAML's flow style, as an item of `rules`.
-
-    Args:
-        pod: who asks.
-        interfaces: names, and selectors as they are written.
-        pools: how many of each pool.
-    """
+def suggested(pod: PodSandbox, entries: Iterable[Entry]) -> str:
+    """The shortest rule that would give a pod exactly this, in YAML's flow style, as an item of `rules`."""
+    entries = tuple(entries)
+    interfaces = {yaml_text(entry.interface) for entry in entries if entry.interface}
+    interfaces |= {str(entry.selector) for entry in entries if not entry.interface and not entry.pool}
+    pools = {entry.pool for entry in entries if entry.pool and not entry.interface}
     parts = [f"namespaces: [{yaml_text(pod.namespace)}]"]
-    listed = sorted(set(interfaces))
-    parts += [f"interfaces: [{', '.join(listed)}]"] if listed else []
-    if pools:
-        parts += [f"pools: [{_listed(sorted(pools))}]", f"count: {sum(pools.values()) + len(listed)}"]
+    parts += [f"interfaces: [{', '.join(sorted(interfaces))}]"] if interfaces else []
+    parts += [f"pools: [{_listed(sorted(pools))}]"] if pools else []
+    if not all(entry.interface for entry in entries):
+        parts.append(f"count: {sum(entry.count for entry in entries)}")
     return f"{{{', '.join(parts)}}}"

@@ -93,9 +93,14 @@ class Selector:
 _PLAIN_YAML = re.compile(r"[A-Za-z_][A-Za-z0-9_./+-]*|[1-9][0-9]*", re.ASCII)
 
 
+_YAML_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+
+
 def yaml_text(text: str) -> str:
-    """A text as a scalar in flow YAML: bare where that is safe, else in single quotes."""
-    return text if _PLAIN_YAML.fullmatch(text) else "'" + text.replace("'", "''") + "'"
+    """A text as a scalar in flow YAML: bare where every reader takes it for a text, else in single quotes."""
+    return (
+        text if _PLAIN_YAML.fullmatch(text) and text.lower() not in _YAML_WORDS else "'" + text.replace("'", "''") + "'"
+    )
 
 
 # -- matching ----------------------------------------------------------------------------------------------------------

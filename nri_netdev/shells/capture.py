@@ -107,6 +107,7 @@ def snapshot(rtnl: Rtnl, ifindex: int) -> Snapshot:
     _, flags = link_header(raw)
     addresses = rtnl.addresses(ifindex).get(ifindex, ())
     every_route = list(_raw_routes(rtnl, ifindex, addresses))
+    every_qdisc = tuple(_qdiscs(rtnl, ifindex))
     return Snapshot(
         link=replace(link, altnames=tuple(name for name in link.altnames if not name.startswith(MARK_PREFIX))),
         taken_s=int(time.clock_gettime(time.CLOCK_BOOTTIME)),
@@ -117,9 +118,9 @@ def snapshot(rtnl: Rtnl, ifindex: int) -> Snapshot:
         addresses=addresses,
         routes=tuple(itertools.chain.from_iterable(_clean_routes(raw_route, ifindex) for raw_route in every_route)),
         neighbours=neighbours(rtnl, ifindex),
-        qdiscs=qdiscs(rtnl, ifindex),
+        qdiscs=_plain_qdiscs(every_qdisc),
         sysctls=sysctls(link.ifname),
-        losses=tuple(_losses(rtnl, ifindex, every_route)),
+        losses=tuple(_losses(rtnl, ifindex, every_route, every_qdisc)),
     )
 
 
@@ -239,7 +240,11 @@ def _neighbour(payload: bytes) -> Message:
 
 def qdiscs(rtnl: Rtnl, ifindex: int) -> tuple[Message, ...]:
     """Queueing disciplines that somebody set, parents first, but for those whose classes cannot be put back."""
-    return tuple(message for kind, message in _qdiscs(rtnl, ifindex) if kind not in _CLASSFUL)
+    return _plain_qdiscs(_qdiscs(rtnl, ifindex))
+
+
+def _plain_qdiscs(found: Iterable[tuple[str, Message]]) -> tuple[Message, ...]:
+    return tuple(message for kind, message in found if kind not in _CLASSFUL)
 
 
 def _qdiscs(rtnl: Rtnl, ifindex: int) -> Iterator[tuple[str, Message]]:
@@ -307,12 +312,14 @@ def fdb(rtnl: Rtnl, link: Link) -> tuple[Message, ...]:
 # -- what cannot be put back -------------------------------------------------------------------------------------------
 
 
-def _losses(rtnl: Rtnl, ifindex: int, raw_routes: Collection[bytes]) -> Iterator[str]:
+def _losses(
+    rtnl: Rtnl, ifindex: int, raw_routes: Collection[bytes], every_qdisc: Iterable[tuple[str, Message]]
+) -> Iterator[str]:
     for payload in raw_routes:
         attrs = attributes(payload, RTMSG.size)
         if RTA_NH_ID in attrs:
             yield f"{_route_text(payload[0], payload[1], attrs)} by nexthop object {to_int(attrs[RTA_NH_ID])}"
-    yield from (f"{message.text} and its classes" for kind, message in _qdiscs(rtnl, ifindex) if kind in _CLASSFUL)
+    yield from (f"{message.text} and its classes" for kind, message in every_qdisc if kind in _CLASSFUL)
     for parent in _TC_FILTER_PARENTS:
         found = rtnl.dump("list filters", RTM_GETTFILTER, TCMSG.pack(0, ifindex, 0, parent, 0))
         if any(TCMSG.unpack_from(payload)[1] == ifindex for payload in found):

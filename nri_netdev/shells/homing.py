@@ -382,7 +382,7 @@ def _restore_master(rtnl: Rtnl, ifindex: int, was: Master) -> None:
             flags, vid = struct.unpack("=HH", vlan)
             info = pack(IFLA_BRIDGE_VLAN_INFO, struct.pack("=HH", flags & _BRIDGE_VLAN_INFO_FLAGS, vid))
             header = struct.pack("=BxHiII", AF_BRIDGE, 0, ifindex, 0, 0)
-            rtnl.request(f"{action} VLAN {vid}", kind, header + pack(IFLA_AF_SPEC | NLA_F_NESTED, info))
+            rtnl.change(f"{action} VLAN {vid}", kind, header + pack(IFLA_AF_SPEC | NLA_F_NESTED, info))
     missing = _put_back(rtnl, ifindex, was.fdb, capture.fdb(rtnl, rtnl.link(ifindex)), _put_neighbour)
     for shortfall in missing:
         raise KernelError(action=f"add {shortfall.what}", errno=errno.EINVAL, reason=shortfall.why)
@@ -466,16 +466,16 @@ def _put_route(rtnl: Rtnl, ifindex: int, payload: bytes) -> None:
 
     # An IPv6 route that is appended to another of its metric shares the traffic with it, an IPv4 one comes after it.
     beside = NLM_F_APPEND if payload[0] == AF_INET or is_shared else NLM_F_EXCL
-    rtnl.request("add it", RTM_NEWROUTE, change(payload, RTMSG.size, patch), NLM_F_CREATE | beside)
+    rtnl.change("add it", RTM_NEWROUTE, change(payload, RTMSG.size, patch), NLM_F_CREATE | beside)
 
 
 def _put_neighbour(rtnl: Rtnl, ifindex: int, payload: bytes) -> None:
     family, _, state, flags, kind = NDMSG.unpack_from(payload)
     header = NDMSG.pack(family, ifindex, state, flags, kind)
-    rtnl.request("add it", RTM_NEWNEIGH, header + payload[NDMSG.size :], NLM_F_CREATE | NLM_F_REPLACE)
+    rtnl.change("add it", RTM_NEWNEIGH, header + payload[NDMSG.size :], NLM_F_CREATE | NLM_F_REPLACE)
 
 
 def _put_qdisc(rtnl: Rtnl, ifindex: int, payload: bytes) -> None:
     family, _, handle, parent, info = TCMSG.unpack_from(payload)
     header = TCMSG.pack(family, ifindex, handle, parent, info)
-    rtnl.request("add it", RTM_NEWQDISC, header + payload[TCMSG.size :], NLM_F_CREATE | NLM_F_REPLACE)
+    rtnl.change("add it", RTM_NEWQDISC, header + payload[TCMSG.size :], NLM_F_CREATE | NLM_F_REPLACE)

@@ -17,10 +17,12 @@ from typing import TypeVar
 
 from nri_netdev.domain.claim import Netns
 from nri_netdev.domain.links import Inventory, Link
+from nri_netdev.domain.selectors import FactsOf
 from nri_netdev.domain.snapshot import HomeReport, Snapshot
 from nri_netdev.errors import KernelError
 from nri_netdev.shells import capture, homing, netns
 from nri_netdev.shells.rtnetlink import Rtnl, with_rtnl
+from nri_netdev.shells.sysfs import facts_reader
 
 T = TypeVar("T")
 
@@ -49,6 +51,10 @@ class HostKernel:
         """The host, now."""
         return self._at(None, Rtnl.inventory)
 
+    def facts(self) -> FactsOf:
+        """A reader of what rtnetlink does not tell of interfaces at home, for one decision."""
+        return facts_reader()
+
     def links(self, netns_path: str | None) -> tuple[Link, ...]:
         """Every link in a netns."""
         return self._at(netns_path, Rtnl.links)
@@ -64,7 +70,7 @@ class HostKernel:
 
     def is_home(self, other: Netns) -> bool:
         """Whether it is the host's own."""
-        return netns.netns_id(netns.OWN) == (other.dev, other.ino)
+        return netns.is_same_netns(netns.OWN, other.dev, other.ino)
 
     # -- pins ------------------------------------------------------------------------------------------------------
 
@@ -74,11 +80,8 @@ class HostKernel:
 
     def pinned(self, target: Netns) -> str | None:
         """The path of the pin of a netns, if it stands."""
-        path = self._pins / target.pin
-        with contextlib.suppress(KernelError):
-            if netns.netns_id(path) == (target.dev, target.ino):
-                return str(path)
-        return None
+        path = f"{self._pins}/{target.pin}"
+        return path if netns.is_same_netns(path, target.dev, target.ino) else None
 
     def unpin(self, name: str) -> None:
         """Let a netns die, if nobody else keeps it."""
@@ -148,8 +151,10 @@ class HostKernel:
         return pid > 0 and stat.rpartition(") ")[2][:1] not in {"Z", "X"}
 
     def _at(self, netns_path: str | None, function: Callable[..., T], *args: object) -> T:
-        """Call `function(rtnl, *args)` with a socket in a netns, on a thread of its own."""
-        with netns.open_netns(netns_path or netns.OWN) as netns_fd:
+        """Call `function(rtnl, *args)` with a socket in a netns."""
+        if netns_path is None:
+            return with_rtnl(None, function, *args)
+        with netns.open_netns(netns_path) as netns_fd:
             return with_rtnl(netns_fd, function, *args)
 
 

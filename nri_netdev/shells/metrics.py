@@ -151,10 +151,11 @@ REASONS: Mapping[str, str] = {
     "busy": r"retry|in time",
     "ledger": r"ledger|nothing can be given on this node",
     "arrival": r"did not arrive",
-    "policy": r"policy|rule",
+    "policy": r"\brules?\b|at most",
     "absent": r"is not on this node",
     "held": r"\bheld\b|\bgiven to\b|\bholds\b",
-    "lifeline": r"default route|address of this node|node's|master|bridge|enslaved|loopback",
+    "lifeline": r"default route|protected|master|enslaved|loopback|never lets leave|is beneath|carries",
+    "pool": r"\bpools?\b",
     "pod": r"host network|taken in the pod|network namespace",
     "annotation": r"annotation|YAML|field",
 }

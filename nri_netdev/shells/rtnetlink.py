@@ -1,15 +1,16 @@
 """The port to rtnetlink: what the kernel says of links and addresses, and what it is asked to change. Blocking.
 
-The one module that knows pyroute2, which carries the messages: socket, sequence numbers, acknowledgements with the
-kernel's reasons, dumps of many parts. What is in them is packed and read here (`nri_netdev.shells.rtattr`): decoding
-each counter of each link through pyroute2 costs some ten times the dump, and what is put back after a move must
-be what the kernel wrote. pyroute2 is loaded when the first socket is opened, for the command line's sake.
+What is in the messages is packed and read here and in `nri_netdev.shells.rtattr`: most attributes of a link are of no
+interest, and what is put back after a move must be what the kernel wrote. What changes the kernel is carried by
+pyroute2, which this module alone knows and loads for the first change; what only reads by `nri_netdev.shells.netlink`
+(docs/adr/0007).
 
 Numbers are those of `linux/if_link.h`, `linux/if_addr.h`, `linux/rtnetlink.h`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import ipaddress
@@ -22,7 +23,8 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from nri_netdev.domain.links import Address, Inventory, Link
 from nri_netdev.errors import KernelError
-from nri_netdev.shells.netns import call_in_netns
+from nri_netdev.shells.netlink import NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkError, RouteSocket
+from nri_netdev.shells.netns import call_in_netns, translated
 from nri_netdev.shells.rtattr import NLA_F_NESTED, attributes, from_text, pack, pack_all, to_int, to_text, u32, walk
 
 P = ParamSpec("P")
@@ -38,9 +40,7 @@ RTM_NEWTFILTER, RTM_GETTFILTER = 44, 46
 RTM_NEWNEXTHOP, RTM_GETNEXTHOP = 104, 106
 RTM_NEWLINKPROP, RTM_DELLINKPROP = 108, 109
 
-NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_DUMP = 0x1, 0x4, 0x10, 0x300
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE, NLM_F_APPEND = 0x100, 0x200, 0x400, 0x800
-_NLMSG_DONE = 3
 
 IFLA_ADDRESS, IFLA_BROADCAST, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 2, 3, 4, 5, 10
 IFLA_TXQLEN, IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_AF_SPEC, IFLA_GROUP = 13, 16, 18, 20, 26, 27
@@ -67,15 +67,16 @@ RTN_UNICAST = 1
 _OPERSTATES = ("UNKNOWN", "NOTPRESENT", "DOWN", "LOWERLAYERDOWN", "TESTING", "DORMANT", "UP")
 _FOREVER = 0xFFFFFFFF
 _DUMP_ATTEMPTS = 8
+_LINKS_REMEMBERED = 2048
+"""Some 2 KiB each: enough for the largest hosts to be listed again and again without reading what has not changed."""
 AF_INET, AF_INET6 = int(socket.AF_INET), int(socket.AF_INET6)
 
 
 class _Message(dict[str, Any]):
     """A netlink message whose body pyroute2 carries and leaves alone; it asks no more of one than this."""
 
-    def __init__(self, sighted: set[int], data: bytes = b"", offset: int = 0, *, payload: bytes = b"") -> None:
+    def __init__(self, data: bytes = b"", offset: int = 0, *, payload: bytes = b"") -> None:
         super().__init__(header={})
-        self._sighted = sighted
         self.data = data
         self.offset = offset
         self.payload = payload
@@ -88,11 +89,37 @@ class _Message(dict[str, Any]):
         header = struct.pack("=IHHII", 16 + len(self.payload), h["type"], h["flags"], h["sequence_number"], h["pid"])
         self.data = header + self.payload
 
-    def decode(self) -> None:
-        length, kind, flags, sequence, _ = struct.unpack_from("=IHHII", self.data, self.offset)
-        self["header"] = {"type": kind, "flags": flags, "sequence_number": sequence, "error": None}
-        self.payload = self.data[self.offset + 16 : self.offset + length]
-        self._sighted.add(flags & NLM_F_DUMP_INTR)
+
+class _Changes:
+    """A socket of pyroute2's."""
+
+    def __init__(self) -> None:
+        import pyroute2  # noqa: PLC0415 - whoever changes nothing must not wait for it
+
+        self._refused = pyroute2.NetlinkError
+        self._socket = pyroute2.IPRoute(ext_ack=True, strict_check=True)
+        self._socket.status["nlm_generator"] = False
+
+    def request(self, kind: int, flags: int, payload: bytes) -> None:
+        try:
+            self._socket.nlm_request(_Message(payload=payload), kind, NLM_F_REQUEST | NLM_F_ACK | flags)
+        except self._refused as error:
+            raise NetlinkError(error.code, error.args[1]) from error
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@contextlib.contextmanager
+def _told(action: str) -> Iterator[None]:
+    """Turn what the kernel refuses into a `KernelError` that says what was tried."""
+    try:
+        yield
+    except NetlinkError as error:
+        reason = error.reason if error.reason != os.strerror(error.number) else ""
+        raise KernelError(action=action, errno=error.number, reason=reason) from error
+    except OSError as error:
+        raise KernelError(action=action, errno=error.errno or errno.EIO) from error
 
 
 class Rtnl:
@@ -102,19 +129,15 @@ class Rtnl:
     """
 
     def __init__(self) -> None:
-        import pyroute2  # noqa: PLC0415 - a command that needs no kernel must not wait for it
-
-        self._refused = pyroute2.NetlinkError
-        self._sighted: set[int] = set()
-        self._socket = pyroute2.IPRoute(ext_ack=True, strict_check=True)
-        self._socket.status["nlm_generator"] = False
-        kinds = (RTM_NEWLINK, RTM_NEWADDR, RTM_NEWROUTE, RTM_NEWNEIGH, RTM_NEWQDISC, RTM_NEWTCLASS, RTM_NEWTFILTER)
-        for kind in (*kinds, RTM_NEWNEXTHOP, _NLMSG_DONE):
-            self._socket.marshal.msg_map[kind] = functools.partial(_Message, self._sighted)
+        with translated("open a socket of rtnetlink"):
+            self._reading = RouteSocket()
+        self._changing: _Changes | None = None
 
     def close(self) -> None:
         """Close the socket."""
-        self._socket.close()
+        self._reading.close()
+        if self._changing is not None:
+            self._changing.close()
 
     def __enter__(self) -> Self:
         return self
@@ -126,36 +149,32 @@ class Rtnl:
 
     # -- messages --------------------------------------------------------------------------------------------------
 
-    def request(self, action: str, kind: int, payload: bytes, flags: int = 0) -> list[bytes]:
-        """Send one request and wait for what comes of it.
+    def change(self, action: str, kind: int, payload: bytes, flags: int = 0) -> None:
+        """Ask for one change and wait until it is made.
 
         Args:
             action: what this is, for people: "set ens2f0 up".
             kind: `RTM_*`.
             payload: family header and attributes.
-            flags: `NLM_F_*` beside REQUEST; ACK is added where the kernel would not answer otherwise.
-
-        Returns:
-            The bodies of the messages that the kernel answered with.
+            flags: `NLM_F_*` beside REQUEST and ACK.
         """
-        if kind % 4 != RTM_GETLINK % 4:
-            flags |= NLM_F_ACK
-        message = _Message(self._sighted, payload=payload)
-        try:
-            replies = self._socket.nlm_request(message, kind, NLM_F_REQUEST | flags)
-        except self._refused as error:
-            reason = error.args[1] if error.args[1] != os.strerror(error.code) else ""
-            raise KernelError(action=action, errno=error.code, reason=reason) from error
-        except OSError as error:
-            raise KernelError(action=action, errno=error.errno or errno.EIO) from error
-        return [reply.payload for reply in replies if isinstance(reply, _Message)]
+        with _told(action):
+            if self._changing is None:
+                self._changing = _Changes()
+            self._changing.request(kind, flags, payload)
+
+    def get(self, action: str, kind: int, payload: bytes) -> bytes:
+        """Read one object."""
+        with _told(action):
+            [reply], _ = self._reading.request(kind, 0, payload)
+        return reply
 
     def dump(self, action: str, kind: int, payload: bytes) -> list[bytes]:
         """All objects of a kind. A dump that a change has cut through is taken again."""
         for _ in range(_DUMP_ATTEMPTS):
-            self._sighted.clear()
-            found = self.request(action, kind, payload, NLM_F_DUMP)
-            if NLM_F_DUMP_INTR not in self._sighted:
+            with _told(action):
+                found, is_cut = self._reading.request(kind, NLM_F_DUMP, payload)
+            if not is_cut:
                 return found
         raise KernelError(action=action, errno=errno.EINTR, reason="it changes faster than it can be read")
 
@@ -167,8 +186,7 @@ class Rtnl:
 
     def raw_link(self, ifindex: int) -> bytes:
         """The `RTM_NEWLINK` of one link, as the kernel wrote it."""
-        [reply] = self.request(f"read interface {ifindex}", RTM_GETLINK, _link_payload(ifindex, _SKIP_STATS))
-        return reply
+        return self.get(f"read interface {ifindex}", RTM_GETLINK, _link_payload(ifindex, _SKIP_STATS))
 
     def link(self, ifindex: int) -> Link:
         """One link; `ENODEV` if there is none."""
@@ -178,7 +196,7 @@ class Rtnl:
         """The link that has this name, be it the primary or an alternative one; None if it is free."""
         attrs = {IFLA_ALT_IFNAME: from_text(name), **_SKIP_STATS}
         try:
-            [reply] = self.request(f"read interface {name}", RTM_GETLINK, _link_payload(0, attrs))
+            reply = self.get(f"read interface {name}", RTM_GETLINK, _link_payload(0, attrs))
         except KernelError as error:
             if error.errno == errno.ENODEV:
                 return None
@@ -225,7 +243,7 @@ class Rtnl:
     def _nexthop_leaves_by(self, nexthop_id: int) -> Iterator[int]:
         """The ifindexes of a nexthop object, or of each member of a group."""
         nha_id, nha_group, nha_oif, nhmsg_bytes = 1, 2, 5, 8
-        [reply] = self.request(
+        reply = self.get(
             f"read nexthop {nexthop_id}", RTM_GETNEXTHOP, bytes(nhmsg_bytes) + pack(nha_id, u32(nexthop_id))
         )
         attrs = attributes(reply, nhmsg_bytes)
@@ -240,7 +258,7 @@ class Rtnl:
         self, action: str, ifindex: int, attrs: Mapping[int, bytes] | None = None, *, flags: int = 0, change: int = 0
     ) -> None:
         """Set attributes (`IFLA_*`) and flags (`IFF_*`, those in `change`) of a link."""
-        self.request(action, RTM_NEWLINK, _link_payload(ifindex, attrs or {}, flags, change))
+        self.change(action, RTM_NEWLINK, _link_payload(ifindex, attrs or {}, flags, change))
 
     def set_up(self, ifindex: int) -> None:
         """Set a link up."""
@@ -270,21 +288,21 @@ class Rtnl:
         """Give a link an alternative name; `EEXIST` if it is anybody's."""
         payload = _link_payload(ifindex, {IFLA_PROP_LIST | NLA_F_NESTED: pack(IFLA_ALT_IFNAME, from_text(altname))})
         flags = NLM_F_CREATE | NLM_F_APPEND | NLM_F_EXCL
-        self.request(f"give interface {ifindex} the alternative name {altname}", RTM_NEWLINKPROP, payload, flags)
+        self.change(f"give interface {ifindex} the alternative name {altname}", RTM_NEWLINKPROP, payload, flags)
 
     def del_altname(self, ifindex: int, altname: str) -> None:
         """Take an alternative name from a link."""
         payload = _link_payload(ifindex, {IFLA_PROP_LIST | NLA_F_NESTED: pack(IFLA_ALT_IFNAME, from_text(altname))})
-        self.request(f"take the alternative name {altname} from interface {ifindex}", RTM_DELLINKPROP, payload)
+        self.change(f"take the alternative name {altname} from interface {ifindex}", RTM_DELLINKPROP, payload)
 
     def put_address(self, ifindex: int, address: Address) -> None:
         """Add an address, or give one that is there these flags, lifetimes and metric."""
         payload = pack_address(ifindex, address)
-        self.request(f"add {address} to interface {ifindex}", RTM_NEWADDR, payload, NLM_F_CREATE | NLM_F_REPLACE)
+        self.change(f"add {address} to interface {ifindex}", RTM_NEWADDR, payload, NLM_F_CREATE | NLM_F_REPLACE)
 
     def del_address(self, ifindex: int, address: Address) -> None:
         """Remove an address."""
-        self.request(f"remove {address} from interface {ifindex}", RTM_DELADDR, pack_address(ifindex, address))
+        self.change(f"remove {address} from interface {ifindex}", RTM_DELADDR, pack_address(ifindex, address))
 
 
 def try_altname() -> None:
@@ -352,8 +370,9 @@ def link_attributes(payload: bytes) -> dict[int, bytes]:
     return attributes(payload, _IFINFO.size)
 
 
+@functools.lru_cache(maxsize=_LINKS_REMEMBERED)
 def parse_link(payload: bytes) -> Link:
-    """Read an `RTM_NEWLINK`."""
+    """Read an `RTM_NEWLINK`; one that says what another has said is the same link, unread."""
     ifindex, flags = link_header(payload)
     attrs = link_attributes(payload)
     info = attributes(attrs.get(IFLA_LINKINFO, b""))

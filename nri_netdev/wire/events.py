@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from google.protobuf.message import Message
 
@@ -92,13 +93,13 @@ class Synchronized:
     """All pods and containers that the engine knows; the answer is `PluginSession.reply(request, ...)`.
 
     Attributes:
-        pods: in no order; stopped ones may be among them.
-        containers: in no order; those created or running.
+        pods: in no order, what the session was asked to keep of each; stopped ones may be among them.
+        containers: in no order, likewise; those created or running.
         request: its last part, which waits for the answer.
     """
 
-    pods: tuple[nri_pb2.PodSandbox, ...] = field(repr=False)
-    containers: tuple[nri_pb2.Container, ...] = field(repr=False)
+    pods: tuple[Any, ...] = field(repr=False)
+    containers: tuple[Any, ...] = field(repr=False)
     request: Pending
 
 

@@ -11,7 +11,8 @@ What may happen when is in `nri_netdev.wire.states` and nowhere else.
 from __future__ import annotations
 
 import struct
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from google.protobuf.message import DecodeError, Message
 
@@ -63,6 +64,10 @@ _EMPTY_ANSWER = struct.Struct(">IIIIBB")
 """A frame whose ttrpc message is a response without data: the answer to nearly everything."""
 
 
+def _whole(told: Any) -> Any:
+    return told
+
+
 class PluginSession:
     """The plugin's side of one connection to an engine.
 
@@ -74,6 +79,9 @@ class PluginSession:
             engine does not know. None leaves the answer to `configure`.
         fail_request: whether the engine shall fail what we leave unanswered, instead of going on without us.
             Engines before NRI 0.12.4 go on all the same.
+        keep_pod: what to keep of each pod that Synchronize tells, for `Synchronized`. A large node's pods and
+            containers come in many parts, and whole they take some 80 MiB.
+        keep_container: the same, of each container.
 
     Raises:
         LocalProtocolError: The name or index is not valid, or the mask holds unknown events, or only events
@@ -88,6 +96,8 @@ class PluginSession:
         nri_version: str = "v0.12.0",
         events: int | None = None,
         fail_request: bool = False,
+        keep_pod: Callable[[nri_pb2.PodSandbox], Any] = _whole,
+        keep_container: Callable[[nri_pb2.Container], Any] = _whole,
     ) -> None:
         if not name or not all(c.isascii() and (c.isalnum() or c in "_.+-") for c in name):
             raise LocalProtocolError(f"{name!r} is no name for a plugin: letters, digits and _.+- only")
@@ -107,8 +117,10 @@ class PluginSession:
         self._registration_id = 0
         self._release: Release | None = None
         self._out: list[bytes] = []
-        self._pods: list[nri_pb2.PodSandbox] = []
-        self._containers: list[nri_pb2.Container] = []
+        self._keep_pod = keep_pod
+        self._keep_container = keep_container
+        self._pods: list[Any] = []
+        self._containers: list[Any] = []
         self._sync_bytes = 0
 
     @property
@@ -359,8 +371,8 @@ class PluginSession:
                 f"the engine synchronizes {count} pods and containers in {self._sync_bytes} bytes, more than "
                 f"the {MAX_SYNC_OBJECTS} in {MAX_SYNC_BYTES} that we hold"
             )
-        self._pods.extend(message.pods)
-        self._containers.extend(message.containers)
+        self._pods.extend(map(self._keep_pod, message.pods))
+        self._containers.extend(map(self._keep_container, message.containers))
         if message.more:
             # Updates here, or no `more`, would make the engine drop us.
             self._out.append(self._encode_reply(call.stream_id, nri_pb2.SynchronizeResponse(more=True)))

@@ -144,8 +144,7 @@ class TestNative:
             (
                 '- {pool: very-fast-pool, name: "{pool}-{n}"}',
                 [
-                    'name "{pool}-{n}", filled in, is longer than 15 bytes (it has 16) '
-                    f"(annotation {OWN}, entry 1, field name)"
+                    f'name "{{pool}}-{{n}}", filled in, is longer than 15 bytes (it has 16) (annotation {OWN}, entry 1, field name)'
                 ],
             ),
             ("- count: 2", [f"no interface is named; add the field interface (annotation {OWN}, entry 1)"]),

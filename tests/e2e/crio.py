@@ -45,10 +45,16 @@ class Crio(Engine):
         policy.parent.mkdir(exist_ok=True)
         policy.write_text(json.dumps({"default": [{"type": "insecureAcceptAnything"}]}))
 
+    def load_image(self, archive: Path, name: str) -> None:
+        self._copy(f"docker-archive:{archive}", name)
+
     def _import_images(self) -> None:
         for archive, name in (("busybox", images.BUSYBOX), ("pause", images.PAUSE)):
-            source = f"oci-archive:{tools.IMAGES}/{archive}.tar"
-            self.machine.run(_HELPERS / "skopeo", "copy", "--quiet", source, f"containers-storage:[{_STORAGE}]{name}")
+            self._copy(f"oci-archive:{tools.IMAGES}/{archive}.tar", name)
+
+    def _copy(self, source: str, name: str) -> None:
+        target = f"containers-storage:[{_STORAGE}]{name}"
+        self.machine.run(_HELPERS / "skopeo", "copy", "--quiet", source, target, timeout_s=120)
 
     def _config(self) -> str:
         tables: dict[str, Mapping[str, object]] = {

@@ -146,6 +146,10 @@ class Engine(ABC):
         """Wait until its log holds `text`."""
         wait_until(lambda: text in self.log_text(), timeout_s=timeout_s, what=f"{text!r} in {self.log}")
 
+    @abstractmethod
+    def load_image(self, archive: Path, name: str) -> None:
+        """Give it the image called `name` out of an archive of docker's kind."""
+
     def config_text(self) -> str:
         """Return its configuration file."""
         return self.machine.path(self._config_path).read_text()
@@ -229,10 +233,13 @@ class Containerd(Engine):
     def _environment(self) -> Mapping[str, str]:
         return {"PATH": f"{self._bin}:{tools.BIN}:{os.environ['PATH']}"}  # it looks there for its shim
 
+    def load_image(self, archive: Path, name: str) -> None:
+        del name  # it is in the archive
+        self.machine.run(self._bin / "ctr", "-n", "k8s.io", "images", "import", "--local", archive, timeout_s=120)
+
     def _import_images(self) -> None:
         for archive in ("busybox", "pause"):
-            path = tools.IMAGES / f"{archive}.tar"
-            self.machine.run(self._bin / "ctr", "-n", "k8s.io", "images", "import", "--local", path)
+            self.load_image(tools.IMAGES / f"{archive}.tar", "")
 
     def _config(self) -> str:
         runtime = "plugins.'io.containerd.cri.v1.runtime'"

@@ -92,7 +92,8 @@ def go_tool(
             for program in Path(made).iterdir():
                 program.rename(place / program.name)
 
-    files = tuple(place / package.rpartition("/")[2] for package in packages)
+    # Go names a program by the last element of its path that is not a major version.
+    files = tuple(place / re.sub(r"/v\d+$", "", package).rpartition("/")[2] for package in packages)
     return Tool(name=name, files=files, key=key, make=make)
 
 

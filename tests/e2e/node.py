@@ -34,6 +34,14 @@ route add default via 192.0.2.1
 """
 
 
+EVERYTHING = """
+rules:
+  - namespaces: ["*"]
+    interfaces: ["*"]
+"""
+"""A policy for tests that are about something else."""
+
+
 class Daemon:
     """A running nri-netdev, or one that ran.
 
@@ -49,6 +57,11 @@ class Daemon:
             self._process = machine.popen(
                 self.argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, env=dict(env)
             )
+
+    @property
+    def config_path(self) -> Path:
+        """Its configuration file, as seen from outside the machine."""
+        return self.log.with_suffix(".yaml")
 
     @property
     def pid(self) -> int:
@@ -255,7 +268,7 @@ class Node:
         block raises.
 
         Args:
-            config: text of its configuration file; None for no such option.
+            config: text of its configuration file; without rules it gets one that gives everything to everybody.
             name: plugin name.
             index: plugin index, two digits.
             state: name of its directories below `/var/lib` and `/run` of the machine.
@@ -270,10 +283,9 @@ class Node:
         argv: list[str | Path] = list(program or (Path(sys.executable).with_name("nri-netdev"), "run"))
         argv += [f"--socket={NRI_SOCKET}", f"--name={name}", f"--index={index}"]
         argv += [f"--state-dir=/var/lib/{state}", f"--run-dir=/run/{state}", f"--log-level={log_level}"]
-        if config is not None:
-            path = log.with_suffix(".yaml")
-            path.write_text(config)
-            argv.append(f"--config={path}")
+        path = log.with_suffix(".yaml")
+        path.write_text(config if config is not None and "rules:" in config else f"{config or ''}\n{EVERYTHING}")
+        argv.append(f"--config={path}")
         daemon = Daemon(self.machine, [*argv, *options], log=log, env=env or {})
         self._daemons.append(daemon)
         try:

@@ -45,6 +45,9 @@ _CONTAINERD_TAGS = "no_btrfs,no_zfs,no_devmapper"
 DEFAULT = ("system", "images", "containerd", "runc", "cni", "crictl")
 """What the tests need that run on containerd and runc whatever is chosen."""
 
+MANIFESTS = ("kustomize",)
+"""What tests/test_manifests.py needs."""
+
 TOOLS = (
     Tool(
         name="system",
@@ -66,6 +69,7 @@ TOOLS = (
         tags=_CONTAINERD_TAGS,
         versions={f"{_CONTAINERD}/version.Version": _CONTAINERD},
     ),
+    go_tool("kustomize", "sigs.k8s.io/kustomize/kustomize/v5", module=PINS / "kustomize"),
     go_tool("runc", "github.com/opencontainers/runc", has_cgo=True),
     go_tool("cni", f"{_CNI}/main/ptp", f"{_CNI}/main/loopback", f"{_CNI}/ipam/host-local"),
     go_tool(
@@ -137,7 +141,7 @@ def _tested() -> set[str]:
     """Name what the cells that the environment chooses need."""
     from tests.e2e import cells  # which uses this module
 
-    return {name for cell in cells.chosen(is_matrix=True) for name in (*DEFAULT, *cell.needs())}
+    return {name for cell in cells.chosen(is_matrix=True) for name in (*DEFAULT, *MANIFESTS, *cell.needs())}
 
 
 def main() -> int:

@@ -1,0 +1,264 @@
+"""Write into docs/troubleshooting.md every message and every event that the code can give; `--check` only compares.
+
+Messages are read from the source: each text of three words or more that is neither a docstring nor help. Where a value
+stands in a message, the page has `…`. What to do about them is in `GROUPS` and `EVENTS`, by hand; an event without a
+meaning here is an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "nri_netdev"
+PAGE = ROOT / "docs" / "troubleshooting.md"
+BEGIN, END = "<!-- {}: begin, written by docs/messages.py -->", "<!-- {}: end -->"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Messages that the same person acts on in the same way."""
+
+    title: str
+    modules: tuple[str, ...]
+    text: str
+
+
+SILENT = (
+    "proto/*",
+    "testing/*",
+    "demo.py",
+    "__*.py",
+    "*/__init__.py",
+    "shells/metrics.py",
+    "status_page.py",
+    "logs.py",
+)
+"""Modules whose texts are not messages of the running program."""
+
+GROUPS = (
+    Group(
+        title="What is wrong in an annotation",
+        modules=(
+            "domain/request.py",
+            "domain/grammars.py",
+            "domain/names.py",
+            "domain/strictyaml.py",
+            "domain/schema.py",
+            "domain/manifest.py",
+            "domain/selectors.py",
+        ),
+        text="The pod's author corrects the annotation; the message names it, the entry and the field. Nothing was "
+        "moved. `nri-netdev validate FILE` says the same before the pod is applied. The configuration is read alike.",
+    ),
+    Group(
+        title="What cannot be given",
+        modules=("domain/verdict.py", "domain/lifelines.py", "domain/desk.py", "domain/policy.py", "custody.py"),
+        text="The annotation is well-formed, and this node cannot or may not do it. `nri-netdev devices` on the node "
+        "shows each interface and why it is not free; `nri-netdev claims` who holds what. Nothing was moved.",
+    ),
+    Group(
+        title="What the daemon answers when it cannot decide or move",
+        modules=("daemon.py",),
+        text="Mostly passing: the kubelet tries again by itself. If not, "
+        "the log of nri-netdev on that node has the reason.",
+    ),
+    Group(
+        title="Configuration and the command line",
+        modules=("config.py", "domain/policyfile.py", "cli.py", "shells/address.py"),
+        text="The operator corrects the configuration file or the option. The daemon does not start with a wrong one.",
+    ),
+    Group(
+        title="The ledger and the daemon's own sockets",
+        modules=("shells/ledger.py", "shells/status.py", "shells/health.py", "book.py", "outlook.py"),
+        text="The operator looks at the state directory (`/var/lib/nri-netdev`) and its disk, or at who else uses an "
+        "address. While the ledger cannot be used nothing is given, and everything else on the node goes on.",
+    ),
+    Group(
+        title="The engine",
+        modules=("wire/*", "shells/engine.py", "doctor.py", "domain/engines.py"),
+        text="The operator looks at the engine's version and its NRI section: "
+        "[operators](operators.md#what-the-engine-needs). The daemon tries again by itself.",
+    ),
+    Group(
+        title="The kernel",
+        modules=("shells/*", "domain/snapshot.py", "domain/claim.py", "domain/links.py", "ports.py"),
+        text="`cannot DO SOMETHING: the kernel's words (ERRNO)`. Moves and restores are tried again on every occasion; "
+        "what stays wrong is in the column WRONG of `nri-netdev claims`.",
+    ),
+    Group(title="Others", modules=("*",), text="What fits nowhere else."),
+)
+
+EVENTS = {
+    "config.in_force": "A changed configuration is in force.",
+    "config.needs_restart": "What has changed is read at the start only: restart the daemon.",
+    "config.refused": "The changed configuration has a mistake; the old one stays in force.",
+    "claim.arrived": "An interface is inside its pod, complete.",
+    "claim.home": "An interface is on the host again, as it was; `by=reboot` if a reboot has ended the claim.",
+    "claim.promised": "An interface is granted and in the ledger; the runtime may move it now.",
+    "claim.released": "Brought home by `nri-netdev release`; `troubles` is what could not be put right.",
+    "claim.trouble": "An interface is lost, not whole or astray. `nri-netdev claims`; act on the text. Told once.",
+    "container.attached": "A container that ran without its interfaces has been given them (`on_missed: attach`).",
+    "container.missed": "A container runs without its interfaces: it was created while no daemon was there. Restart.",
+    "create.refused": "A container was refused; the pod's events have the same reason.",
+    "custody.bug": "A bug: report it with the traceback. The container was refused, the daemon goes on.",
+    "custody.refused": "The kernel or the disk refused an operation; it is tried again.",
+    "daemon.standby": "Another daemon has the state directory; this one waits for its end.",
+    "daemon.started": "It runs.",
+    "daemon.stopped": "It has ended in order.",
+    "daemon.stopping": "It was told to end, and finishes what it has in hand.",
+    "engine.away": "The engine's socket is not there or was closed. Is the engine up, is NRI enabled?",
+    "engine.broke_protocol": "The engine sent what NRI does not allow. Which version is it?",
+    "engine.configured": "Who the engine is.",
+    "engine.connecting": "It looks for the engine's socket.",
+    "engine.lost": "The connection broke; it connects again.",
+    "engine.refused": "The engine does not take the plugin: is another one of this name and index there?",
+    "engine.registered": "The engine has taken the plugin.",
+    "engine.synchronized": "The engine has told what exists; claims of what is gone come home.",
+    "ledger.unusable": "Nothing is given until the ledger can be used; it is tried every second.",
+    "runtime.ignored": "An OCI runtime or engine ignores `linux.netDevices`; nri-netdev does it instead. Upgrade.",
+    "start.prevented": "A container whose interfaces did not arrive was killed before it ran (CRI-O).",
+    "start.refused": "A container was refused at its start; the pod's events have the same reason.",
+    "status.unavailable": "`nri-netdev status` will find nobody: the run directory cannot be written.",
+    "teardown.late": "An interface takes longer to come home than the engine waits; it goes on.",
+}
+
+
+def template(node: ast.AST) -> str | None:
+    """A text as it stands in the source, with `…` for every value in it."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=values):
+            return "".join(template(value) or "…" for value in values)
+        case ast.BinOp(op=ast.Add(), left=left, right=right):
+            first, second = template(left), template(right)
+            return None if first is None and second is None else f"{first or '…'}{second or '…'}"
+    return None
+
+
+class _Texts(ast.NodeVisitor):
+    """Collects the messages of a module, in its order."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        if not isinstance(node.value, ast.Constant):  # else a docstring
+            self.generic_visit(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        if node.name != "_parser":
+            self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if name in {"execute", "executemany", "executescript", "compile", "LocalProtocolError"}:
+            return  # SQL, patterns, and what only a bug of ours can bring about
+        for child in (node.func, *node.args, *(word.value for word in node.keywords if word.arg != "text")):
+            self.visit(child)  # `text` describes a field of the configuration
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        if node.value is not None:
+            self.visit(node.value)
+
+    def generic_visit(self, node: ast.AST) -> None:
+        text = template(node)
+        if text is None:
+            super().generic_visit(node)
+            return
+        text = " ".join(text.split())
+        if len(re.findall(r"[a-z]{2,}", text)) >= 3 and " " in text and not text.startswith(("CREATE", "BEGIN")):
+            self.found.append(text)
+
+
+def messages() -> dict[str, list[str]]:
+    """Every message once, by the title of its group."""
+    found: dict[str, list[str]] = {group.title: [] for group in GROUPS}
+    seen = set()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        module = path.relative_to(PACKAGE).as_posix()
+        if any(fnmatch(module, pattern) for pattern in SILENT):
+            continue
+        title = next(group.title for group in GROUPS if any(fnmatch(module, pattern) for pattern in group.modules))
+        texts = _Texts()
+        texts.visit(ast.parse(path.read_text(encoding="utf-8")))
+        for text in texts.found:
+            if text not in seen:
+                seen.add(text)
+                found[title].append(text)
+    return found
+
+
+def events() -> set[str]:
+    """The name of every event that is logged."""
+    names: set[str] = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "event" and len(node.args) > 2:
+                names |= _names(node.args[2])
+    return names
+
+
+def _names(node: ast.expr) -> set[str]:
+    text = template(node) or "…"
+    if text == "….refused":  # `f"{doing}.refused"`, doing being what an engine can be refused
+        return {"create.refused", "start.refused"}
+    if isinstance(node, ast.IfExp):
+        return _names(node.body) | _names(node.orelse)
+    return {text}
+
+
+def sections() -> Iterator[tuple[str, str]]:
+    """What stands between each pair of markers."""
+    found = messages()
+    parts = []
+    for group in GROUPS:
+        if texts := found[group.title]:
+            listed = "\n".join(f"- {_code(text)}" for text in sorted(texts, key=str.lower))
+            parts.append(f"### {group.title}\n{group.text}\n\n{listed}\n")
+    yield "messages", "\n".join(parts)
+    unknown = events() - EVENTS.keys()
+    if unknown:
+        raise SystemExit(f"docs/messages.py: give a meaning in EVENTS to {', '.join(sorted(unknown))}")
+    rows = "\n".join(f"| `{name}` | {EVENTS[name]} |" for name in sorted(EVENTS.keys() & events()))
+    yield "events", f"| event | what it means |\n|---|---|\n{rows}\n"
+
+
+def _code(text: str) -> str:
+    return f"`` {text} ``" if "`" in text else f"`{text}`"
+
+
+def page(text: str) -> str:
+    """The page with its sections as they should be."""
+    for name, section in sections():
+        begin, end = BEGIN.format(name), END.format(name)
+        head, _, rest = text.partition(begin)
+        _, _, tail = rest.partition(end)
+        text = f"{head}{begin}\n{section}{end}{tail}"
+    return text
+
+
+def main() -> int:
+    """Write or compare; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="fail if the page is not what the code gives")
+    old = PAGE.read_text(encoding="utf-8")
+    new = page(old)
+    if parser.parse_args().check:
+        if old != new:
+            print(f"{PAGE.relative_to(ROOT)} is not what the code gives; run `make docs`", file=sys.stderr)
+        return int(old != new)
+    PAGE.write_text(new, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

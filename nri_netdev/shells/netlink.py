@@ -1,0 +1,128 @@
+"""A netlink socket to read with: one request after another, each answered or refused. Blocking; knows no attributes.
+
+Only for reading, of which giving one interface away takes some forty requests (docs/adr/0007); pyroute2 carries what
+changes the kernel.
+
+Numbers are those of `linux/netlink.h`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_DUMP = 0x1, 0x4, 0x10, 0x300
+
+_NLMSG_ERROR, _NLMSG_DONE = 2, 3
+_NLM_F_CAPPED, _NLM_F_ACK_TLVS = 0x100, 0x200
+_NLMSGERR_ATTR_MSG = 1
+_SOL_NETLINK, _NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK = 270, 10, 11, 12
+_NETLINK_ROUTE = 0
+_HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
+_ERROR = struct.Struct("=i")
+_ATTRIBUTE = struct.Struct("=HH")  # length, type
+_BUFFER_BYTES = 1 << 16
+"""Twice the largest part of a dump (32 KiB, `netlink_recvmsg`)."""
+
+
+class NetlinkError(OSError):
+    """The kernel refuses a request: the `number` of the error, and in `reason` its own words, if it gave any."""
+
+    def __init__(self, number: int, reason: str) -> None:
+        super().__init__(number, os.strerror(number))
+        self.number = number
+        self.reason = reason
+
+
+class RouteSocket:
+    """A socket of `NETLINK_ROUTE` in the netns of the thread that opens it. For one thread at a time.
+
+    Raises:
+        OSError: There is none to be had.
+    """
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_ROUTE)
+        self._sequence = 0
+        self._buffer = bytearray(_BUFFER_BYTES)
+        try:
+            for option in (_NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK):
+                self._socket.setsockopt(_SOL_NETLINK, option, 1)
+            self._socket.bind((0, 0))
+        except OSError:
+            self._socket.close()
+            raise
+
+    def close(self) -> None:
+        """Close it."""
+        self._socket.close()
+
+    def request(self, kind: int, flags: int, payload: bytes) -> tuple[list[bytes], bool]:
+        """Send one request and read all that comes of it.
+
+        Args:
+            kind: the message's type.
+            flags: `NLM_F_*` beside REQUEST; without ACK or DUMP one message is the answer.
+            payload: what follows the header.
+
+        Returns:
+            What follows the headers of the messages in the answer, and whether something changed while a dump was
+            under way, so that it may lack something.
+
+        Raises:
+            NetlinkError: The kernel refuses.
+            OSError: The socket fails.
+        """
+        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
+        length = _HEADER.size + len(payload)
+        self._socket.send(_HEADER.pack(length, kind, flags | NLM_F_REQUEST, self._sequence, 0) + payload)
+        is_one = not flags & NLM_F_ACK and flags & NLM_F_DUMP != NLM_F_DUMP
+        found: list[bytes] = []
+        is_cut = False
+        while True:
+            data = self._receive()
+            offset = 0
+            while offset + _HEADER.size <= len(data):
+                length, its_kind, its_flags, sequence, _ = _HEADER.unpack_from(data, offset)
+                body = data[offset + _HEADER.size : offset + length]
+                offset += (length + 3) & ~3
+                if sequence != self._sequence:
+                    continue  # of a request that was given up
+                is_cut = is_cut or bool(its_flags & NLM_F_DUMP_INTR)
+                if its_kind in {_NLMSG_ERROR, _NLMSG_DONE}:
+                    _raise_refusal(its_kind, its_flags, body)
+                    return found, is_cut
+                found.append(body)
+                if is_one:
+                    return found, is_cut
+
+    def _receive(self) -> bytes:
+        size = self._socket.recv_into(self._buffer, 0, socket.MSG_TRUNC)
+        if size > len(self._buffer):
+            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+        return bytes(memoryview(self._buffer)[:size])
+
+
+def _raise_refusal(kind: int, flags: int, body: bytes) -> None:
+    """Raise what an acknowledgement, or the end of a dump, says; nothing if it says that all is well."""
+    number = -_ERROR.unpack_from(body)[0] if len(body) >= _ERROR.size else 0
+    if number <= 0:
+        return
+    offset = _ERROR.size
+    if kind == _NLMSG_ERROR:  # the request follows, or when capped its header
+        offset += _HEADER.size if flags & _NLM_F_CAPPED else _HEADER.unpack_from(body, offset)[0]
+    raise NetlinkError(number, _words(body, (offset + 3) & ~3) if flags & _NLM_F_ACK_TLVS else "")
+
+
+def _words(body: bytes, offset: int) -> str:
+    """The kernel's reason, among the attributes of a refusal."""
+    while offset + _ATTRIBUTE.size <= len(body):
+        length, kind = _ATTRIBUTE.unpack_from(body, offset)
+        if kind == _NLMSGERR_ATTR_MSG:
+            return body[offset + _ATTRIBUTE.size : offset + length].rstrip(b"\0").decode("utf-8", "replace")
+        if length < _ATTRIBUTE.size:
+            break
+        offset += (length + 3) & ~3
+    return ""

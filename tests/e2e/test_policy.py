@@ -1,0 +1,117 @@
+"""Who may take what, on real engines: allowed, refused, exhausted, and changed while the daemon runs."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+
+from tests.e2e.cri import Crictl, CriError
+from tests.e2e.node import UPLINK, Node
+from tests.e2e.wait import wait_until
+
+pytestmark = pytest.mark.matrix
+
+KEY = "nri-netdev.io/container.app"
+CONFIG = """
+pools:
+  fast: [nic0, nic1]
+rules:
+  - name: tenants
+    namespaces: [tenant-*]
+    pods: {matchLabels: {net: fast}}
+    pools: [fast]
+    names: [net*]
+  - namespaces: [infra]
+    interfaces: [UPLINK]
+    allow_protected: true
+""".replace("UPLINK", UPLINK)
+
+
+def inside(crictl: Crictl, container: str) -> set[str]:
+    return {link["ifname"] for link in crictl.ip_json(container, "link")} - {"lo", "eth0"}
+
+
+def refusal(crictl: Crictl, pod: str) -> str:
+    """The text with which a container is refused."""
+    with pytest.raises(CriError) as refused:
+        crictl.create(pod, "app")
+    return str(refused.value)
+
+
+def test_nothing_is_given_without_a_rule(node: Node, crictl: Crictl) -> None:
+    """Secure by default; the refusal quotes the rule that would allow just this, and with that rule it is given."""
+    node.add_veth("nic0")
+    with node.daemon(config="rules: []") as daemon:
+        pod = crictl.run_pod("web", namespace="shop", annotations={KEY: "- nic0"})
+        text = refusal(crictl, pod)
+
+        assert "{namespaces: [shop], interfaces: [nic0]}" in text.replace("\\n", "\n"), text
+        rule = "{namespaces: [shop], interfaces: [nic0]}"
+        daemon.config_path.write_text(f"rules: [{rule}]")
+        daemon.wait_logged("config.in_force")
+
+        assert inside(crictl, crictl.run(pod, "app")) == {"nic0"}
+
+
+def test_rules_and_pools(node: Node, crictl: Crictl) -> None:
+    """By namespace, label, name inside and what is left in the pool; whoever the rules do not speak of gets nothing."""
+    for name in ("nic0", "nic1", "nic2"):
+        node.add_veth(name)
+    labels = {"net": "fast"}
+    pool = {KEY: "- {pool: fast, name: 'net{n}'}"}
+    with node.daemon(config=CONFIG):
+        first = crictl.run_pod("one", namespace="tenant-a", labels=labels, annotations=pool)
+        second = crictl.run_pod("two", namespace="tenant-b", labels=labels, annotations=pool)
+        third = crictl.run_pod("three", namespace="tenant-b", labels=labels, annotations=pool)
+
+        assert inside(crictl, crictl.run(first, "app")) == {"net0"}
+        assert inside(crictl, crictl.run(second, "app")) == {"net0"}
+        assert "fast" in refusal(crictl, third)
+        for namespace, given, request in (
+            ("tenant-a", {}, "- {interface: nic2, name: net1}"),
+            ("tenant-a", labels, "- {interface: nic2, name: net1}"),
+            ("shop", labels, "- {pool: fast, name: net1}"),
+            ("tenant-a", labels, f"- {{interface: {UPLINK}, name: net1}}"),
+        ):
+            pod = crictl.run_pod("no", namespace=namespace, labels=given, annotations={KEY: request})
+            refusal(crictl, pod)
+            crictl.delete_pod(pod)
+        crictl.delete_pod(first)
+        wait_until(lambda: len(json.loads(node.cli("claims", "--json"))) == 1, timeout_s=10, what="one is back")
+
+        assert inside(crictl, crictl.run(third, "app")) == {"net0"}
+
+
+def test_several_of_a_pool(node: Node, crictl: Crictl) -> None:
+    """A pod-level request for two of a pool is answered once, through restarts of its containers."""
+    for name in ("nic0", "nic1"):
+        node.add_veth(name)
+    with node.daemon(config=CONFIG):
+        pod = crictl.run_pod(
+            "one",
+            namespace="tenant-a",
+            labels={"net": "fast"},
+            annotations={"nri-netdev.io/pod": "- {pool: fast, count: 2, name: 'net{n}'}"},
+        )
+        container = crictl.run(pod, "app")
+
+        assert inside(crictl, container) == {"net0", "net1"}
+        crictl.stop(container)
+        assert inside(crictl, crictl.run(pod, "app")) == {"net0", "net1"}
+        crictl.delete_pod(pod)
+        wait_until(lambda: json.loads(node.cli("claims", "--json")) == [], timeout_s=10, what="all is back")
+
+
+def test_a_bad_configuration_does_not_come_into_force(node: Node, crictl: Crictl) -> None:
+    """Every problem is told with its line, and what was in force stays so; SIGHUP is understood."""
+    node.add_veth("nic0")
+    with node.daemon(config="rules: [{namespaces: ['*'], interfaces: [nic0]}]") as daemon:
+        daemon.config_path.write_text("rules:\n- namespaces: []\n  interface: [nic0]\ninjektion: auto\n")
+        daemon.send(signal.SIGHUP)
+        daemon.wait_logged("config.refused")
+
+        for told in (":2:", ":3:", ":4:"):
+            assert told in daemon.log_text()
+        assert inside(crictl, crictl.run(crictl.run_pod("web", annotations={KEY: "- nic0"}), "app")) == {"nic0"}

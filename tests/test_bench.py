@@ -1,0 +1,55 @@
+"""The benchmark runs. What it measures is no test's business."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import programs
+from tests.e2e.toolbox import MissingError
+
+REPOSITORY = Path(__file__).parent.parent
+
+pytestmark = [pytest.mark.root, pytest.mark.upstream]
+
+
+@pytest.fixture(name="built", scope="module")
+def fixture_built() -> None:
+    try:
+        programs.build()
+    except MissingError as error:
+        pytest.skip(str(error))
+
+
+def run(*arguments: str) -> str:
+    command = [sys.executable, "-m", *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=300).stdout
+
+
+def test_everything_is_measured_of_both(built: None, tmp_path: Path) -> None:
+    """A short run has a figure of either plugin for every measure, a point for every size, and a picture of each."""
+    result = tmp_path / "results.json"
+    pytest.importorskip("pygal", reason="the dependency group `bench` is not installed")
+
+    run("bench", "--short", f"--json={result}")
+
+    found = json.loads(result.read_text())
+    assert len(found["table"]) == 10
+    assert all(line["ours"] > 0 and line["go"] > 0 for line in found["table"])
+    assert all(time_us > 0 for scale in found["scales"].values() for by in scale.values() for time_us in by.values())
+    assert {path.name for path in tmp_path.glob("*.svg")} == {
+        f"speed-{of}.svg" for of in ("interfaces", "live", "entries")
+    }
+    assert len(found["growth"]) == 10
+
+
+def test_profile_shows_the_way_of_a_claim(built: None) -> None:
+    """The profile tells the steps of an annotated CreateContainer, and that each is taken."""
+    said = run("bench.profile", "--count=3")
+
+    _, annotated = said.split("containers, annotated")
+    steps = {line.split()[0]: float(line.split()[1]) for line in annotated.splitlines()[2:] if line}
+    assert steps["Custody.create"] == 1.0
+    assert steps["Ledger.write"] > 0

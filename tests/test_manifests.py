@@ -1,0 +1,234 @@
+"""The manifests: what kustomize makes of them, checked against Kubernetes' own schemas without a cluster."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from nri_netdev import __version__, cli, config
+from nri_netdev.domain.manifest import validate_text
+from nri_netdev.shells.metrics import METRICS
+from tests.e2e.tools import BIN
+
+MANIFESTS = Path(__file__).parent.parent / "manifests"
+OVERLAYS = ("overlays/containerd", "overlays/crio", "overlays/drop-in", "base")
+COMPONENTS = tuple(path.parent.name for path in sorted(MANIFESTS.glob("components/*/kustomization.yaml")))
+KUBERNETES = ("1.33", "1.37")
+"""The oldest and the newest that the schemas are checked for."""
+WITHOUT_SCHEMA = {"PodMonitor"}
+"""Kinds that are not Kubernetes' own."""
+
+Object = dict[str, Any]
+
+
+def kustomize() -> Path:
+    """The program; without it nothing here can be said, which in CI is a failure."""
+    for found in (BIN / "kustomize", shutil.which("kustomize")):
+        if found and Path(found).exists():
+            return Path(found)
+    if os.environ.get("CI") == "true":
+        pytest.fail("there is no kustomize; run: make e2e-tools")
+    pytest.skip("NOT TESTED: there is no kustomize; run: make e2e-tools")
+
+
+def build(directory: Path) -> list[Object]:
+    """Every object that kustomize makes."""
+    done = subprocess.run([kustomize(), "build", directory], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+
+def with_components(tmp_path: Path, overlay: str, *components: str) -> list[Object]:
+    """What an overlay becomes with components, as a user's own kustomization would say it."""
+    shutil.copytree(MANIFESTS, tmp_path / "manifests")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    text = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": "nri-netdev",
+        "resources": [f"../manifests/{overlay}"],
+        "components": [f"../manifests/components/{name}" for name in components],
+    }
+    (mine / "kustomization.yaml").write_text(yaml.safe_dump(text))
+    return build(mine)
+
+
+def the(kind: str, objects: list[Object], name: str = "") -> Object:
+    """The one object of a kind."""
+    (found,) = (x for x in objects if x["kind"] == kind and x["metadata"]["name"].startswith(name))
+    return found
+
+
+def container(objects: list[Object]) -> Object:
+    """The DaemonSet's container."""
+    (found,) = the("DaemonSet", objects)["spec"]["template"]["spec"]["containers"]
+    return dict(found)
+
+
+def check(objects: list[Object]) -> None:
+    """Every object is what Kubernetes' schemas say, without unknown fields."""
+    for version in KUBERNETES:
+        for found in objects:
+            if found["kind"] not in WITHOUT_SCHEMA:
+                kubernetes_validate.validate(found, version, strict=True)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_overlays_are_valid(overlay: str) -> None:
+    """As they are, in one namespace."""
+    objects = build(MANIFESTS / overlay)
+    check(objects)
+    kinds = {found["kind"] for found in objects}
+    assert kinds == {"Namespace", "ServiceAccount", "PriorityClass", "ConfigMap", "DaemonSet"}
+    cluster_wide = {"Namespace", "PriorityClass"}
+    assert {x["metadata"].get("namespace") for x in objects if x["kind"] not in cluster_wide} == {"nri-netdev"}
+
+
+def test_a_wrong_field_is_found() -> None:
+    """The schemas are really asked."""
+    objects = build(MANIFESTS / "base")
+    container(objects)["securityContext"]["privileeged"] = True
+    with pytest.raises(kubernetes_validate.ValidationError):
+        check(objects)
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_each_component_on_each_overlay(component: str, tmp_path: Path) -> None:
+    """They combine freely."""
+    for overlay in OVERLAYS:
+        check(with_components(tmp_path / overlay.replace("/", "-"), overlay, component))
+
+
+def test_all_components_together(tmp_path: Path) -> None:
+    """And with each other."""
+    check(with_components(tmp_path, "overlays/crio", *COMPONENTS))
+
+
+def test_two_never_serve_one_node() -> None:
+    """No surge: two plugins of one name fail every container that asks."""
+    strategy = the("DaemonSet", build(MANIFESTS / "base"))["spec"]["updateStrategy"]
+    assert strategy["rollingUpdate"]["maxSurge"] == 0
+
+
+def test_no_rights_in_the_cluster() -> None:
+    """No token, no role."""
+    objects = build(MANIFESTS / "base")
+    assert the("ServiceAccount", objects)["automountServiceAccountToken"] is False
+    assert the("DaemonSet", objects)["spec"]["template"]["spec"]["automountServiceAccountToken"] is False
+    assert not [x for x in objects if "Role" in x["kind"]]
+
+
+def test_every_mount_has_its_volume_and_its_reason() -> None:
+    """Nothing of the host is mounted that the comments do not explain."""
+    spec = the("DaemonSet", build(MANIFESTS / "base"))["spec"]["template"]["spec"]
+    mounts = {mount["name"] for mount in container(build(MANIFESTS / "base"))["volumeMounts"]}
+    assert mounts == {volume["name"] for volume in spec["volumes"]}
+    text = (MANIFESTS / "base" / "daemonset.yaml").read_text()
+    for volume in spec["volumes"]:
+        if "hostPath" in volume:
+            assert re.search(rf"#[^\n]*\n        - name: {volume['name']}\n          hostPath", text), volume["name"]
+
+
+def test_privilege_is_asked_for_where_propagation_needs_it(tmp_path: Path) -> None:
+    """Kubernetes refuses Bidirectional to any other container, and the component asks for neither."""
+    for objects in (build(MANIFESTS / "base"), with_components(tmp_path, "base", "unprivileged")):
+        found = container(objects)
+        is_bidirectional = any(m.get("mountPropagation") == "Bidirectional" for m in found["volumeMounts"])
+        assert is_bidirectional == found["securityContext"]["privileged"]
+    assert set(found["securityContext"]["capabilities"]["add"]) == {"NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE", "KILL"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_arguments_are_ours(overlay: str, tmp_path: Path) -> None:
+    """The daemon understands each, also what the components add, and each probe asks a port that it listens on."""
+    found = container(with_components(tmp_path, overlay, "pod-monitor"))
+    arguments = [argument.replace("$(POD_IP)", "192.0.2.1") for argument in found["args"]]
+    options = cli._parser().parse_args(arguments)
+    settings = cli._settings(options)
+    assert settings.health == f"192.0.2.1:{found['livenessProbe']['grpc']['port']}"
+    assert found["readinessProbe"]["grpc"] == {"port": found["livenessProbe"]["grpc"]["port"], "service": "readiness"}
+    assert settings.metrics.endswith(f":{next(p['containerPort'] for p in found['ports'] if p['name'] == 'metrics')}")
+    assert {mount["mountPath"] for mount in found["volumeMounts"]} >= {
+        str(settings.socket.parent),
+        str(settings.state_dir),
+        str(settings.run_dir),
+        str(config.DEFAULT_PATH.parent),
+    }
+
+
+def test_the_configuration_is_valid(tmp_path: Path) -> None:
+    """What the ConfigMap holds is read, under the name that the daemon looks for: defaults, and no rule."""
+    data = the("ConfigMap", build(MANIFESTS / "base"))["data"]
+    assert set(data) == {config.DEFAULT_PATH.name}
+    path = tmp_path / "config.yaml"
+    path.write_text(data["config.yaml"])
+    assert config.load(path) == config.Settings()
+    example = "".join(re.findall(r"^#   (.*\n)", data["config.yaml"], re.MULTILINE))
+    path.write_text(example)
+    assert len(config.load(path).policy.rules) == 1
+
+
+def test_the_image_is_of_this_version() -> None:
+    """The tag that `make image` gives."""
+    assert container(build(MANIFESTS / "base"))["image"] == f"localhost/nri-netdev:{__version__}"
+
+
+@pytest.mark.parametrize("path", sorted(MANIFESTS.glob("examples/*.yaml")), ids=lambda path: path.stem)
+def test_examples(path: Path) -> None:
+    """Valid pods, with annotations that are understood."""
+    text = path.read_text()
+    check(list(yaml.safe_load_all(text)))
+    assert not validate_text(path.name, text)
+
+
+def test_the_kustomization_of_the_operators_page(tmp_path: Path) -> None:
+    """What people copy from docs/operators.md builds, with their image and their configuration in it."""
+    page = (MANIFESTS.parent / "docs" / "operators.md").read_text()
+    (text,) = (block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "kind: Kustomization" in block)
+    shutil.copytree(MANIFESTS, tmp_path / "manifests")
+    (tmp_path / "kustomization.yaml").write_text(text.replace("sha256:…", f"sha256:{'0' * 64}"))
+    (tmp_path / "config.yaml").write_text("rules: [{namespaces: [a], interfaces: [ens1]}]\n")
+    objects = build(tmp_path)
+    check(objects)
+    assert container(objects)["image"] == f"registry.example/nri-netdev@sha256:{'0' * 64}"
+    assert the("ConfigMap", objects)["data"]["config.yaml"].startswith("rules: [{namespaces: [a]")
+
+
+def test_the_pod_of_the_users_page() -> None:
+    """The first thing that people copy is right."""
+    page = (MANIFESTS.parent / "docs" / "users.md").read_text()
+    text = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0]
+    check([yaml.safe_load(text)])
+    assert not validate_text("users.md", text)
+
+
+def test_the_dashboard_shows_what_is_counted() -> None:
+    """Every expression names metrics that exist, and only those."""
+    board = json.loads((MANIFESTS / "components" / "dashboard" / "dashboard.json").read_text())
+    expressions = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    shown = {name.removesuffix("_bucket") for text in expressions for name in re.findall(r"nri_netdev_\w+", text)}
+    assert shown <= {metric.name for metric in METRICS}
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+
+
+def test_the_systemd_unit() -> None:
+    """It runs a command that exists, keeps the pins and takes no namespace of its own."""
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(MANIFESTS / "systemd" / "nri-netdev.service")
+    service = unit["Service"]
+    cli._parser().parse_args(service["ExecStart"].split()[1:])
+    assert service["RuntimeDirectoryPreserve"] == "yes"
+    own_mounts = {"ProtectSystem", "ProtectHome", "PrivateTmp", "PrivateMounts", "PrivateDevices", "ReadWritePaths"}
+    assert not own_mounts & set(service)
