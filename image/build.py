@@ -8,6 +8,7 @@ import`, `podman load` and `skopeo copy` take, and its size is told.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import gzip
 import hashlib
 import os
@@ -132,15 +133,17 @@ def build(program: str, base: str, build_base: str, *, version: str, platform: s
     }
     options = [f"--build-arg={name}={value}" for name, value in arguments.items()]
     options += [f"--platform={platform}"] if platform else []
-    ARCHIVE.unlink(missing_ok=True)
+    partial = ARCHIVE.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
     if program == "buildah":
         options += ["--isolation=chroot", "--layers=false"]
         options += ["--volume=/etc/ssl/certs:/etc/ssl/certs:ro", "--volume=/etc/resolv.conf:/etc/resolv.conf:ro"]
         run([program, *storage(program), "bud", *options, "--format=oci", f"--tag={tag}", str(ROOT)])
-        run([program, *storage(program), "push", "--quiet", tag, f"docker-archive:{ARCHIVE}:{tag}"])
+        run([program, *storage(program), "push", "--quiet", tag, f"docker-archive:{partial}:{tag}"])
     else:
         run([program, "build", *options, f"--tag={tag}", str(ROOT)])
-        run([program, "save", f"--output={ARCHIVE}", tag])
+        run([program, "save", f"--output={partial}", tag])
+    partial.rename(ARCHIVE)
 
 
 def compressed_bytes(archive: Path) -> int:
@@ -170,6 +173,8 @@ def main() -> int:
         parser.error("--base: name it by its digest, NAME@sha256:…")
     CACHE.mkdir(parents=True, exist_ok=True)
     version = runpy.run_path(str(ROOT / "nri_netdev" / "__init__.py"))["__version__"]
+    lock = (CACHE / "lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)  # until this process ends
     try:
         program = builder()
         base = options.base or import_base(program, debian("run", RUNTIME_PACKAGES))

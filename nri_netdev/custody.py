@@ -30,8 +30,8 @@ from nri_netdev.domain.claim import (
     find,
     state_after,
 )
+from nri_netdev.domain.demand import held_for, outstanding
 from nri_netdev.domain.grammars import Scope
-from nri_netdev.domain.links import Link
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.policy import Policy
 from nri_netdev.domain.request import Entry, explain
@@ -91,11 +91,6 @@ class Custody:
         """The ids of every pod and container that an event must be heard of, for a claim hangs on it."""
         return self._book.holders()
 
-    def where(self, claim: Claim) -> tuple[Place, Link | None]:
-        """Where a claim's interface is at this moment."""
-        found = self._locate(claim)
-        return found.place, found.link
-
     # -- what happens ----------------------------------------------------------------------------------------------
 
     def create(
@@ -122,14 +117,10 @@ class Custody:
                 self._settle(claim)
         netns = self._netns_of(pod)
         asked = self.missing(pod, container, entries)
-        ours = [
-            claim
-            for claim in self.claims
-            if claim.owner.scope is Scope.POD and claim.owner.pod_id == pod.id and not claim.state.is_homeward
-        ]
+        before = [claim for claim in self._own(pod, container) if claim.owner.scope is Scope.POD]
         grants, heirs = self._judge(asked, pod, netns)
         claims = [self._claim(grant, pod, container, netns) for grant in grants if netns is not None]
-        again = [self._again(claim, entry, container) for entry in entries for claim in ours if _is_for(claim, entry)]
+        again = [self._again(claim, entry, container) for entry in entries for claim in held_for(entry, before)]
         if claims and netns is not None:
             self._promise(claims, heirs, netns)
         self._known[pod.id] = self._known[container.id] = Holder.PENDING
@@ -188,13 +179,13 @@ class Custody:
 
     def missing(self, pod: PodSandbox, container: Container, entries: Iterable[Entry]) -> tuple[Entry, ...]:
         """What a container asks for and neither it nor its pod holds."""
+        own = self._own(pod, container)
+        return tuple(filter(None, (outstanding(entry, held_for(entry, own)) for entry in entries)))
+
+    def _own(self, pod: PodSandbox, container: Container) -> list[Claim]:
+        """The claims of a container and of its pod."""
         holders = {(Scope.POD, pod.id), (Scope.CONTAINER, container.id)}
-        held = [
-            claim
-            for claim in self.claims
-            if not claim.state.is_homeward and (claim.owner.scope, claim.owner.holder_id) in holders
-        ]
-        return tuple(entry for entry in entries if not any(_is_for(claim, entry) for claim in held))
+        return [claim for claim in self.claims if (claim.owner.scope, claim.owner.holder_id) in holders]
 
     def ended(self, holder_id: str) -> None:
         """A container or a pod has ended: what it holds comes home. A pod's end ends its containers' claims too."""
@@ -203,7 +194,8 @@ class Custody:
             if claim.owner.pod_id == holder_id:
                 self._known[claim.owner.container_id] = Holder.ENDED
             self._settle(claim)
-        self._known = {name: holder for name, holder in self._known.items() if name in self.holders()}
+        holders = self.holders()
+        self._known = {name: holder for name, holder in self._known.items() if name in holders}
 
     def synchronize(self, pods: Iterable[PodSandbox], containers: Iterable[Container]) -> None:
         """The engine has told all that exists: whatever is not in it has ended."""
@@ -544,11 +536,6 @@ _DO: dict[Action, Callable[[Custody, Claim, Found], None]] = {
     Action.RESTORE: Custody._restore,
     Action.LOSE: Custody._lose,
 }
-
-
-def _is_for(claim: Claim, entry: Entry) -> bool:
-    """Whether a claim is what an entry has come to: a pod's annotations never change."""
-    return (claim.owner.scope, claim.key, claim.number) == (entry.scope, entry.key, entry.number)
 
 
 _PLACES = {

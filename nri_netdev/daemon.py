@@ -20,13 +20,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from nri_netdev import __version__
+from nri_netdev.answers import entries_of, refuse, who
 from nri_netdev.config import Injection, OnMissed, Reload, Settings, Watched
 from nri_netdev.custody import Custody
 from nri_netdev.domain.claim import Claim
 from nri_netdev.domain.pods import Container, PodSandbox
-from nri_netdev.domain.request import Entry, explain, mentions, names_container, parse
+from nri_netdev.domain.request import mentions
 from nri_netdev.domain.verdict import Grant
 from nri_netdev.errors import ConfigurationError, NriNetdevError, RequestError, StateError
+from nri_netdev.injection import InjectionMemory
 from nri_netdev.logs import event, set_level
 from nri_netdev.outlook import Outlook
 from nri_netdev.proto import nri_pb2
@@ -77,7 +79,7 @@ ENGINES_THAT_HEED_START_ERRORS = frozenset({"containerd"})
 TICK_S = 1.0
 STANDBY_S = 0.5
 DRAIN_S = 5.0
-"""How long a daemon that is told to stop waits for what its worker has in hand."""
+"""How long a daemon told to stop waits for what its worker has in hand."""
 
 
 class Daemon:
@@ -102,7 +104,7 @@ class Daemon:
         self._watched = watched
         self.meters = Meters()
         self._new_custody = new_custody or (lambda of: open_custody(of, self.meters))
-        self._injection = _InjectionMemory(Injection(settings.injection))
+        self._injection = InjectionMemory(Injection(settings.injection))
         self._may_err_at_start = False
         self._name = env.get("NRI_PLUGIN_NAME") or settings.name
         self._index = env.get("NRI_PLUGIN_IDX") or settings.index
@@ -298,7 +300,7 @@ class Daemon:
         pod, container = pod_of(request.pod), container_of(request.container)
         asks = self._injection.asks(pod.runtime_handler)
         try:
-            entries = _entries(pod, container)
+            entries = entries_of(pod, container)
             grants: tuple[Grant, ...] = ()
             if entries:
                 grants = await self._custodian(
@@ -307,7 +309,7 @@ class Daemon:
                     undo=lambda custody: custody.ended(container.id),
                 )
         except RequestError as error:
-            _refuse(connection, request, error, doing="create")
+            refuse(connection, request, error, doing="create")
             return
         connection.send(connection.session.reply(request, adjustment(grants) if grants and asks else None))
 
@@ -315,7 +317,7 @@ class Daemon:
         """The last moment before the container's process runs: all must have arrived, or it does not run."""
         pod, container = pod_of(request.pod), container_of(request.container)
         try:
-            entries = _entries(pod, container)
+            entries = entries_of(pod, container)
             if not entries and container.id not in self._holders:
                 connection.send(connection.session.reply(request, None))
                 return
@@ -326,8 +328,8 @@ class Daemon:
         except RequestError as error:
             if not self._may_err_at_start and container.pid and pod.netns_path:
                 is_dead = await asyncio.to_thread(kill_in_netns, container.pid, pod.netns_path)
-                event(_log, logging.WARNING, "start.prevented", **_who(pod, container), dead=is_dead)
-            _refuse(connection, request, error, doing="start")
+                event(_log, logging.WARNING, "start.prevented", **who(pod, container), dead=is_dead)
+            refuse(connection, request, error, doing="start")
             return
         if moved and self._injection.ignored(pod.runtime_handler):
             event(
@@ -368,15 +370,15 @@ class Daemon:
             if pod is None or not container.is_running:
                 continue
             try:
-                missing = custody.missing(pod, container, _entries(pod, container))
+                missing = custody.missing(pod, container, entries_of(pod, container))
                 if missing and self._settings.on_missed == OnMissed.ATTACH:
                     custody.starting(pod, container, missing)
-                    event(_log, logging.WARNING, "container.attached", **_who(pod, container))
+                    event(_log, logging.WARNING, "container.attached", **who(pod, container))
                 elif missing:
                     names = ", ".join(entry.interface for entry in missing)
                     raise RequestError(f"it runs without {names}: it was created while no nri-netdev was there")  # noqa: TRY301
             except RequestError as error:
-                event(_log, logging.ERROR, "container.missed", **_who(pod, container), reason=str(error))
+                event(_log, logging.ERROR, "container.missed", **who(pod, container), reason=str(error))
 
     # -- the worker ------------------------------------------------------------------------------------------------
 
@@ -508,38 +510,11 @@ class Daemon:
             watch.close()
 
 
-class _InjectionMemory:
-    """Who is to move interfaces in, and which runtime handlers are known to ignore what they are asked."""
-
-    def __init__(self, mode: Injection) -> None:
-        self.mode = mode
-        self._ignorant: set[str] = set()
-
-    @property
-    def may_move(self) -> bool:
-        """Whether nri-netdev may move what the runtime has left."""
-        return self.mode is not Injection.OCI
-
-    def asks(self, handler: str) -> bool:
-        """Whether the runtime of this handler is to be asked."""
-        return self.mode is Injection.OCI or (self.mode is Injection.AUTO and handler not in self._ignorant)
-
-    def ignored(self, handler: str) -> bool:
-        """A handler has ignored what it was asked; whether that is news."""
-        is_news = self.asks(handler)
-        self._ignorant.add(handler)
-        return is_news
-
-    def forget(self) -> None:
-        """The engine is another one, perhaps."""
-        self._ignorant.clear()
-
-
 _ASKING: dict[Kind, Callable[[Daemon, EngineConnection, Request], Coroutine[Any, Any, None]]] = {
     Kind.CREATE_CONTAINER: Daemon._timed_create,
     Kind.START_CONTAINER: Daemon._start,
 }
-"""Requests that concern every container whose pod has annotations for us."""
+"""What concerns every container of a pod that has annotations for us."""
 
 _ENDS_OF_PODS = {Kind.STOP_POD_SANDBOX, Kind.REMOVE_POD_SANDBOX}
 
@@ -547,36 +522,6 @@ _ENDS_OF_PODS = {Kind.STOP_POD_SANDBOX, Kind.REMOVE_POD_SANDBOX}
 def _resident(pod: nri_pb2.PodSandbox) -> PodSandbox:
     """What of a pod that exists already concerns us: of most, that it does."""
     return pod_of(pod) if mentions(pod.annotations) else PodSandbox(id=pod.id)
-
-
-def _entries(pod: PodSandbox, container: Container) -> tuple[Entry, ...]:
-    """What a pod's annotations ask for one of its containers.
-
-    Raises:
-        RequestError: They cannot be understood.
-    """
-    key = names_container(pod.annotations)
-    if key is not None and not container.name:
-        raise RequestError(
-            f"annotation {key} names a container, and the engine does not tell what this one is called; ask for the "
-            "pod instead, by nri-netdev.io/pod"
-        )
-    parsed = parse(pod.annotations, container=container.name)
-    if parsed.problems:
-        raise RequestError(explain(parsed.problems))
-    return tuple(parsed.entries)
-
-
-def _who(pod: PodSandbox, container: Container) -> dict[str, str]:
-    return {"pod": f"{pod.namespace}/{pod.name}", "container": container.name or container.id[:12]}
-
-
-def _refuse(connection: EngineConnection, request: Request, error: RequestError, *, doing: str) -> None:
-    """Tell the engine no, and why, in words that reach `kubectl describe pod`."""
-    who = _who(pod_of(request.pod), container_of(request.container))
-    event(_log, logging.WARNING, f"{doing}.refused", **who, reason=str(error))
-    text = f"nri-netdev: pod {who['pod']}, container {who['container']}: {error}"
-    connection.send(connection.session.refuse(request, text))
 
 
 def open_custody(settings: Settings, meters: Meters) -> Custody:

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from nri_netdev.domain.claim import MARK_PREFIX, Claim
-from nri_netdev.domain.lifelines import lifelines, why_immovable
+from nri_netdev.domain.lifelines import Lifelines, why_immovable
 from nri_netdev.domain.links import Inventory, Link
 from nri_netdev.domain.names import NUMBER, fill, quote, why_invalid
 from nri_netdev.domain.pods import PodSandbox
 from nri_netdev.domain.policy import Policy, Rule, suggested
-from nri_netdev.domain.request import Entry, Problem, is_pattern
+from nri_netdev.domain.request import Entry, Problem
 from nri_netdev.domain.selectors import FactsOf, matches, no_facts, ordered
 
 _FREE_SHOWN = 12
@@ -77,7 +77,9 @@ class Desk:
         self._held = {claim.ifname: claim for claim in claims}
         self._now_s = now_s
         self.sees = partial(matches, facts_of=facts_of, links=inventory.links)
-        self.lifelines: Mapping[int, tuple[str, ...]] = lifelines(
+        self._applicable = tuple(rule for rule in policy.rules if rule.why_not_for(self.pod) is None) if policy else ()
+        self._rules: dict[tuple[int, str], Rule | None] = {}
+        self._lifelines = Lifelines(
             inventory,
             protected=policy.protected if policy else (),
             sees=self.sees,
@@ -89,7 +91,13 @@ class Desk:
 
     def rule_for(self, link: Link) -> Rule | None:
         """The rule that decides on an interface for this pod."""
-        return self.policy.rule_for(self.pod, link, self.sees) if self.policy else None
+        if self.policy is None:
+            return None
+        key = (link.ifindex, link.ifname)
+        if key not in self._rules:
+            covering = (rule for rule in self._applicable if self.policy.covers(rule, link, self.sees))
+            self._rules[key] = next(covering, None)
+        return self._rules[key]
 
     def is_ruled_out(self, link: Link) -> bool:
         """Whether the policy has no rule that gives this interface to this pod."""
@@ -99,7 +107,7 @@ class Desk:
         """Why an interface of the host cannot be given to this pod; the rest of a sentence that begins with it."""
         if reason := why_immovable(link):
             return reason
-        reason = next(iter(self.lifelines.get(link.ifindex, ())), None)
+        reason = self._lifelines.why(link)
         if reason is None or self.policy is None:
             return reason
         rule = self.rule_for(link)
@@ -228,7 +236,7 @@ class Desk:
         meant = [link for link in self._everything() if self._is_meant(entry, link)]
         if meant and all(self.is_ruled_out(link) for link in meant):
             return self._unruled(entry, what)
-        reasons = [self._told(link, candidates) for link in meant if not self.is_ruled_out(link)]
+        reasons = [self._told(link, candidates) for link in meant if link not in found and not self.is_ruled_out(link)]
         told = "; ".join(reasons[:_REASONS_SHOWN])
         more = f"; and {len(reasons) - _REASONS_SHOWN} more" if len(reasons) > _REASONS_SHOWN else ""
         few = f"{len(found)} of the {entry.count} interfaces" if entry.count > 1 else "no interface"
@@ -278,7 +286,9 @@ class Desk:
     def _inside(self, entry: Entry, link: Link, taken: Collection[str]) -> str:
         if entry.name is None:
             return link.ifname
-        if not is_pattern(entry.name) or NUMBER not in entry.name:
+        if not entry.is_pattern:
+            return entry.name
+        if NUMBER not in entry.name:
             return fill(entry.name, pool=entry.pool or "", n=0)
         numbered = (fill(entry.name, pool=entry.pool or "", n=n) for n in range(len(taken) + 1))
         return next(name for name in numbered if name not in taken)

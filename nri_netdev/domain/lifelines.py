@@ -5,6 +5,7 @@ A lifeline is given away only by a rule that names it and says so; what the kern
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from nri_netdev.domain.links import Inventory, Link
@@ -58,15 +59,8 @@ def why_immovable(link: Link) -> str | None:
     return None
 
 
-def lifelines(
-    inventory: Inventory,
-    *,
-    protected: Sequence[Selector] = (),
-    sees: Sees = lambda _, __: False,
-    given: Iterable[Link] = (),
-    facts_of: FactsOf = no_facts,
-) -> Mapping[int, tuple[str, ...]]:
-    """Every lifeline of a host, and why it is one.
+class Lifelines:
+    """The lifelines of a host, each with the reasons why it is one.
 
     Args:
         inventory: the host, now.
@@ -74,93 +68,104 @@ def lifelines(
         sees: whether a selector describes an interface.
         given: the interfaces that are given away, as they were on the host.
         facts_of: fetches what rtnetlink does not tell.
-
-    Returns:
-        By ifindex the reasons, the weightiest first, each the rest of a sentence that begins with the interface.
     """
-    found: dict[int, list[str]] = {}
-    given = tuple(given)
-    for ifindex, reason in (
-        *_carriers(inventory),
-        *_beneath(inventory),
-        *_enslaved(inventory),
-        *_losing(inventory, given, facts_of),
-        *_of_cni(inventory),
-    ):
-        found.setdefault(ifindex, []).append(reason)
-    for number, selector in enumerate(protected, 1):
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        *,
+        protected: Sequence[Selector] = (),
+        sees: Sees = lambda _, __: False,
+        given: Iterable[Link] = (),
+        facts_of: FactsOf = no_facts,
+    ) -> None:
+        self._inventory = inventory
+        self._protected = protected
+        self._sees = sees
+        self._facts_of = facts_of
+        self._given = tuple(given)
+        self._by_index = {link.ifindex: link for link in inventory.links}
+        self._ports: dict[int, list[Link]] = {}
+        self._tunnels: dict[int, list[Link]] = {}
         for link in inventory.links:
-            if sees(selector, link):
-                found.setdefault(link.ifindex, []).append(f"is protected by the configuration (protected, {number})")
-    return {ifindex: tuple(dict.fromkeys(reasons)) for ifindex, reasons in found.items()}
+            if link.master is not None:
+                self._ports.setdefault(link.master, []).append(link)
+            if link.kind == "vxlan" and link.link is not None and link.link_netnsid is None:
+                self._tunnels.setdefault(link.link, []).append(link)
+        self._vital: dict[int, str] = {}
+        for carrier, reason in _carriers(inventory):
+            self._vital.setdefault(carrier, reason)
+        for carrier in tuple(self._vital):
+            self._note_beneath(carrier)
+
+    def _note_beneath(self, carrier: int) -> None:
+        """What a carrier stands on: ports of a bond or bridge, the parent of a VLAN, the other end of a pair, ..."""
+        top = self._by_index.get(carrier)
+        pending, seen = [carrier], {carrier}
+        while top is not None and pending:
+            upper = self._by_index.get(pending.pop())
+            for ifindex in () if upper is None else self._lowers(upper):
+                if ifindex not in seen:
+                    seen.add(ifindex)
+                    pending.append(ifindex)
+                    self._vital.setdefault(ifindex, f"is beneath {top.ifname}, which {self._vital[carrier]}")
+
+    def _lowers(self, link: Link) -> Iterator[int]:
+        yield from (port.ifindex for port in self._ports.get(link.ifindex, ()))
+        if link.link is not None and link.link_netnsid is None:
+            yield link.link
+
+    def why(self, link: Link) -> str | None:
+        """Why an interface is a lifeline, the weightiest reason; None if it is none.
+
+        Returns the rest of a sentence that begins with the interface: "is the master of …".
+        """
+        return next(self.reasons(link), None)
+
+    def reasons(self, link: Link) -> Iterator[str]:
+        """Every reason, the weightiest first."""
+        if link.ifindex in self._vital:
+            yield self._vital[link.ifindex]
+        if link.master is not None:
+            master = self._by_index.get(link.master)
+            of = f"{master.kind or 'device'} {master.ifname}" if master else f"the device with index {link.master}"
+            yield f"is enslaved to {of}; release it first"
+        for port in self._ports.get(link.ifindex, ()):
+            yield f"is the master of {port.ifname}"
+        for tunnel in self._tunnels.get(link.ifindex, ()):
+            yield f"carries {tunnel.ifname}, a vxlan device that the kernel would delete"
+        yield from self._used_by_others(link)
+        for owner, patterns in CNI_NAMES.items():
+            if link.ifname.startswith(_STEMS[owner]) and any(_is_called(link.ifname, one) for one in patterns):
+                yield f"has a name that {owner} gives"
+        for number, selector in enumerate(self._protected, 1):
+            if self._sees(selector, link):
+                yield f"is protected by the configuration (protected, {number})"
+
+    def _used_by_others(self, link: Link) -> Iterator[str]:
+        """What pods work through."""
+        if link.kind == "veth" and link.link_netnsid in self._inventory.pod_netnsids:
+            yield "is the host's end of a pod's own network"
+        for child in self._given:
+            if child.link == link.ifindex and child.link_netnsid is None and child.kind != "veth":
+                yield f"carries {child.ifname}, a {child.kind or 'device'} that is given away"
+        if link.parent_bus == "pci":
+            for child in self._given:
+                if child.parent_bus == "pci" and self._facts_of(child).pf == link.parent_dev:
+                    yield f"has the virtual function {child.ifname} that is given away"
 
 
 def _carriers(inventory: Inventory) -> Iterator[tuple[int, str]]:
     for ifindex in inventory.default_routes:
         yield ifindex, "carries a default route of the node"
-    for ifindex, addresses in inventory.addresses.items():
+    for ifindex, addresses in inventory.addresses.items() if inventory.default_sources else ():
         for address in addresses:
             if address.address in inventory.default_sources:
                 yield ifindex, f"has the address {address.address} that a default route of the node uses"
 
 
-def _beneath(inventory: Inventory) -> Iterator[tuple[int, str]]:
-    """What a carrier stands on: ports of a bond or bridge, the parent of a VLAN, the other end of a pair, and so on."""
-    by_index = {link.ifindex: link for link in inventory.links}
-    ports: dict[int, list[int]] = {}
-    for link in inventory.links:
-        if link.master is not None:
-            ports.setdefault(link.master, []).append(link.ifindex)
-
-    def lowers(link: Link) -> Iterator[int]:
-        yield from ports.get(link.ifindex, ())
-        if link.link is not None and link.link_netnsid is None and link.link != link.ifindex:
-            yield link.link
-
-    for carrier, reason in _carriers(inventory):
-        top = by_index.get(carrier)
-        pending, seen = [carrier], {carrier}
-        while top is not None and pending:
-            upper = by_index.get(pending.pop())
-            for ifindex in () if upper is None else lowers(upper):
-                if ifindex not in seen:
-                    seen.add(ifindex)
-                    pending.append(ifindex)
-                    yield ifindex, f"is beneath {top.ifname}, which {reason}"
-
-
-def _enslaved(inventory: Inventory) -> Iterator[tuple[int, str]]:
-    for link in inventory.links:
-        if link.master is None:
-            continue
-        master = inventory.by_index(link.master)
-        of = f"{master.kind or 'device'} {master.ifname}" if master else f"the device with index {link.master}"
-        yield link.ifindex, f"is enslaved to {of}; release it first"
-        yield link.master, f"is the master of {link.ifname}"
-
-
-def _losing(inventory: Inventory, given: Sequence[Link], facts_of: FactsOf) -> Iterator[tuple[int, str]]:
-    """What others would lose: tunnels that die with a move, and pods that work through it."""
-    for link in inventory.links:
-        if link.kind == "vxlan" and link.link is not None and link.link_netnsid is None:
-            yield link.link, f"carries {link.ifname}, a vxlan device that the kernel would delete"
-        if link.kind == "veth" and link.link_netnsid in inventory.pod_netnsids:
-            yield link.ifindex, "is the host's end of a pod's own network"
-    for child in given:
-        if child.link is not None and child.link_netnsid is None and child.kind != "veth":
-            yield child.link, f"carries {child.ifname}, a {child.kind or 'device'} that is given away"
-    for function in [child for child in given if child.parent_bus == "pci"]:
-        pf = facts_of(function).pf
-        for link in inventory.links:
-            if pf is not None and link.parent_dev == pf:
-                yield link.ifindex, f"has the virtual function {function.ifname} that is given away"
-
-
-def _of_cni(inventory: Inventory) -> Iterator[tuple[int, str]]:
-    for link in inventory.links:
-        for owner, patterns in CNI_NAMES.items():
-            if any(_is_called(link.ifname, pattern) for pattern in patterns):
-                yield link.ifindex, f"has a name that {owner} gives"
+_STEMS = {owner: tuple(re.split(r"[*\[]", one)[0] for one in patterns) for owner, patterns in CNI_NAMES.items()}
+"""What the names begin with, to pass over most of them at once."""
 
 
 def _is_called(ifname: str, pattern: str) -> bool:

@@ -154,12 +154,6 @@ class Policy:
         """The rules that speak of an interface, whoever asks."""
         return tuple(rule for rule in self.rules if self.covers(rule, link, sees))
 
-    def rule_for(self, pod: PodSandbox, link: Link, sees: Sees) -> Rule | None:
-        """The rule that decides on a pod and an interface: the first that speaks of both."""
-        return next(
-            (rule for rule in self.rules if rule.why_not_for(pod) is None and self.covers(rule, link, sees)), None
-        )
-
 
 def suggested(pod: PodSandbox, entries: Iterable[Entry]) -> str:
     """The shortest rule that would give a pod exactly this, in YAML's flow style, as an item of `rules`."""

@@ -70,9 +70,14 @@ class Entry:
         return self.interface if self.name is None else self.name
 
     @property
+    def is_pattern(self) -> bool:
+        """Whether the wanted name is a pattern, to be filled in by the verdict; the peers' grammars have none."""
+        return self.grammar is Grammar.NATIVE and self.name is not None and "{" in self.name
+
+    @property
     def fixed_inside(self) -> str | None:
         """The name in the container, where it is known before the verdict."""
-        return None if not self.inside or is_pattern(self.inside) else self.inside
+        return None if not self.inside or self.is_pattern else self.inside
 
     @property
     def wanted(self) -> str:
@@ -81,11 +86,6 @@ class Entry:
         parts += [f"pool {self.pool}"] if self.pool else []
         parts += [str(self.selector)] if self.selector else []
         return (f"{self.count} of " if self.count > 1 else "") + " ".join(parts)
-
-
-def is_pattern(name: str) -> bool:
-    """Whether a wanted name is a pattern, to be filled in by the verdict."""
-    return "{" in name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

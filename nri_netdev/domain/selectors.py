@@ -146,7 +146,7 @@ def matches(selector: Selector, link: Link, facts_of: FactsOf, links: Collection
 
 
 def _asks_facts(s: Selector) -> bool:
-    return any(value is not None for value in (s.pci, s.device, s.numa_node, s.min_speed_mbps, s.vf_of))
+    return bool(s.pci or s.device or s.vf_of) or not (s.numa_node is None and s.min_speed_mbps is None)
 
 
 def _matches_facts(s: Selector, facts: Facts, facts_of: FactsOf, links: Collection[Link]) -> bool:

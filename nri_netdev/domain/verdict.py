@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from nri_netdev.domain.claim import Claim
 from nri_netdev.domain.desk import Desk, Grant, Outcome, PodNetns, age, told_free
-from nri_netdev.domain.lifelines import lifelines, why_immovable
+from nri_netdev.domain.lifelines import Lifelines, why_immovable
 from nri_netdev.domain.links import Inventory, Link
 from nri_netdev.domain.pods import PodSandbox
 from nri_netdev.domain.policy import Policy
@@ -19,7 +19,7 @@ def why_not(link: Link, inventory: Inventory) -> str | None:
 
     Returns the rest of a sentence that begins with the interface: "is a bridge, which …".
     """
-    return why_immovable(link) or next(iter(lifelines(inventory).get(link.ifindex, ())), None)
+    return why_immovable(link) or Lifelines(inventory).why(link)
 
 
 def judge(
@@ -66,11 +66,11 @@ def judge(
 
 def present_and_free(inventory: Inventory, held: Collection[str] = ()) -> str:
     """A sentence that names what the host could give, whatever its policy."""
-    vital = lifelines(inventory)
+    vital = Lifelines(inventory)
     free = [
         link.ifname
         for link in inventory.links
-        if link.ifname not in held and not why_immovable(link) and link.ifindex not in vital
+        if link.ifname not in held and not why_immovable(link) and not vital.why(link)
     ]
     return told_free(free)
 

@@ -1,6 +1,6 @@
 """The connection to the engine: moves bytes between a socket and a `PluginSession`, and comes back when it is lost.
 
-Requests are handed on inside `data_received`, so that whoever can answer at once does so without a task switch.
+Requests are handed on inside `buffer_updated`, so that whoever can answer at once does so without a task switch.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ BACKOFF_LAST_S = 5.0
 """Pauses between tries to connect: doubled from the first to the last, each shortened at random by up to a half, so
 that the plugins of a node do not come all at once when its engine is back."""
 
+_BUFFER_BYTES = 1 << 16
+"""What is read from the socket at once. A plain `Protocol` is given 256 KiB anew each time, which costs as much as all
+that is then done with it."""
+
 
 def backoff(rng: random.Random) -> Iterator[float]:
     """Yield pauses in seconds, without end."""
@@ -35,7 +39,7 @@ def backoff(rng: random.Random) -> Iterator[float]:
         pause = min(2 * pause, BACKOFF_LAST_S)
 
 
-class EngineConnection(asyncio.Protocol):
+class EngineConnection(asyncio.BufferedProtocol):
     """One connection of the plugin to the engine.
 
     Args:
@@ -47,6 +51,7 @@ class EngineConnection(asyncio.Protocol):
         self.session = session
         self._handle = handle
         self._transport: asyncio.Transport | None = None
+        self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def send(self, data: bytes) -> None:
@@ -65,9 +70,14 @@ class EngineConnection(asyncio.Protocol):
         self._transport = transport
         self.send(self.session.start())
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the loop is to put what comes: always the same place, for the session keeps no view of it."""
+        del sizehint
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Hand on what came, then send what the session answers of its own accord."""
-        self._hand_on(self.session.receive_data(data))
+        self._hand_on(self.session.receive_data(self._buffer[:nbytes]))
 
     def eof_received(self) -> None:
         """Tell the session; the transport then closes by itself."""

@@ -66,3 +66,13 @@ def test_two_tenants_get_their_own_and_what_they_share() -> None:
             ),
         ],
     }
+
+
+def test_the_threats_name_tests_that_exist() -> None:
+    """Each line of the threat model is held by what it says."""
+    page = (ROOT / "docs/security.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", page)
+    assert len(named) > 20
+    for file, test in named:
+        source = (ROOT / "tests" / file).read_text(encoding="utf-8")
+        assert re.search(rf"def {test}\(", source), f"{file}::{test}"

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from nri_netdev.domain.lifelines import CNI_NAMES, lifelines, why_immovable
+from nri_netdev.domain.lifelines import CNI_NAMES, Lifelines, why_immovable
 from nri_netdev.domain.links import Address, Inventory, Link
 from nri_netdev.domain.selectors import Facts, Selector
 
 
 def names(inventory: Inventory, **more: object) -> dict[str, str]:
     """The weightiest reason of each lifeline, by name."""
-    found = lifelines(inventory, **more)  # type: ignore[arg-type]
-    return {link.ifname: found[link.ifindex][0] for link in inventory.links if link.ifindex in found}
+    found = Lifelines(inventory, **more)  # type: ignore[arg-type]
+    return {link.ifname: reason for link in inventory.links if (reason := found.why(link))}
 
 
 NIC0 = Link(ifindex=2, ifname="nic0")

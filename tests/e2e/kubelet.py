@@ -64,6 +64,8 @@ class DaemonSet:
         self._node_ip = node_ip
         self.pod_id = ""
         self.container_id = ""
+        self._log = Path()
+        self._last_log = ""
 
     # --- its life -----------------------------------------------------------------------------------
 
@@ -110,7 +112,6 @@ class DaemonSet:
         self.pod_id = self._crictl("runp", "--cancel-timeout=0s", f"--runtime={handler}", pod_file).strip()
         self.container_id = self._crictl("create", self.pod_id, container_file, pod_file).strip()
         self._log = self._path(logs) / "0.log"
-        self._last_log = ""
         self._crictl.start(self.container_id)
 
     def delete(self) -> None:
@@ -152,7 +153,7 @@ class DaemonSet:
 
     def log_text(self) -> str:
         """Return all that it has logged."""
-        return self._last_log or self._log.read_text()
+        return self._last_log or (self._log.read_text() if self._log.is_file() else "")
 
     def inspect(self) -> dict[str, Any]:
         """Return what the engine tells of its container."""
