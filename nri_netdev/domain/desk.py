@@ -267,6 +267,7 @@ class Desk:
     ) -> dict[int, list[Grant]]:
         """Give each interface its name inside, in the order of the entries."""
         names = {entry.fixed_inside: entry.wanted for entry in entries if entry.fixed_inside}
+        altnames = {name: link for links in chosen.values() for link in links for name in _own_altnames(link)}
         grants: dict[int, list[Grant]] = {}
         for place, entry in enumerate(entries):
             for link in chosen.get(place, ()):
@@ -275,6 +276,9 @@ class Desk:
                 messages = list(self._clashes(final, link))
                 if inside != entry.fixed_inside and inside in names:
                     messages.append(f"the name {quote(inside)} is wanted twice, also for {quote(names[inside])}")
+                if altnames.get(inside, link) is not link:
+                    other = altnames[inside].ifname
+                    messages.append(f"the name {quote(inside)} is an alternative name of {other}, which comes as well")
                 names[inside] = link.ifname
                 rule = self.rule_for(link)
                 if rule is not None and (reason := rule.why_not_as(inside)):

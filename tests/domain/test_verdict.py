@@ -125,6 +125,13 @@ def test_a_refusal_says_what_stands_in_the_way(value: str, reasons: list[str]) -
     assert refused(value) == reasons
 
 
+def test_an_alternative_name_travels_with_its_device() -> None:
+    """So nothing else that comes into the pod can be called that."""
+    assert refused("[ens1f0, {interface: ens1f1, name: enp1s0f0}]") == [
+        'the name "enp1s0f0" is an alternative name of ens1f0, which comes as well'
+    ]
+
+
 def test_an_alternative_name_must_be_free_in_the_pod_too() -> None:
     """It travels with the device, and the kernel refuses the whole move where it is taken; marks of ours do not count."""
     assert refused("[ens1f0]", names=("enp1s0f0", "nri-netdev-0")) == [
