@@ -148,15 +148,3 @@ def _claim(grant: Grant, pod: PodSandbox, container: str) -> Claim:
         since_s=0,
         boot_id="",
     )
-
-
-def as_text(explanations: Sequence[Explanation]) -> str:
-    """Explanations for people: each container, each entry, each step."""
-    lines: list[str] = []
-    for place, one in enumerate(explanations):
-        if place == 0 or explanations[place - 1].container != one.container:
-            lines.append(f"container {one.container}")
-        lines.append(f"  {one.asked}")
-        lines += [f"    {step}" for step in one.steps]
-        lines.append(f"    {one.verdict}")
-    return "\n".join(lines) if lines else "asks for nothing"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from nri_netdev.domain.links import Inventory, Link
 from nri_netdev.domain.policy import Sees
-from nri_netdev.domain.selectors import FactsOf, Selector, matches_glob, no_facts
+from nri_netdev.domain.selectors import FactsOf, Selector, no_facts
 
 IMMOVABLE_KINDS = frozenset(
     {
@@ -29,22 +29,34 @@ IMMOVABLE_KINDS = frozenset(
 )
 """Kinds that the kernel never lets out of their netns, for kernels that do not say so themselves (before 6.17)."""
 
-CNI_NAMES: Mapping[str, tuple[str, ...]] = {
-    "the CNI plugins bridge and ptp": ("cni[0-9]", "cbr0", "kube-bridge"),
-    "Flannel": ("flannel*",),
-    "Calico": ("cali*", "vxlan.calico", "vxlan-v6.calico", "wireguard.cali", "wg-v6.cali"),
-    "Cilium": ("cilium_*", "lxc*"),
-    "Antrea": ("antrea-*",),
-    "OVN-Kubernetes": ("ovn-k8s-*", "br-int", "br-ex", "genev_sys_*", "ovs-system"),
-    "Weave Net": ("weave", "vethwe-*", "datapath"),
-    "the Amazon VPC CNI": ("eni*",),
-    "the Azure CNI": ("azv*",),
-    "kube-proxy": ("kube-ipvs0",),
-    "the node's DNS cache": ("nodelocaldns",),
-    "Docker": ("docker[0-9]", "docker_gwbridge"),
-    "Podman": ("podman[0-9]",),
+CNI_NAMES: Mapping[str, str] = {
+    "the CNI plugins bridge and ptp": r"cni[0-9]|cbr0|kube-bridge|veth[0-9a-f]{8}",
+    "Flannel": r"flannel[.-].*",
+    "Calico": r"cali.*|vxlan(-v6)?\.calico|wireguard\.cali|wg-v6\.cali",
+    "Cilium": r"cilium_.*|lxc.*",
+    "Antrea": r"antrea-.*",
+    "OVN-Kubernetes": r"ovn-k8s-.*|br-int|br-ex|genev_sys_.*|ovs-system",
+    "Weave Net": r"weave|vethwe-.*|datapath",
+    "the Amazon VPC CNI": r"eni[0-9a-f]{11}|vlan\.eth\.[0-9]+",
+    "the Azure CNI": r"azv[0-9a-f]+",
+    "GKE": r"gke[0-9a-f]{11}",
+    "kube-proxy": r"kube-ipvs0",
+    "the node's DNS cache": r"nodelocaldns",
+    "Docker": r"docker[0-9]|docker_gwbridge|veth[0-9a-f]{7}",
+    "Podman": r"podman[0-9]",
 }
-"""Interfaces of those who make the pods' network, by the names that they give them. `[0-9]` is one digit."""
+"""Interfaces of those who make the pods' network, by the names that they give them, as regular expressions."""
+
+_CNI_NAMES = re.compile("|".join(f"(?P<owner{n}>{names})" for n, names in enumerate(CNI_NAMES.values())), re.ASCII)
+
+
+def _cni_owner(ifname: str) -> str | None:
+    """Who gives an interface this name, of those who make the pods' network."""
+    found = _CNI_NAMES.fullmatch(ifname)
+    if found is None:
+        return None
+    number = next(int(group.removeprefix("owner")) for group, text in found.groupdict().items() if text is not None)
+    return tuple(CNI_NAMES)[number]
 
 
 def why_immovable(link: Link) -> str | None:
@@ -135,9 +147,8 @@ class Lifelines:
         for tunnel in self._tunnels.get(link.ifindex, ()):
             yield f"carries {tunnel.ifname}, a vxlan device that the kernel would delete"
         yield from self._used_by_others(link)
-        for owner, patterns in CNI_NAMES.items():
-            if link.ifname.startswith(_STEMS[owner]) and any(_is_called(link.ifname, one) for one in patterns):
-                yield f"has a name that {owner} gives"
+        if owner := _cni_owner(link.ifname):
+            yield f"has a name that {owner} gives"
         for number, selector in enumerate(self._protected, 1):
             if self._sees(selector, link):
                 yield f"is protected by the configuration (protected, {number})"
@@ -162,14 +173,3 @@ def _carriers(inventory: Inventory) -> Iterator[tuple[int, str]]:
         for address in addresses:
             if address.address in inventory.default_sources:
                 yield ifindex, f"has the address {address.address} that a default route of the node uses"
-
-
-_STEMS = {owner: tuple(re.split(r"[*\[]", one)[0] for one in patterns) for owner, patterns in CNI_NAMES.items()}
-"""What the names begin with, to pass over most of them at once."""
-
-
-def _is_called(ifname: str, pattern: str) -> bool:
-    stem = pattern.removesuffix("[0-9]")
-    if stem != pattern:
-        return ifname[:-1] == stem and ifname[-1:].isdigit()
-    return matches_glob(ifname, pattern)

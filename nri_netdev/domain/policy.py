@@ -146,14 +146,6 @@ class Policy:
             self.is_in_pool(link, pool, sees) for pool in rule.pools
         )
 
-    def pools_of(self, link: Link, sees: Sees) -> tuple[str, ...]:
-        """The pools that an interface is in."""
-        return tuple(pool for pool in self.pools if self.is_in_pool(link, pool, sees))
-
-    def rules_of(self, link: Link, sees: Sees) -> tuple[Rule, ...]:
-        """The rules that speak of an interface, whoever asks."""
-        return tuple(rule for rule in self.rules if self.covers(rule, link, sees))
-
 
 def suggested(pod: PodSandbox, entries: Iterable[Entry]) -> str:
     """The shortest rule that would give a pod exactly this, in YAML's flow style, as an item of `rules`."""

@@ -160,25 +160,6 @@ def load_all(text: str, *, limits: Limits = MANIFEST) -> Iterator[Node]:
         raise YamlError("is not YAML") from error
 
 
-def mapping_of_texts(text: str, *, limits: Limits = ANNOTATION) -> dict[str, str]:
-    """A document that is one flat mapping of texts, as a configuration file is; empty if there is none.
-
-    Raises:
-        YamlError: As `load`, or a value is nothing, a list or a mapping.
-    """
-    node = load(text, limits=limits)
-    if node is None or (isinstance(node, Scalar) and node.is_null):
-        return {}
-    if not isinstance(node, Mapping):
-        raise YamlError(f"must be a mapping, not {kind_of(node)}", node.line)
-    texts: dict[str, str] = {}
-    for key, value in node.pairs:
-        if not isinstance(value, Scalar) or value.is_null:
-            raise YamlError(f"{quote(key.text)} must be a text, not {kind_of(value)}", value.line)
-        texts[key.text] = value.text
-    return texts
-
-
 def kind_of(node: Node) -> str:
     """What a node is, with its article, for a message."""
     if isinstance(node, Scalar):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from nri_netdev.domain.claim import Claim
-from nri_netdev.domain.desk import Desk, Grant, Outcome, PodNetns, age, told_free
+from nri_netdev.domain.desk import Desk, Grant, Outcome, PodNetns, age
 from nri_netdev.domain.lifelines import Lifelines, why_immovable
 from nri_netdev.domain.links import Inventory, Link
 from nri_netdev.domain.pods import PodSandbox
@@ -64,15 +64,4 @@ def judge(
     return ((), problems) if problems else (grants, ())
 
 
-def present_and_free(inventory: Inventory, held: Collection[str] = ()) -> str:
-    """A sentence that names what the host could give, whatever its policy."""
-    vital = Lifelines(inventory)
-    free = [
-        link.ifname
-        for link in inventory.links
-        if link.ifname not in held and not why_immovable(link) and not vital.why(link)
-    ]
-    return told_free(free)
-
-
-__all__ = ["Desk", "Grant", "Outcome", "PodNetns", "age", "judge", "present_and_free", "why_not"]
+__all__ = ["Desk", "Grant", "Outcome", "PodNetns", "age", "judge", "why_not"]

@@ -238,31 +238,3 @@ class TestManifests:
         keys = ", ".join(f"k{n}: v" for n in range(1000))
         with pytest.raises(YamlError, match="holds more than 1000000 values"):
             list(load_all(f"- &a {{{keys}}}\n" + "- <<: *a\n" * 1100))
-
-
-class TestFlatMapping:
-    """What a configuration file is."""
-
-    def test_texts_by_key(self) -> None:
-        """Each value as written."""
-        assert strictyaml.mapping_of_texts("socket: /run/x\nindex: 05\n") == {"socket": "/run/x", "index": "05"}
-
-    @pytest.mark.parametrize("text", ["", "# nothing set\n", "null"])
-    def test_nothing_set_is_empty(self, text: str) -> None:
-        """An empty file is a file without settings."""
-        assert strictyaml.mapping_of_texts(text) == {}
-
-    @pytest.mark.parametrize(
-        ("text", "told"),
-        [
-            ("- a", "must be a mapping, not a list (line 1)"),
-            ("a", "must be a mapping, not a text (line 1)"),
-            ("a: 1\nb: [c]", '"b" must be a text, not a list (line 2)'),
-            ("a:", '"a" must be a text, not null (line 1)'),
-        ],
-    )
-    def test_what_is_not_flat_is_told(self, text: str, told: str) -> None:
-        """With key and line."""
-        with pytest.raises(YamlError) as caught:
-            strictyaml.mapping_of_texts(text)
-        assert str(caught.value) == told

@@ -10,7 +10,7 @@ from nri_netdev.domain.claim import Claim, Netns, Owner, State
 from nri_netdev.domain.links import Address, Inventory, Link
 from nri_netdev.domain.request import Entry, Problem, Scope, explain, parse
 from nri_netdev.domain.snapshot import Snapshot
-from nri_netdev.domain.verdict import Grant, PodNetns, age, judge, present_and_free, why_not
+from nri_netdev.domain.verdict import Grant, PodNetns, age, judge, why_not
 
 KEY = "nri-netdev.io/container.app"
 NODE = Inventory(
@@ -191,12 +191,13 @@ def test_a_pod_on_the_host_network_gets_nothing() -> None:
 def test_what_is_free_is_told_in_short() -> None:
     """Twelve names and the number of the others; nothing that is held; and it is said when there is nothing."""
     many = Inventory(links=tuple(Link(ifindex=i, ifname=f"ens{i}") for i in range(1, 16)))
-    assert present_and_free(many, ["ens1"]) == (
+    _, problems = judge(entries("[x]"), inventory=many, netns=PodNetns(), claims=[claim("ens1")])
+    assert problems[0].hint == (
         "Present and free: ens2, ens3, ens4, ens5, ens6, ens7, ens8, ens9, ens10, ens11, ens12, ens13 and 2 more."
     )
-    assert present_and_free(Inventory(links=NODE.links[:2], default_routes=frozenset({2}))) == (
-        "No interface of this node is present and free."
-    )
+    little = Inventory(links=NODE.links[:2], default_routes=frozenset({2}))
+    _, problems = judge(entries("[x]"), inventory=little, netns=PodNetns())
+    assert problems[0].hint == "No interface of this node is present and free."
 
 
 @pytest.mark.parametrize("kind", ["bridge", "bond", "team", "vrf"])

@@ -14,11 +14,15 @@ import pytest
 
 from nri_netdev import __version__
 from tests.e2e import tools
-from tests.e2e.conftest import MakeEngine, _require
+from tests.e2e.cells import Cell
+from tests.e2e.conftest import _require
 from tests.e2e.container_image import ARCHIVE, IMAGE, ROOT
 from tests.e2e.cri import Crictl, CriError
+from tests.e2e.crio import Crio
 from tests.e2e.engine import Engine
+from tests.e2e.fewer_capabilities import write_wrapper
 from tests.e2e.kubelet import DaemonSet, kustomize
+from tests.e2e.machine import Machine
 from tests.e2e.node import EVERYTHING, Node
 from tests.e2e.toolbox import MissingError
 from tests.e2e.wait import wait_until
@@ -44,12 +48,18 @@ def _archive() -> Path:
 
 
 @pytest.fixture(name="engine")
-def _engine(make_engine: MakeEngine, archive: Path) -> Engine:
+def _engine(cell: Cell, archive: Path, tmp_path: Path) -> Iterator[Engine]:
     """An engine with the image, on a machine whose mounts are shared, as systemd makes them."""
-    engine = make_engine()
-    engine.machine.run("mount", "--make-rshared", "/")
-    engine.load_image(archive, NAME)
-    return engine
+    directory = tmp_path / "machine"
+    directory.mkdir()
+    with Machine(directory) as machine:
+        handlers = cell.handlers()
+        if cell.engine is Crio:
+            handlers = {name: write_wrapper(machine, program) for name, program in handlers.items()}
+        with cell.engine(machine, handlers=handlers) as engine:
+            machine.run("mount", "--make-rshared", "/")
+            engine.load_image(archive, NAME)
+            yield engine
 
 
 @pytest.fixture(name="node")
@@ -96,6 +106,12 @@ def is_home(node: Node, name: str = "nic0") -> bool:
 def pins(node: Node) -> list[str]:
     """What is pinned, as the host sees it."""
     return re.findall(r" (/run/nri-netdev/netns/\S+) ", node.machine.run("cat", "/proc/self/mountinfo"))
+
+
+def inside(crictl: Crictl, container: str) -> tuple[int, set[str], set[str]]:
+    """What a container has of net1: its index, its flags and its addresses."""
+    (link,) = crictl.ip_json(container, "addr", "show", "net1")
+    return link["ifindex"], set(link["flags"]), {info["local"] for info in link["addr_info"]}
 
 
 def test_the_image(archive: Path) -> None:
@@ -173,11 +189,11 @@ def test_replacing_the_pod_disturbs_nobody(install: Install, node: Node, engine:
     node.add_veth("nic0", addresses=ADDRESSES)
     pod = crictl.run_pod("web", annotations={KEY: "- {interface: nic0, name: net1}"})
     container = crictl.run(pod, "app")
-    before = (crictl.inspect(container)["info"]["pid"], crictl.ip_json(container, "addr", "show", "net1"))
+    before = (crictl.inspect(container)["info"]["pid"], inside(crictl, container))
     old.delete()
     assert not old.probe("livenessProbe")
     new = install()
-    after = (crictl.inspect(container)["info"]["pid"], crictl.ip_json(container, "addr", "show", "net1"))
+    after = (crictl.inspect(container)["info"]["pid"], inside(crictl, container))
 
     assert before == after
     assert "held" in new.exec("nri-netdev", "claims")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+from pathlib import Path
 
 import pytest
 
+from nri_netdev.domain.manifest import pods_in
 from tests.e2e.cri import Crictl, CriError
 from tests.e2e.node import UPLINK, Node
 from tests.e2e.wait import wait_until
@@ -115,3 +117,24 @@ def test_a_bad_configuration_does_not_come_into_force(node: Node, crictl: Crictl
         for told in (":2:", ":3:", ":4:"):
             assert told in daemon.log_text()
         assert inside(crictl, crictl.run(crictl.run_pod("web", annotations={KEY: "- nic0"}), "app")) == {"nic0"}
+
+
+def test_the_example_of_two_tenants(node: Node, crictl: Crictl) -> None:
+    """manifests/examples/multi-tenant.yaml with its configuration: each gets its own and the shared, and no more."""
+    examples = Path(__file__).parents[2] / "manifests" / "examples"
+    for name in ("ens1f0v0", "ens1f0v1", "ens1f1v0", "ens2f0"):
+        node.add_veth(name)
+    with node.daemon(config=(examples / "multi-tenant" / "config.yaml").read_text()):
+        pods = {
+            found.pod.name: crictl.run_pod(
+                found.pod.name, namespace=found.pod.namespace, annotations=found.pod.annotations
+            )
+            for found in pods_in((examples / "multi-tenant.yaml").read_text())
+        }
+
+        assert inside(crictl, crictl.run(pods["router"], "app")) == {"red0", "red1", "net1"}
+        assert inside(crictl, crictl.run(pods["probe"], "app")) == {"net1"}
+        text = refusal(crictl, pods["intruder"])
+        assert 'no rule of this node gives pool "red" to namespace "blue"' in text.replace('\\"', '"')
+        assert "tenant red" not in text
+        assert "router" not in text
