@@ -25,7 +25,7 @@ from bench.contender import Engine
 STEPS = {
     "nri_netdev.shells.engine": ("EngineConnection.buffer_updated", "EngineConnection.send"),
     "nri_netdev.wire.session": ("PluginSession.receive_data", "PluginSession.reply"),
-    "nri_netdev.daemon": ("Daemon._request", "pod_of", "container_of", "adjustment", "_entries"),
+    "nri_netdev.daemon": ("Daemon._request", "pod_of", "container_of", "adjustment", "entries_of"),
     "nri_netdev.custody": ("Custody.create", "Custody.ended", "Custody._settle", "Custody.holders", "judge", "locate"),
     "nri_netdev.shells.ledger": ("Ledger.write",),
     "nri_netdev.shells.kernel": (

@@ -250,6 +250,29 @@ def test_a_bridge_port_is_refused_and_stays_one(daemon: Daemon, node: Node, cric
 
 
 @pytest.mark.matrix
+def test_a_bridge_port_that_a_rule_names_returns_to_its_bridge(node: Node, crictl: Crictl) -> None:
+    """With `allow_protected` a slave may be given; it comes home to its master, with the port's settings."""
+    node.add_bridge("br0")
+    node.add_bridge_port("port0", bridge="br0")
+    node.machine.run("bridge", "link", "set", "dev", "port0", "hairpin", "on", "cost", "77")
+
+    def port() -> tuple[str, dict[str, Any]]:
+        [link] = node.ip_json("-details", "link", "show", "dev", "port0")
+        data = link.get("linkinfo", {}).get("info_slave_data", {})
+        return link.get("master", ""), {key: data.get(key) for key in ("hairpin", "cost", "learning", "flood")}
+
+    before = port()
+    rule = "rules: [{namespaces: [default], interfaces: [port0], allow_protected: true}]"
+    with node.daemon(config=rule):
+        pod = crictl.run_pod("web", annotations={KEY: "- {interface: port0, name: net1}"})
+
+        assert inside(crictl, crictl.run(pod, "app")) == {"net1"}
+        crictl.delete_pod(pod)
+        wait_until(lambda: claims(node) == [], timeout_s=10, what=lambda: f"home: {claims(node)}")
+        assert port() == before
+
+
+@pytest.mark.matrix
 def test_a_name_that_was_taken_meanwhile(daemon: Daemon, node: Node, crictl: Crictl) -> None:
     """It comes home under another name, `claims` tells who has its own, and it takes that back once it is free."""
     dressed(node)
