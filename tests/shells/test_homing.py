@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -140,18 +141,26 @@ def settled(net: Net, ifname: str = "dev0") -> dict[str, Any]:
     return facts(net, ifname)
 
 
-def assert_same(before: dict[str, Any], after: dict[str, Any], cut: str | None = None) -> None:
-    """Every fact is what it was."""
+def assert_same(before: dict[str, Any], net: Net, cut: str | None = None) -> None:
+    """Every fact is what it was, once the kernel has done what it does later: addresses settle, routes follow."""
+    deadline = time.monotonic() + SETTLING_S
+    while found := differences(before, facts(net)):
+        if time.monotonic() > deadline:
+            pytest.fail("\n".join([f"not as before; cut at {cut}", *found]), pytrace=False)
+        time.sleep(0.05)
+
+
+def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """What differs, a line each."""
     found = []
     for key in before:
         was, now = (json.dumps(side[key], indent=0, sort_keys=True).splitlines() for side in (before, after))
-        found += [
-            f"{key}: {line}" for line in difflib.unified_diff(was, now, n=0, lineterm="") if line[:3] not in _FILES
-        ]
-    if found:
-        pytest.fail("\n".join([f"not as before; cut at {cut}", *found]), pytrace=False)
+        lines = difflib.unified_diff(was, now, n=0, lineterm="")
+        found += [f"{key}: {line}" for line in lines if line[:3] not in _FILES]
+    return found
 
 
+SETTLING_S = 10.0
 _FILES = {"---", "+++"}
 
 
@@ -178,7 +187,7 @@ def test_comes_home_as_it_was(furnished: Net, pod: Net) -> None:
     snapshot = give(furnished, pod)
     report = fetch(furnished, pod, snapshot)
     assert report.troubles() == ()
-    assert_same(before, settled(furnished))
+    assert_same(before, furnished)
     assert pod.names() == {"lo"}
 
 
@@ -188,7 +197,7 @@ def test_comes_home_down_if_it_was(home: Net, pod: Net) -> None:
     before = facts(home)
     report = fetch(home, pod, give(home, pod))
     assert report.is_whole
-    assert_same(before, facts(home))
+    assert_same(before, home)
 
 
 MISCHIEF: dict[str, tuple[str, ...]] = {
@@ -226,7 +235,7 @@ def test_whatever_the_container_did(home: Net, pod: Net, mischief: tuple[str, ..
     report = homing.bring_home(pod.fd, ifindex, snapshot, MARK, home.fd)
     home.call(homing.unmark, report.ifindex, MARK)
     assert report.troubles() == ()
-    assert_same(before, settled(home))
+    assert_same(before, home)
 
 
 def test_bridge_slave_returns_to_its_port(home: Net, pod: Net) -> None:
@@ -270,7 +279,7 @@ def test_name_taken_at_home(home: Net, pod: Net) -> None:
     report = home.call(homing.restore, snapshot, report.ifindex, MARK)
     home.call(homing.unmark, report.ifindex, MARK)
     assert report.is_whole
-    assert_same(before, settled(home))
+    assert_same(before, home)
 
 
 def test_both_names_taken_at_home(home: Net, pod: Net) -> None:
@@ -297,7 +306,7 @@ def test_index_taken_at_home(home: Net, pod: Net) -> None:
     report = fetch(home, pod, snapshot)
     assert report.is_whole
     assert report.ifindex != index
-    assert_same(before, settled(home))
+    assert_same(before, home)
 
 
 def test_what_cannot_be_put_back_is_told(home: Net, pod: Net) -> None:
@@ -331,7 +340,7 @@ def test_acting_twice_changes_nothing(furnished: Net, pod: Net) -> None:
     before = settled(furnished)
     again = furnished.call(homing.restore, snapshot, report.ifindex, MARK)
     assert again.is_whole
-    assert_same(before, facts(furnished))
+    assert_same(before, furnished)
 
 
 class CutError(Exception):
@@ -382,7 +391,7 @@ def test_cut_short_anywhere(nets: Callable[[], Net]) -> None:
             report = home.call(homing.restore, snapshot, at_home.ifindex, MARK)
         home.call(homing.unmark, report.ifindex, MARK)
         assert report.troubles() == (), f"after a cut at {cut}"
-        assert_same(before, settled(home), cut)
+        assert_same(before, home, cut)
         if cut is None:
             assert len(passed) > 15
             return
