@@ -10,6 +10,7 @@ import pytest
 
 from nri_netdev.domain.manifest import pods_in
 from tests.e2e.cri import Crictl, CriError
+from tests.e2e.machine import CommandError
 from tests.e2e.node import UPLINK, Node
 from tests.e2e.wait import wait_until
 
@@ -138,3 +139,19 @@ def test_the_example_of_two_tenants(node: Node, crictl: Crictl) -> None:
         assert 'no rule of this node gives pool "red" to namespace "blue"' in text.replace('\\"', '"')
         assert "tenant red" not in text
         assert "router" not in text
+
+
+def test_a_running_pod_is_explained(node: Node, crictl: Crictl, tmp_path: Path) -> None:
+    """What the engine tells of a pod is enough to say what its annotations would come to, and by which rule."""
+    node.add_veth("nic0")
+    config = tmp_path / "config.yaml"
+    config.write_text("rules: [{name: web only, namespaces: [default], interfaces: [nic0]}]")
+    crictl.create(crictl.run_pod("web", annotations={KEY: "- {interface: nic0, name: net1}"}), "app")
+    told = node.cli("explain", "--config", str(config), "--pod", "default/web")
+
+    assert told.splitlines()[0].startswith("pod default/web, container app, ")
+    assert 'rule "web only"' in told
+    assert "nic0 as net1" in told.splitlines()[-1]
+    with pytest.raises(CommandError) as unknown:
+        node.cli("explain", "--config", str(config), "--pod", "default/nobody")
+    assert "the engine knows no pod default/nobody" in unknown.value.stderr
