@@ -31,6 +31,7 @@ from nri_netdev.shells.rtnetlink import Rtnl, with_rtnl
 from nri_netdev.testing import node
 from nri_netdev.testing.engine import Engine
 from nri_netdev.testing.runtime import (
+    SLEEP,
     BuiltinRuntime,
     OciRuntime,
     bundle_config,
@@ -251,11 +252,11 @@ async def _run_container(stage: _Stage, bundle: Path, engine: Engine, daemon_pid
     _lines("netDevices", json.dumps(devices))
     patch_bundle(bundle, netns_path=str(stage.netns), net_devices=devices)
     _step("5. Run")
-    container.pid = stage.runtime.create(container.id, bundle)
+    container.pid = await asyncio.to_thread(stage.runtime.create, container.id, bundle)
     try:
         await engine.start_container(pod, container)
-        stage.runtime.start(container.id)
-        _lines("process", f"{container.pid}: {_command_of(container.pid)}")
+        await asyncio.to_thread(stage.runtime.start, container.id)
+        _lines("process", f"{container.pid}: {' '.join(SLEEP)}")
         _step("6. Look inside")
         _show("host", _ip(OWN))
         _show("container", _ip(f"/proc/{container.pid}/ns/net"))
@@ -303,10 +304,6 @@ def _ip(netns_path: str | Path) -> list[str]:
         for link in inventory.links
         if not link.is_loopback and link.ifname != "cable"
     ]
-
-
-def _command_of(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").replace("\0", " ").strip()
 
 
 def _step(title: str, more: str = "") -> None:
