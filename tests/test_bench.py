@@ -1,6 +1,5 @@
 """The benchmark runs. What it measures is no test's business."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -32,9 +31,6 @@ def run(*arguments: str) -> str:
 def test_everything_is_measured_of_both(built: None, tmp_path: Path) -> None:
     """A short run has a figure of either plugin for every measure, a point for every size, and a picture of each."""
     result = tmp_path / "results.json"
-    if importlib.util.find_spec("pygal") is None:  # not imported here, for it changes how imports work
-        pytest.skip("the dependency group `bench` is not installed")
-
     run("bench", "--short", f"--json={result}")
 
     found = json.loads(result.read_text())
