@@ -26,7 +26,8 @@ STEPS = {
     "nri_netdev.shells.engine": ("EngineConnection.buffer_updated", "EngineConnection.send"),
     "nri_netdev.wire.session": ("PluginSession.receive_data", "PluginSession.reply"),
     "nri_netdev.daemon": ("Daemon._request", "pod_of", "container_of", "adjustment", "entries_of"),
-    "nri_netdev.custody": ("Custody.create", "Custody.ended", "Custody._settle", "Custody.holders", "judge", "locate"),
+    "nri_netdev.custody": ("Custody.create", "Custody.ended", "Custody._settle", "Custody.holders", "locate"),
+    "nri_netdev.offer": ("judge", "offer"),
     "nri_netdev.shells.ledger": ("Ledger.write",),
     "nri_netdev.shells.kernel": (
         "HostKernel.boot_id",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 
 from nri_netdev.domain.pods import Container, PodSandbox
-from nri_netdev.domain.request import Entry, explain, names_container, parse
+from nri_netdev.domain.request import Entry, Parsed, explain, names_container, parse
 from nri_netdev.errors import RequestError
 from nri_netdev.logs import event
 from nri_netdev.shells.engine import EngineConnection, container_of, pod_of
@@ -26,10 +27,16 @@ def entries_of(pod: PodSandbox, container: Container) -> tuple[Entry, ...]:
             f"annotation {key} names a container, and the engine does not tell what this one is called; ask for the "
             "pod instead, by nri-netdev.io/pod"
         )
-    parsed = parse(pod.annotations, container=container.name)
+    parsed = _parsed(tuple(pod.annotations.items()), container.name)
     if parsed.problems:
         raise RequestError(explain(parsed.problems))
     return tuple(parsed.entries)
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(annotations: tuple[tuple[str, str], ...], container: str) -> Parsed:
+    """A container's annotations are asked for when it is created, and again when it starts."""
+    return parse(dict(annotations), container=container)
 
 
 def who(pod: PodSandbox, container: Container) -> dict[str, str]:

@@ -12,8 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from socket import AF_INET6
 
 from nri_netdev.book import Book, about, reported
@@ -23,7 +22,6 @@ from nri_netdev.domain.claim import (
     Claim,
     Holder,
     Netns,
-    Owner,
     Place,
     State,
     decide,
@@ -34,11 +32,12 @@ from nri_netdev.domain.demand import held_for, outstanding
 from nri_netdev.domain.grammars import Scope
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.policy import Policy
-from nri_netdev.domain.request import Entry, explain
+from nri_netdev.domain.request import Entry
 from nri_netdev.domain.snapshot import HomeReport
-from nri_netdev.domain.verdict import Grant, PodNetns, judge
+from nri_netdev.domain.verdict import Grant
 from nri_netdev.errors import KernelError, RequestError, StateError
 from nri_netdev.logs import event
+from nri_netdev.offer import Asker, Offer, offer
 from nri_netdev.ports import Found, Kernel, Store, locate, pod_path
 from nri_netdev.shells.faults import step
 
@@ -113,19 +112,26 @@ class Custody:
         self._supersede(pod, container)
         wanted = {entry.interface for entry in entries}
         for claim in self.claims:
-            if "" in wanted or claim.ifname in wanted or claim.owner.pod_id == pod.id:
+            is_free_soon = claim.state.is_homeward or self._holder(claim) is Holder.ENDED
+            if claim.ifname in wanted or claim.owner.pod_id == pod.id or ("" in wanted and is_free_soon):
                 self._settle(claim)
         netns = self._netns_of(pod)
         asked = self.missing(pod, container, entries)
         before = [claim for claim in self._own(pod, container) if claim.owner.scope is Scope.POD]
-        grants, heirs = self._judge(asked, pod, netns)
-        claims = [self._claim(grant, pod, container, netns) for grant in grants if netns is not None]
+        made = offer(
+            self._kernel,
+            asked,
+            Asker(pod=pod, container=container, netns=netns),
+            claims=self.claims,
+            policy=self.policy,
+            now_s=self._now_s,
+        )
         again = [self._again(claim, entry, container) for entry in entries for claim in held_for(entry, before)]
-        if claims and netns is not None:
-            self._promise(claims, heirs, netns)
+        if made.claims and netns is not None:
+            self._promise(made, netns)
         self._known[pod.id] = self._known[container.id] = Holder.PENDING
-        if not move and not self._must_move(claims, netns):
-            return (*filter(None, again), *grants)
+        if not move and not self._must_move(made.claims, netns):
+            return (*filter(None, again), *made.grants)
         try:
             self._move_in(container.id)
         except RequestError:
@@ -362,89 +368,28 @@ class Custody:
                 continue
             self._known[owner.container_id] = Holder.ENDED
 
-    def _judge(
-        self, asked: Sequence[Entry], pod: PodSandbox, netns: Netns | None
-    ) -> tuple[tuple[Grant, ...], Mapping[str, Claim]]:
-        """The verdict on what is asked, and the claims that the new ones inherit from: at home, but not yet whole."""
-        if not asked:
-            return (), {}
-        inventory = self._kernel.inventory()
-        heirs = {
-            claim.ifname: claim
-            for claim in self.claims
-            if claim.state is State.PARTIAL
-            and claim.home_ifname is None
-            and inventory.by_name(claim.ifname) is not None
-        }
-        path = pod_path(self._kernel, netns) if netns else None
-        links = self._kernel.links(path) if path else ()
-        grants, problems = judge(
-            asked,
-            inventory=inventory,
-            netns=PodNetns(
-                is_host=netns is None,
-                names=frozenset(name for link in links for name in (link.ifname, *link.altnames)),
-            ),
-            claims=[claim for claim in self.claims if heirs.get(claim.ifname) is not claim],
-            now_s=int(self._now_s()),
-            policy=self.policy,
-            pod=pod,
-            facts_of=self._kernel.facts(),
-        )
-        if problems:
-            raise RequestError(explain(problems))
-        return grants, heirs
-
-    def _claim(self, grant: Grant, pod: PodSandbox, container: Container, netns: Netns) -> Claim:
-        return Claim(
-            mark=f"{MARK_PREFIX}{secrets.token_hex(6)}",
-            owner=Owner(
-                scope=grant.entry.scope,
-                pod_id=pod.id,
-                pod_uid=pod.uid,
-                namespace=pod.namespace,
-                pod=pod.name,
-                container_id=container.id,
-                container=container.name,
-            ),
-            key=grant.entry.key,
-            number=grant.entry.number,
-            inside=grant.entry.inside,
-            netns=netns,
-            snapshot=self._kernel.snapshot(grant.link.ifindex),
-            since_s=int(self._now_s()),
-            boot_id=self._kernel.boot_id(),
-        )
-
-    def _promise(self, claims: Sequence[Claim], heirs: Mapping[str, Claim], netns: Netns) -> None:
+    def _promise(self, made: Offer, netns: Netns) -> None:
         """Make a promise durable, then prepare host and netns for it; on any refusal all is as it was."""
-        inherited = [heirs[claim.ifname] for claim in claims if claim.ifname in heirs]
-        claims = [
-            dataclasses.replace(claim, snapshot=heirs[claim.ifname].snapshot.merge(claim.snapshot))
-            if claim.ifname in heirs
-            else claim
-            for claim in claims
-        ]
         try:
             step("custody.deciding")
-            self._book.promise(claims, instead_of=inherited)
+            self._book.promise(made.claims, instead_of=made.inherited)
         except StateError as error:
             raise RequestError(f"{error}; nothing is given until then") from error
         try:
             step("custody.promised")
             self._kernel.pin(netns)
-            for claim in claims:
+            for claim in made.claims:
                 step("custody.pinned")
                 self._kernel.mark(claim.snapshot.link.ifindex, claim.mark)
             step("custody.marked")
         except KernelError as error:
-            for claim in claims:
+            for claim in made.claims:
                 self._settle(self._book.put(dataclasses.replace(claim, state=State.RETURNING)))
             raise RequestError(str(error)) from error
-        for old in inherited:
+        for old in made.inherited:
             with contextlib.suppress(KernelError):
                 self._kernel.unmark(old.snapshot.link.ifindex, old.mark)
-        for claim in claims:
+        for claim in made.claims:
             event(_log, logging.INFO, "claim.promised", **about(claim), inside=claim.inside)
 
     def _move_in(self, container_id: str, *, may_move: bool = True) -> tuple[str, ...]:

@@ -43,9 +43,9 @@ from nri_netdev.shells.engine import (
 )
 from nri_netdev.shells.kernel import kill_in_netns
 from nri_netdev.shells.ledger import Ledger, Lock
-from nri_netdev.shells.linkwatch import LinkWatch
 from nri_netdev.shells.measured import MeasuredKernel
 from nri_netdev.shells.metrics import CONTAINERS, CREATE_SECONDS, Meters
+from nri_netdev.shells.mirror import link_events
 from nri_netdev.wire.methods import Kind
 from nri_netdev.wire.session import (
     Closed,
@@ -488,26 +488,26 @@ class Daemon:
 
     async def _watch_links(self) -> None:
         """Look again at what is not yet home whenever the host's links change."""
-        watch = LinkWatch()
+        events = link_events()
         loop = asyncio.get_running_loop()
         changed = self._links_changed
 
         def on_change() -> None:
-            if watch.read():
+            if events.read() != []:
                 changed.set()
 
-        loop.add_reader(watch.fileno(), on_change)
+        loop.add_reader(events.fileno(), on_change)
         try:
             while True:
                 await changed.wait()
                 custody = self._custody
                 if custody is not None and any(claim.state.is_homeward for claim in custody.claims):
                     await self._quietly(Custody.settle)
-                    watch.read()  # what settling itself has changed
+                    events.read()  # what settling itself has changed
                 changed.clear()
         finally:
-            loop.remove_reader(watch.fileno())
-            watch.close()
+            loop.remove_reader(events.fileno())
+            events.close()
 
 
 _ASKING: dict[Kind, Callable[[Daemon, EngineConnection, Request], Coroutine[Any, Any, None]]] = {

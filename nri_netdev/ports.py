@@ -36,14 +36,17 @@ class Kernel(Protocol):
     def boot_id(self) -> str:
         """An id that changes with each boot."""
 
-    def inventory(self) -> Inventory:
-        """The host, now."""
+    def inventory(self, *, is_fresh: bool = False) -> Inventory:
+        """The host; all of it read anew, or as the kernel has told it up to now, which may lack some changes."""
 
     def facts(self) -> FactsOf:
         """A reader of what rtnetlink does not tell of interfaces at home, for one decision."""
 
     def links(self, netns_path: str | None) -> tuple[Link, ...]:
         """Every link in a netns."""
+
+    def marked(self, mark: str) -> Link | None:
+        """The interface at home that has this mark."""
 
     def snapshot(self, ifindex: int) -> Snapshot:
         """All that a move would destroy of an interface at home."""
@@ -110,15 +113,24 @@ class Found:
 
 
 def locate(kernel: Kernel, claim: Claim) -> Found:
-    """Find a claim's interface: at home, in its pod, or in whatever netns can be seen."""
+    """Find a claim's interface: at home, in its pod, or in whatever netns can be seen.
+
+    The mark tells it at once; only where neither home nor the pod has that is anything else looked at.
+    """
+    marked = find(filter(None, [kernel.marked(claim.mark)]), claim, at_home=True)
+    if marked is not None:
+        return Found(Place.HOST, None, marked)
+    pod = pod_path(kernel, claim.netns)
+    inside = kernel.links(pod) if pod is not None else ()
+    marked = find((link for link in inside if claim.mark in link.altnames), claim, at_home=False)
+    if marked is not None:
+        return Found(Place.POD, pod, marked)
     at_home = find(kernel.links(None), claim, at_home=True)
     if at_home is not None:
         return Found(Place.HOST, None, at_home)
-    pod = pod_path(kernel, claim.netns)
-    if pod is not None:
-        link = find(kernel.links(pod), claim, at_home=False)
-        if link is not None:
-            return Found(Place.POD, pod, link)
+    link = find(inside, claim, at_home=False)
+    if link is not None:
+        return Found(Place.POD, pod, link)
     for path in kernel.foreign_netns({claim.netns.ino}):
         try:
             away = find(kernel.links(path), claim, at_home=True)

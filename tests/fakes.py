@@ -145,7 +145,8 @@ class FakeKernel:
     def boot_id(self) -> str:
         return self.boot
 
-    def inventory(self) -> Inventory:
+    def inventory(self, *, is_fresh: bool = False) -> Inventory:
+        del is_fresh
         at_home = [d for d in self.devices if d.netns == HOME]
         return Inventory(links=tuple(d.link for d in at_home), addresses={d.link.ifindex: d.addresses for d in at_home})
 
@@ -155,6 +156,9 @@ class FakeKernel:
     def links(self, netns_path: str | None) -> tuple[Link, ...]:
         ino = self._ino(netns_path)
         return tuple(d.link for d in self.devices if d.netns == ino)
+
+    def marked(self, mark: str) -> Link | None:
+        return next((link for link in self.links(None) if mark in link.altnames), None)
 
     def snapshot(self, ifindex: int) -> Snapshot:
         device = self._at(HOME, ifindex)

@@ -119,7 +119,7 @@ async def test_gives_and_takes_back(node: Node) -> None:
 async def test_what_asks_for_nothing_never_meets_the_worker(node: Node) -> None:
     """Un-annotated containers are answered while the worker is busy with something else."""
     busy = threading.Event()
-    node.kernel.inventory = lambda: busy.wait() and None  # type: ignore[method-assign,assignment,func-returns-value]
+    node.kernel.inventory = lambda **_: busy.wait() and None  # type: ignore[method-assign,assignment,func-returns-value]
     async with node.engine(request_timeout_s=6.0) as engine, node.daemon():
         await engine.wait_plugin()
         stuck = asyncio.ensure_future(engine.create_container(node.pod(), node.container()))
@@ -259,7 +259,7 @@ async def test_a_full_disk_refuses_and_forgets(node: Node) -> None:
 async def test_a_bug_of_ours_is_a_refusal(node: Node) -> None:
     """An exception that nobody foresaw stops the container, not the daemon."""
 
-    def inventory() -> Any:
+    def inventory(*, is_fresh: bool = False) -> Any:
         raise ZeroDivisionError
 
     sound, node.kernel.inventory = node.kernel.inventory, inventory  # type: ignore[method-assign]

@@ -18,7 +18,7 @@ from dataclasses import replace
 from nri_netdev.domain.claim import MARK_PREFIX
 from nri_netdev.domain.links import Address, Link
 from nri_netdev.domain.snapshot import Master, Message, Snapshot
-from nri_netdev.shells.netns import sysctls
+from nri_netdev.shells.netns import SysctlDefaults, sysctls
 from nri_netdev.shells.rtattr import attributes, change, pack, to_int, to_text, u32, walk
 from nri_netdev.shells.rtnetlink import (
     ADMIN_FLAGS,
@@ -92,12 +92,13 @@ _BRIDGE_PORT_SETTABLE = frozenset(
 """`IFLA_BRPORT_*` that an administrator sets; the others are state, timers and counters."""
 
 
-def snapshot(rtnl: Rtnl, ifindex: int) -> Snapshot:
+def snapshot(rtnl: Rtnl, ifindex: int, defaults: SysctlDefaults) -> Snapshot:
     """Read all that an interface is.
 
     Args:
         rtnl: A socket of the netns that the calling thread is in: sysctls are read from there too.
         ifindex: The interface.
+        defaults: Of that netns.
 
     Raises:
         KernelError: There is no such interface, or it cannot be read.
@@ -119,7 +120,7 @@ def snapshot(rtnl: Rtnl, ifindex: int) -> Snapshot:
         routes=tuple(itertools.chain.from_iterable(_clean_routes(raw_route, ifindex) for raw_route in every_route)),
         neighbours=neighbours(rtnl, ifindex),
         qdiscs=_plain_qdiscs(every_qdisc),
-        sysctls=sysctls(link.ifname),
+        sysctls=sysctls(link.ifname, defaults),
         losses=tuple(_losses(rtnl, ifindex, every_route, every_qdisc)),
     )
 
@@ -145,7 +146,7 @@ def _raw_routes(rtnl: Rtnl, ifindex: int, addresses: Iterable[Address]) -> Itera
         if not address.flags & IFA_F_NOPREFIXROUTE
     } | {ipaddress.ip_network("fe80::/64"), ipaddress.ip_network("ff00::/8")}
     for family in (AF_INET, AF_INET6):
-        for payload in rtnl.routes(family):
+        for payload in rtnl.routes(family, oif=ifindex):
             _, dst_len, _, _, table, protocol, _, kind, flags = RTMSG.unpack_from(payload)
             attrs = attributes(payload, RTMSG.size)
             leaves_by = {to_int(attrs.get(RTA_OIF)), *(hop for hop, _, _ in nexthops(attrs.get(RTA_MULTIPATH, b"")))}
@@ -218,8 +219,8 @@ def _route_text(family: int, dst_len: int, attrs: dict[int, bytes]) -> str:
 def neighbours(rtnl: Rtnl, ifindex: int) -> tuple[Message, ...]:
     """Permanent and proxy neighbours of an interface."""
     found: list[Message] = []
-    for family, flags in itertools.product((AF_INET, AF_INET6), (0, _NTF_PROXY)):
-        header = NDMSG.pack(family, 0, 0, flags, 0)
+    for flags in (0, _NTF_PROXY):
+        header = NDMSG.pack(0, 0, 0, flags, 0)  # of every family
         for payload in rtnl.dump("list neighbours", RTM_GETNEIGH, header + pack(_NDA_IFINDEX, u32(ifindex))):
             _, index, state, entry_flags, _ = NDMSG.unpack_from(payload)
             if index == ifindex and (entry_flags & _NTF_PROXY or state & _NUD_PERMANENT):

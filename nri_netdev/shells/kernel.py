@@ -1,16 +1,18 @@
 """The node's kernel, as custody asks for it (`nri_netdev.ports.Kernel`): netns by path, interfaces by index.
 
-Every call opens what it needs and closes it again, so nothing is kept that a fork, a crash or another thread could
-trip over.
+A call into a pod's netns opens what it needs and closes it again. What is of home stays open: a socket, and a mirror
+of what the host has; every thread that calls has its own.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import select
 import signal
+import threading
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +23,7 @@ from nri_netdev.domain.selectors import FactsOf
 from nri_netdev.domain.snapshot import HomeReport, Snapshot
 from nri_netdev.errors import KernelError
 from nri_netdev.shells import capture, homing, netns
+from nri_netdev.shells.mirror import Mirror
 from nri_netdev.shells.rtnetlink import Rtnl, with_rtnl
 from nri_netdev.shells.sysfs import facts_reader
 
@@ -40,16 +43,18 @@ class HostKernel:
 
     def __init__(self, run_dir: Path) -> None:
         self._pins = run_dir / "netns"
+        self._home = _Home()
 
     def boot_id(self) -> str:
         """An id that changes with each boot."""
-        return (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return _boot_id()
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
-    def inventory(self) -> Inventory:
-        """The host, now."""
-        return self._at(None, Rtnl.inventory)
+    def inventory(self, *, is_fresh: bool = False) -> Inventory:
+        """The host; all of it read anew, or as the kernel has told it up to now (`nri_netdev.shells.mirror`)."""
+        mirror = self._home.mirror()
+        return self._at(None, mirror.fresh if is_fresh else mirror.inventory)
 
     def facts(self) -> FactsOf:
         """A reader of what rtnetlink does not tell of interfaces at home, for one decision."""
@@ -59,9 +64,13 @@ class HostKernel:
         """Every link in a netns."""
         return self._at(netns_path, Rtnl.links)
 
+    def marked(self, mark: str) -> Link | None:
+        """The interface at home that has this mark."""
+        return self._at(None, Rtnl.link_called, mark)
+
     def snapshot(self, ifindex: int) -> Snapshot:
         """All that a move would destroy of an interface at home."""
-        return self._at(None, capture.snapshot, ifindex)
+        return self._at(None, capture.snapshot, ifindex, self._home.defaults())
 
     def netns(self, path: str) -> Netns:
         """Which netns a path leads to."""
@@ -153,9 +162,46 @@ class HostKernel:
     def _at(self, netns_path: str | None, function: Callable[..., T], *args: object) -> T:
         """Call `function(rtnl, *args)` with a socket in a netns."""
         if netns_path is None:
-            return with_rtnl(None, function, *args)
+            return self._home.call(function, *args)
         with netns.open_netns(netns_path) as netns_fd:
             return with_rtnl(netns_fd, function, *args)
+
+
+class _Home(threading.local):
+    """What a thread keeps open of the host's netns, for as long as nothing fails on it."""
+
+    def __init__(self) -> None:
+        self._rtnl: Rtnl | None = None
+        self._mirror: Mirror | None = None
+        self._defaults: netns.SysctlDefaults | None = None
+
+    def call(self, function: Callable[..., T], *args: object) -> T:
+        """Call `function(rtnl, *args)`; whatever fails, the next call begins with a new socket."""
+        if self._rtnl is None:
+            self._rtnl = Rtnl()
+        try:
+            return function(self._rtnl, *args)
+        except BaseException:
+            self._rtnl.close()
+            self._rtnl = None
+            raise
+
+    def mirror(self) -> Mirror:
+        """The mirror of the host."""
+        if self._mirror is None:
+            self._mirror = Mirror()
+        return self._mirror
+
+    def defaults(self) -> netns.SysctlDefaults:
+        """The host's defaults of what is set for each interface."""
+        if self._defaults is None:
+            self._defaults = netns.SysctlDefaults()
+        return self._defaults
+
+
+@functools.cache
+def _boot_id() -> str:
+    return (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 def kill_in_netns(pid: int, netns_path: str) -> bool:

@@ -1,7 +1,7 @@
-"""A netlink socket to read with: one request after another, each answered or refused. Blocking; knows no attributes.
+"""Netlink sockets: one for requests, each answered or refused, and one that hears of changes. Know no attributes.
 
-Only for reading, of which giving one interface away takes some forty requests (docs/adr/0007); pyroute2 carries what
-changes the kernel.
+For what an engine waits for: giving one interface away takes some thirty requests, nearly all of which read
+(docs/adr/0007, 0008); pyroute2 carries what changes an interface.
 
 Numbers are those of `linux/netlink.h`.
 """
@@ -19,6 +19,7 @@ _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _NLM_F_CAPPED, _NLM_F_ACK_TLVS = 0x100, 0x200
 _NLMSGERR_ATTR_MSG = 1
 _SOL_NETLINK, _NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK = 270, 10, 11, 12
+_NETLINK_ADD_MEMBERSHIP = 1
 _NETLINK_ROUTE = 0
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _ERROR = struct.Struct("=i")
@@ -103,6 +104,56 @@ class RouteSocket:
         if size > len(self._buffer):
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
         return bytes(memoryview(self._buffer)[:size])
+
+
+class RouteEvents:
+    """What changes in the netns of the thread that makes it, from then on. Never blocks.
+
+    Args:
+        groups: `RTNLGRP_*` (`linux/rtnetlink.h`).
+
+    Raises:
+        OSError: The socket cannot be had.
+    """
+
+    def __init__(self, *groups: int) -> None:
+        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+        self._socket = socket.socket(socket.AF_NETLINK, kind, _NETLINK_ROUTE)
+        try:
+            self._socket.bind((0, 0))
+            for group in groups:
+                self._socket.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, group)
+        except OSError:
+            self._socket.close()
+            raise
+
+    def fileno(self) -> int:
+        """Readable when something has changed."""
+        return self._socket.fileno()
+
+    def read(self) -> list[tuple[int, bytes]] | None:
+        """Type of message and what follows its header, of all since the last call; None if the kernel dropped some."""
+        told: list[tuple[int, bytes]] = []
+        is_cut = False
+        while True:
+            try:
+                data = self._socket.recv(_BUFFER_BYTES)
+            except BlockingIOError:
+                return None if is_cut else told
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                is_cut = True
+                continue
+            offset = 0
+            while offset + _HEADER.size <= len(data):
+                length, kind, _, _, _ = _HEADER.unpack_from(data, offset)
+                told.append((kind, data[offset + _HEADER.size : offset + length]))
+                offset += (length + 3) & ~3
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._socket.close()
 
 
 def _raise_refusal(kind: int, flags: int, body: bytes) -> None:

@@ -13,7 +13,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from types import TracebackType
+from typing import ParamSpec, Self, TypeVar
 
 from nri_netdev.errors import KernelError
 
@@ -224,6 +225,7 @@ def pins(directory: Path) -> frozenset[str]:
 # -- sysctls of an interface -------------------------------------------------------------------------------------------
 
 _SYSCTL_ROOT = Path("/proc/sys/net")
+_SYSCTL_BYTES = 4096
 
 SYSCTL_GROUPS = ("ipv4/conf", "ipv4/neigh", "ipv6/conf", "ipv6/neigh")
 """Where the kernel keeps sysctls per interface."""
@@ -243,7 +245,46 @@ _UNSETTABLE = frozenset(
 )
 
 
-def sysctls(ifname: str) -> Mapping[str, str]:
+class SysctlDefaults:
+    """What an interface begins with in the netns of the thread that makes this.
+
+    The files stay open: reading one takes half a microsecond then, and there are some hundred.
+    """
+
+    def __init__(self) -> None:
+        self._files: dict[str, int] = {}
+        self.groups: list[str] = []
+        """Those of `SYSCTL_GROUPS` that have defaults; only the first netns has them for neighbours."""
+        for group in SYSCTL_GROUPS:
+            with suppress(FileNotFoundError), _directory(_SYSCTL_ROOT / group / "default") as directory_fd:
+                self.groups.append(group)
+                for name in os.listdir(directory_fd):  # noqa: PTH208 - pathlib knows no directory by its fd
+                    if (key := f"{group}/{name}") not in _UNSETTABLE:
+                        with suppress(OSError):
+                            self._files[key] = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory_fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for fd in self._files.values():
+            os.close(fd)
+        self._files.clear()
+
+    def __getitem__(self, key: str) -> bytes | None:
+        """What it begins with now; None if that is nothing."""
+        fd = self._files.get(key)
+        if fd is None:
+            return None
+        try:
+            return os.pread(fd, _SYSCTL_BYTES, 0)
+        except OSError:
+            return None
+
+
+def sysctls(ifname: str, defaults: SysctlDefaults) -> Mapping[str, str]:
     """The sysctls of an interface, in the calling thread's netns, that differ from the netns's default.
 
     Keys are like `ipv4/conf/rp_filter`. None if there is no such interface.
@@ -252,16 +293,12 @@ def sysctls(ifname: str) -> Mapping[str, str]:
         KernelError: The name could lead elsewhere.
     """
     found: dict[str, str] = {}
-    for group in SYSCTL_GROUPS:
-        with (
-            suppress(FileNotFoundError),
-            _directory(_sysctl_directory(group, ifname)) as own_fd,
-            _directory(_SYSCTL_ROOT / group / "default") as default_fd,
-        ):
-            for name in os.listdir(own_fd):  # noqa: PTH208 - pathlib knows no directory by its fd
+    for group in defaults.groups:
+        with suppress(FileNotFoundError), _directory(_sysctl_directory(group, ifname)) as directory_fd:
+            for name in os.listdir(directory_fd):  # noqa: PTH208 - as above
                 key = f"{group}/{name}"
-                value = None if key in _UNSETTABLE else _read_bytes(name, own_fd)
-                if value is not None and value != _read_bytes(name, default_fd):
+                value = None if key in _UNSETTABLE else _read_bytes(name, directory_fd)
+                if value is not None and value != defaults[key]:
                     found[key] = value.decode("ascii").strip()
     return found
 
@@ -325,7 +362,7 @@ def _read_bytes(path: str | Path, directory_fd: int | None = None) -> bytes | No
     except OSError:
         return None
     try:
-        return os.read(fd, 4096)
+        return os.read(fd, _SYSCTL_BYTES)
     except OSError:  # stable_secret is EIO while it has none; some can only be written
         return None
     finally:

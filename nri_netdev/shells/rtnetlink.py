@@ -1,9 +1,9 @@
 """The port to rtnetlink: what the kernel says of links and addresses, and what it is asked to change. Blocking.
 
 What is in the messages is packed and read here and in `nri_netdev.shells.rtattr`: most attributes of a link are of no
-interest, and what is put back after a move must be what the kernel wrote. What changes the kernel is carried by
-pyroute2, which this module alone knows and loads for the first change; what only reads by `nri_netdev.shells.netlink`
-(docs/adr/0007).
+interest, and what is put back after a move must be what the kernel wrote. What changes an interface is carried by
+pyroute2, which this module alone knows and loads for the first change; what only reads, and the marks, by
+`nri_netdev.shells.netlink` (docs/adr/0007, 0008).
 
 Numbers are those of `linux/if_link.h`, `linux/if_addr.h`, `linux/rtnetlink.h`.
 """
@@ -32,12 +32,12 @@ R = TypeVar("R")
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
-RTM_NEWROUTE, RTM_GETROUTE = 24, 26
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
 RTM_NEWQDISC, RTM_GETQDISC = 36, 38
 RTM_NEWTCLASS, RTM_GETTCLASS = 40, 42
 RTM_NEWTFILTER, RTM_GETTFILTER = 44, 46
-RTM_NEWNEXTHOP, RTM_GETNEXTHOP = 104, 106
+RTM_NEWNEXTHOP, RTM_DELNEXTHOP, RTM_GETNEXTHOP = 104, 105, 106
 RTM_NEWLINKPROP, RTM_DELLINKPROP = 108, 109
 
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE, NLM_F_APPEND = 0x100, 0x200, 0x400, 0x800
@@ -69,6 +69,8 @@ _FOREVER = 0xFFFFFFFF
 _DUMP_ATTEMPTS = 8
 _LINKS_REMEMBERED = 2048
 """Some 2 KiB each: enough for the largest hosts to be listed again and again without reading what has not changed."""
+_AT_ONCE = {RTM_NEWLINKPROP, RTM_DELLINKPROP}
+"""Changes that an engine waits for, with every pod of the node: the marks. Not carried by pyroute2."""
 AF_INET, AF_INET6 = int(socket.AF_INET), int(socket.AF_INET6)
 
 
@@ -130,12 +132,12 @@ class Rtnl:
 
     def __init__(self) -> None:
         with translated("open a socket of rtnetlink"):
-            self._reading = RouteSocket()
+            self._own = RouteSocket()
         self._changing: _Changes | None = None
 
     def close(self) -> None:
         """Close the socket."""
-        self._reading.close()
+        self._own.close()
         if self._changing is not None:
             self._changing.close()
 
@@ -150,7 +152,7 @@ class Rtnl:
     # -- messages --------------------------------------------------------------------------------------------------
 
     def change(self, action: str, kind: int, payload: bytes, flags: int = 0) -> None:
-        """Ask for one change and wait until it is made.
+        """Ask for one change and wait until it is made; one of alternative names is awaited by every create.
 
         Args:
             action: what this is, for people: "set ens2f0 up".
@@ -159,6 +161,9 @@ class Rtnl:
             flags: `NLM_F_*` beside REQUEST and ACK.
         """
         with _told(action):
+            if kind in _AT_ONCE:
+                self._own.request(kind, flags | NLM_F_ACK, payload)
+                return
             if self._changing is None:
                 self._changing = _Changes()
             self._changing.request(kind, flags, payload)
@@ -166,14 +171,14 @@ class Rtnl:
     def get(self, action: str, kind: int, payload: bytes) -> bytes:
         """Read one object."""
         with _told(action):
-            [reply], _ = self._reading.request(kind, 0, payload)
+            [reply], _ = self._own.request(kind, 0, payload)
         return reply
 
     def dump(self, action: str, kind: int, payload: bytes) -> list[bytes]:
         """All objects of a kind. A dump that a change has cut through is taken again."""
         for _ in range(_DUMP_ATTEMPTS):
             with _told(action):
-                found, is_cut = self._reading.request(kind, NLM_F_DUMP, payload)
+                found, is_cut = self._own.request(kind, NLM_F_DUMP, payload)
             if not is_cut:
                 return found
         raise KernelError(action=action, errno=errno.EINTR, reason="it changes faster than it can be read")
@@ -212,25 +217,30 @@ class Rtnl:
                 found.setdefault(index, []).append(address)
         return {index: tuple(addresses) for index, addresses in found.items()}
 
-    def routes(self, family: int, kind: int = 0) -> list[bytes]:
-        """Routes of a family, in every table, as the kernel wrote them; of one kind (`RTN_*`) or of all."""
-        return self.dump("list routes", RTM_GETROUTE, RTMSG.pack(family, 0, 0, 0, 0, 0, 0, kind, 0))
+    def routes(self, family: int, *, kind: int = 0, oif: int = 0) -> list[bytes]:
+        """Routes of a family, in every table, as the kernel wrote them; of one kind (`RTN_*`), by one link, or all."""
+        header = RTMSG.pack(family, 0, 0, 0, 0, 0, 0, kind, 0)
+        return self.dump("list routes", RTM_GETROUTE, header + (pack(RTA_OIF, u32(oif)) if oif else b""))
 
     def inventory(self) -> Inventory:
         """All that a verdict needs to know of the netns."""
-        links, addresses = self.links(), self.addresses()
+        leaving, sources = self.defaults()
+        return Inventory(
+            links=self.links(), addresses=self.addresses(), default_routes=leaving, default_sources=sources
+        )
+
+    def defaults(self) -> tuple[frozenset[int], frozenset[str]]:
+        """Of all default routes the ifindexes that they leave by, and the addresses that they name as their source."""
         leaving: set[int] = set()
         sources: set[str] = set()
         for family in (AF_INET, AF_INET6):
-            for payload in self.routes(family, RTN_UNICAST):
+            for payload in self.routes(family, kind=RTN_UNICAST):
                 if payload[1] == 0:  # rtm_dst_len: a default route
                     attrs = attributes(payload, RTMSG.size)
                     leaving.update(self._leaves_by(attrs))
                     if RTA_PREFSRC in attrs:
                         sources.add(str(ipaddress.ip_address(attrs[RTA_PREFSRC])))
-        return Inventory(
-            links=links, addresses=addresses, default_routes=frozenset(leaving), default_sources=frozenset(sources)
-        )
+        return frozenset(leaving), frozenset(sources)
 
     def _leaves_by(self, attrs: Mapping[int, bytes]) -> Iterator[int]:
         """The ifindexes that a route leaves by."""

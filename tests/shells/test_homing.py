@@ -15,6 +15,7 @@ from nri_netdev.domain.snapshot import HomeReport, Snapshot
 from nri_netdev.errors import KernelError
 from nri_netdev.shells import capture, homing
 from nri_netdev.shells.faults import hooked
+from nri_netdev.shells.netns import SysctlDefaults
 from nri_netdev.shells.rtnetlink import Rtnl
 from tests.shells.conftest import Net
 
@@ -132,6 +133,12 @@ def furnished(request: pytest.FixtureRequest, home: Net) -> Net:
     return home
 
 
+def captured(rtnl: Rtnl, ifindex: int) -> Snapshot:
+    """What capture reads of an interface in the netns that the thread is in."""
+    with SysctlDefaults() as defaults:
+        return capture.snapshot(rtnl, ifindex, defaults)
+
+
 def settled(net: Net, ifname: str = "dev0") -> dict[str, Any]:
     """The facts, once duplicate address detection of the link-local address is over."""
     for _ in range(100):
@@ -167,7 +174,7 @@ _FILES = {"---", "+++"}
 def give(home: Net, pod: Net, ifname: str = "dev0", inside: str = "net1") -> Snapshot:
     """What custody and a runtime do: snapshot, mark, move under another name, set up."""
     link = home.link(ifname)
-    snapshot = home.call(capture.snapshot, link.ifindex)
+    snapshot = home.call(captured, link.ifindex)
     home.call(homing.mark, link.ifindex, MARK)
     home.call(Rtnl.move, link.ifindex, pod.fd, inside)
     pod.ip(f"link set {inside} up")
@@ -404,7 +411,7 @@ def test_complete_gives_name_addresses_and_up(home: Net, pod: Net) -> None:
     home.ip("link set dev0 up")
     for address in ("192.0.2.5/24", "198.18.0.1/24 scope link", "2001:db8:1::5/64"):
         home.ip(f"addr add {address} dev dev0")
-    snapshot = settled(home) and home.call(capture.snapshot, home.link("dev0").ifindex)
+    snapshot = settled(home) and home.call(captured, home.link("dev0").ifindex)
     index = snapshot.link.ifindex
     home.call(Rtnl.move, index, pod.fd)
     pod.call(homing.complete, index, "net1", snapshot.addresses)
@@ -419,7 +426,7 @@ def test_complete_gives_name_addresses_and_up(home: Net, pod: Net) -> None:
 def test_one_that_is_gone(home: Net, pod: Net) -> None:
     """An interface that is not there is a `KernelError` that says so, not an accident."""
     home.ip("link add dev0 type ifb")
-    snapshot = home.call(capture.snapshot, home.link("dev0").ifindex)
+    snapshot = home.call(captured, home.link("dev0").ifindex)
     with pytest.raises(KernelError, match="No such device"):
         homing.bring_home(pod.fd, 4242, snapshot, MARK, home.fd)
     with pytest.raises(KernelError, match="No such device"):
@@ -434,7 +441,7 @@ def test_marks(home: Net) -> None:
     for _ in range(2):
         home.call(homing.mark, index, MARK)
         assert home.link("dev0").altnames == (MARK,)
-    assert home.call(capture.snapshot, index).link.altnames == ()
+    assert home.call(captured, index).link.altnames == ()
     for _ in range(2):
         home.call(homing.unmark, index, MARK)
         assert home.link("dev0").altnames == ()

@@ -1,0 +1,164 @@
+"""An offer: what a container that asks can be given. Judged by what is known of the host, and what is given seen again.
+
+Changes nothing. `nri_netdev.custody` makes a promise of it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from nri_netdev.domain.claim import MARK_PREFIX, Claim, Netns, Owner, State
+from nri_netdev.domain.links import Inventory, Link
+from nri_netdev.domain.pods import Container, PodSandbox
+from nri_netdev.domain.policy import Policy
+from nri_netdev.domain.request import Entry, explain
+from nri_netdev.domain.snapshot import Snapshot
+from nri_netdev.domain.verdict import Grant, PodNetns, judge
+from nri_netdev.errors import RequestError
+from nri_netdev.ports import Kernel, pod_path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """A container, and where it will be."""
+
+    pod: PodSandbox
+    container: Container
+    netns: Netns | None
+    """None on the host network."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What can be given, all of it."""
+
+    grants: tuple[Grant, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    """One for each grant, with what the interface was before anybody had it."""
+    inherited: tuple[Claim, ...] = ()
+    """Claims that these take the place of: of interfaces at home that are not yet all that they were."""
+
+
+def offer(
+    kernel: Kernel,
+    asked: Sequence[Entry],
+    asker: Asker,
+    *,
+    claims: Collection[Claim],
+    policy: Policy | None,
+    now_s: Callable[[], float],
+) -> Offer:
+    """What a container can be given.
+
+    The host is first judged by what it has told of itself. Where that ends in a refusal, or with an interface that
+    turns out to be another than it was judged to be, all of the host is read anew and judged again.
+
+    Args:
+        kernel: the node.
+        asked: what the container asks for and does not have.
+        asker: the container.
+        claims: every claim there is.
+        policy: who may take what; None to ask only what can be given.
+        now_s: the wall clock, in seconds since the epoch.
+
+    Raises:
+        RequestError: It cannot be given all of it; with every reason.
+        KernelError: Something cannot be read.
+    """
+    if not asked:
+        return Offer()
+    inside = PodNetns(is_host=asker.netns is None, names=_names_inside(kernel, asker.netns))
+    for is_fresh in (False, True):
+        inventory = kernel.inventory(is_fresh=is_fresh)
+        heirs = _heirs(claims, inventory)
+        grants, problems = judge(
+            asked,
+            inventory=inventory,
+            netns=inside,
+            claims=[claim for claim in claims if heirs.get(claim.ifname) is not claim],
+            now_s=int(now_s()),
+            policy=policy,
+            pod=asker.pod,
+            facts_of=kernel.facts(),
+        )
+        if problems and is_fresh:
+            raise RequestError(explain(problems))
+        snapshots = [] if problems else [kernel.snapshot(grant.link.ifindex) for grant in grants]
+        if snapshots and all(_is_as_judged(g.link, s.link) for g, s in zip(grants, snapshots, strict=True)):
+            return _offer(kernel, grants, snapshots, asker=asker, heirs=heirs, now_s=int(now_s()))
+    raise RequestError("the interfaces that are asked for are being changed just now; retry")
+
+
+def _names_inside(kernel: Kernel, netns: Netns | None) -> frozenset[str]:
+    path = pod_path(kernel, netns) if netns else None
+    return frozenset(name for link in (kernel.links(path) if path else ()) for name in (link.ifname, *link.altnames))
+
+
+def _heirs(claims: Collection[Claim], inventory: Inventory) -> Mapping[str, Claim]:
+    """The claims that new ones can take the place of, by interface."""
+    return {
+        claim.ifname: claim
+        for claim in claims
+        if claim.state is State.PARTIAL and claim.home_ifname is None and inventory.by_name(claim.ifname) is not None
+    }
+
+
+def _is_as_judged(judged: Link, seen: Link) -> bool:
+    return _steady(judged) == _steady(seen)
+
+
+def _steady(link: Link) -> tuple[object, ...]:
+    """What a verdict may rest on; whether a link is up, has a carrier … may change from moment to moment."""
+    return (
+        (link.ifname, link.kind, link.mac, link.permanent_mac, link.alias, link.parent_bus, link.parent_dev),
+        (link.master, link.link, link.link_netnsid, link.netns_immutable),
+        tuple(name for name in link.altnames if not name.startswith(MARK_PREFIX)),
+    )
+
+
+def _offer(
+    kernel: Kernel,
+    grants: Sequence[Grant],
+    snapshots: Sequence[Snapshot],
+    *,
+    asker: Asker,
+    heirs: Mapping[str, Claim],
+    now_s: int,
+) -> Offer:
+    if asker.netns is None:
+        return Offer()
+    pod, container = asker.pod, asker.container
+    claims = [
+        Claim(
+            mark=f"{MARK_PREFIX}{secrets.token_hex(6)}",
+            owner=Owner(
+                scope=grant.entry.scope,
+                pod_id=pod.id,
+                pod_uid=pod.uid,
+                namespace=pod.namespace,
+                pod=pod.name,
+                container_id=container.id,
+                container=container.name,
+            ),
+            key=grant.entry.key,
+            number=grant.entry.number,
+            inside=grant.entry.inside,
+            netns=asker.netns,
+            snapshot=snapshot,
+            since_s=now_s,
+            boot_id=kernel.boot_id(),
+        )
+        for grant, snapshot in zip(grants, snapshots, strict=True)
+    ]
+    return Offer(
+        grants=tuple(grants),
+        claims=tuple(
+            replace(claim, snapshot=heirs[claim.ifname].snapshot.merge(claim.snapshot))
+            if claim.ifname in heirs
+            else claim
+            for claim in claims
+        ),
+        inherited=tuple(heirs[claim.ifname] for claim in claims if claim.ifname in heirs),
+    )

@@ -1,0 +1,142 @@
+"""Home, kept by events: what a verdict needs to know of this netns, without reading the whole host for each request.
+
+What has changed is not taken from the event, but read again, so an event is never believed for more than that
+something is no longer as it was; and all is read again when the kernel had to drop an event. The kernel tells every
+change of an interface's name, MAC, master and addresses, and every route that comes. It does not tell: alternative
+names, alias, group and queue length of an interface that is down, where the other end of a veth is, IPv6 addresses that
+are tentative, and IPv4 routes that go with their interface. So what is granted is read again by itself, and a refusal
+is made from `Mirror.fresh` (`nri_netdev.offer`).
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+
+from nri_netdev.domain.links import Address, Inventory, Link
+from nri_netdev.errors import KernelError
+from nri_netdev.shells.netlink import RouteEvents
+from nri_netdev.shells.netns import translated
+from nri_netdev.shells.rtnetlink import (
+    RTM_DELADDR,
+    RTM_DELLINK,
+    RTM_DELNEXTHOP,
+    RTM_DELROUTE,
+    RTM_NEWADDR,
+    RTM_NEWLINK,
+    RTM_NEWNEXTHOP,
+    RTM_NEWROUTE,
+    Rtnl,
+    link_header,
+)
+
+RTNLGRP_LINK, RTNLGRP_NEXTHOP = 1, 32
+RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE = 5, 7, 9, 11
+_GROUPS = (
+    RTNLGRP_LINK,
+    RTNLGRP_IPV4_IFADDR,
+    RTNLGRP_IPV4_ROUTE,
+    RTNLGRP_IPV6_IFADDR,
+    RTNLGRP_IPV6_ROUTE,
+    RTNLGRP_NEXTHOP,
+)
+_MANY = 64
+"""So many changed links are read faster all together."""
+
+
+def link_events() -> RouteEvents:
+    """Changes of the links of the calling thread's netns, from now on.
+
+    Raises:
+        KernelError: The kernel tells none.
+    """
+    return _listening(RTNLGRP_LINK)
+
+
+def _listening(*groups: int) -> RouteEvents:
+    with translated("listen for changes of interfaces"):
+        return RouteEvents(*groups)
+
+
+class Mirror:
+    """The netns of the thread that makes it, and that alone may use it.
+
+    Raises:
+        KernelError: The kernel tells no events.
+    """
+
+    def __init__(self) -> None:
+        self._events = _listening(*_GROUPS)
+        self._links: dict[int, Link] = {}
+        self._stale: set[int] | None = None
+        """The links to be read again; None is all."""
+        self._addresses: Mapping[int, tuple[Address, ...]] | None = None
+        self._defaults: tuple[frozenset[int], frozenset[str]] | None = None
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._events.close()
+
+    def inventory(self, rtnl: Rtnl) -> Inventory:
+        """The host as it was told up to now."""
+        self._listen()
+        self._read_links(rtnl)
+        if self._addresses is None:
+            self._addresses = rtnl.addresses()
+        if self._defaults is None:
+            self._defaults = rtnl.defaults()
+        leaving, sources = self._defaults
+        return Inventory(
+            links=tuple(self._links.values()),
+            addresses=self._addresses,
+            default_routes=leaving,
+            default_sources=sources,
+        )
+
+    def fresh(self, rtnl: Rtnl) -> Inventory:
+        """The host, all of it read anew."""
+        self._forget()
+        return self.inventory(rtnl)
+
+    def _forget(self) -> None:
+        self._stale = self._addresses = self._defaults = None
+
+    def _listen(self) -> None:
+        """Note what is no longer as it was."""
+        told = self._events.read()
+        if told is None:
+            self._forget()
+            return
+        for kind, payload in told:
+            if kind in {RTM_NEWLINK, RTM_DELLINK}:
+                ifindex, _ = link_header(payload)
+                if self._stale is not None:
+                    self._stale.add(ifindex)
+                if self._defaults is not None and ifindex in self._defaults[0]:
+                    self._defaults = None  # a route that goes with its link is not told
+            elif kind in {RTM_NEWADDR, RTM_DELADDR}:
+                self._addresses = None
+            elif kind in {RTM_NEWNEXTHOP, RTM_DELNEXTHOP} or (
+                kind in {RTM_NEWROUTE, RTM_DELROUTE} and payload[1] == 0  # rtm_dst_len
+            ):
+                self._defaults = None
+
+    def _read_links(self, rtnl: Rtnl) -> None:
+        if self._stale is None or len(self._stale) > _MANY:
+            self._links = {link.ifindex: link for link in rtnl.links()}
+        else:
+            for ifindex in self._stale:
+                before, now = self._links.get(ifindex), self._read_link(rtnl, ifindex)
+                for link in filter(None, (before, now)):
+                    if link.link in self._links:
+                        self._read_link(rtnl, link.link)  # nobody tells one end of a pair when the other moves
+        self._stale = set()
+
+    def _read_link(self, rtnl: Rtnl, ifindex: int) -> Link | None:
+        try:
+            self._links[ifindex] = rtnl.link(ifindex)
+        except KernelError as error:
+            if error.errno != errno.ENODEV:
+                raise
+            self._links.pop(ifindex, None)
+        return self._links.get(ifindex)
