@@ -45,7 +45,7 @@ STEPS = {
         "HostKernel.has_ipv6",
     ),
     "nri_netdev.shells.rtnetlink": ("Rtnl.__init__", "Rtnl.get", "Rtnl.dump", "Rtnl.change", "parse_link"),
-    "nri_netdev.shells.capture": ("sysctls",),
+    "nri_netdev.shells.sysctls": ("Sysctls.differing",),
 }
 """What has a stopwatch: functions by module, under the names by which they are called."""
 

@@ -6,7 +6,7 @@ import functools
 import logging
 
 from nri_netdev.domain.pods import Container, PodSandbox
-from nri_netdev.domain.request import Entry, Parsed, explain, names_container, parse
+from nri_netdev.domain.request import Entry, Parsed, concerning, explain, names_container, parse
 from nri_netdev.errors import RequestError
 from nri_netdev.logs import event
 from nri_netdev.shells.engine import EngineConnection, container_of, pod_of
@@ -27,7 +27,7 @@ def entries_of(pod: PodSandbox, container: Container) -> tuple[Entry, ...]:
             f"annotation {key} names a container, and the engine does not tell what this one is called; ask for the "
             "pod instead, by nri-netdev.io/pod"
         )
-    parsed = _parsed(tuple(pod.annotations.items()), container.name)
+    parsed = _parsed(tuple(concerning(pod.annotations).items()), container.name)
     if parsed.problems:
         raise RequestError(explain(parsed.problems))
     return tuple(parsed.entries)

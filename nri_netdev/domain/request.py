@@ -148,6 +148,11 @@ def mentions(annotations: Mapping[str, str]) -> bool:
     return False
 
 
+def concerning(annotations: Mapping[str, str]) -> dict[str, str]:
+    """Those that could concern us: `parse` looks at no others."""
+    return {key: value for key, value in annotations.items() if key.startswith(_STARTS)}
+
+
 def names_container(annotations: Mapping[str, str]) -> str | None:
     """The first key that asks for one container by its name; None if there is none."""
     return next((key for key in sorted(annotations) if key.startswith(CONTAINER_PREFIXES)), None)

@@ -18,7 +18,6 @@ from dataclasses import replace
 from nri_netdev.domain.claim import MARK_PREFIX
 from nri_netdev.domain.links import Address, Link
 from nri_netdev.domain.snapshot import Master, Message, Snapshot
-from nri_netdev.shells.netns import SysctlDefaults, sysctls
 from nri_netdev.shells.rtattr import attributes, change, pack, to_int, to_text, u32, walk
 from nri_netdev.shells.rtnetlink import (
     ADMIN_FLAGS,
@@ -52,6 +51,7 @@ from nri_netdev.shells.rtnetlink import (
     nexthops,
     parse_link,
 )
+from nri_netdev.shells.sysctls import Sysctls
 
 SETTINGS = {
     2: "broadcast address",
@@ -80,6 +80,8 @@ _RTNH_F_ONLINK = 0x4  # the rest of rtm_flags is state
 _NUD_NOARP, _NUD_PERMANENT = 0x40, 0x80
 _NTF_PROXY = 0x8
 _NDA_DST, _NDA_LLADDR, _NDA_CACHEINFO, _NDA_PROBES, _NDA_IFINDEX, _NDA_MASTER = 1, 2, 3, 4, 8, 9
+_CONFS = {AF_INET: 1, AF_INET6: 2}
+"""`IFLA_INET_CONF` and `IFLA_INET6_CONF`."""
 _TCA_KIND = 1
 _TCA_KEPT = {_TCA_KIND, 2, 5, 13, 14}  # options, rate, ingress and egress block
 _CLASSFUL = frozenset({"htb", "hfsc", "drr", "qfq", "cbq"})
@@ -92,13 +94,13 @@ _BRIDGE_PORT_SETTABLE = frozenset(
 """`IFLA_BRPORT_*` that an administrator sets; the others are state, timers and counters."""
 
 
-def snapshot(rtnl: Rtnl, ifindex: int, defaults: SysctlDefaults) -> Snapshot:
+def snapshot(rtnl: Rtnl, ifindex: int, sysctls: Sysctls) -> Snapshot:
     """Read all that an interface is.
 
     Args:
         rtnl: A socket of the netns that the calling thread is in: sysctls are read from there too.
         ifindex: The interface.
-        defaults: Of that netns.
+        sysctls: Of that netns.
 
     Raises:
         KernelError: There is no such interface, or it cannot be read.
@@ -120,9 +122,16 @@ def snapshot(rtnl: Rtnl, ifindex: int, defaults: SysctlDefaults) -> Snapshot:
         routes=tuple(itertools.chain.from_iterable(_clean_routes(raw_route, ifindex) for raw_route in every_route)),
         neighbours=neighbours(rtnl, ifindex),
         qdiscs=_plain_qdiscs(every_qdisc),
-        sysctls=sysctls(link.ifname, defaults),
+        sysctls=sysctls.differing(link.ifname, told_of_sysctls(attrs)),
         losses=tuple(_losses(rtnl, ifindex, every_route, every_qdisc)),
     )
+
+
+def told_of_sysctls(attrs: dict[int, bytes]) -> bytes:
+    """What the `IFLA_*` of a link say of its sysctls (`nri_netdev.shells.sysctls`); nothing if they do not say all."""
+    spec = attributes(attrs.get(IFLA_AF_SPEC, b""))
+    told = [attributes(spec.get(family, b"")).get(number) for family, number in _CONFS.items()]
+    return b"" if None in told else b"".join(filter(None, told))
 
 
 def xdp_id(attrs: dict[int, bytes]) -> int | None:

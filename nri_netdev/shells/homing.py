@@ -20,7 +20,6 @@ from nri_netdev.errors import KernelError
 from nri_netdev.shells import capture
 from nri_netdev.shells.capture import AF_BRIDGE, IFLA_BRIDGE_VLAN_INFO, NDMSG, SETTINGS, TCMSG
 from nri_netdev.shells.faults import step
-from nri_netdev.shells.netns import read_sysctl, write_sysctl
 from nri_netdev.shells.rtattr import NLA_F_NESTED, attributes, change, from_text, pack, u32, walk
 from nri_netdev.shells.rtnetlink import (
     ADMIN_FLAGS,
@@ -57,6 +56,7 @@ from nri_netdev.shells.rtnetlink import (
     nexthops,
     with_rtnl,
 )
+from nri_netdev.shells.sysctls import read_sysctl, write_sysctl
 
 _FALLBACK_NAMES = 1000
 _IFA_PROTO_KERNEL_RA = 2

@@ -22,7 +22,7 @@ from nri_netdev.domain.links import Inventory, Link
 from nri_netdev.domain.selectors import FactsOf
 from nri_netdev.domain.snapshot import HomeReport, Snapshot
 from nri_netdev.errors import KernelError
-from nri_netdev.shells import capture, homing, netns
+from nri_netdev.shells import capture, homing, netns, sysctls
 from nri_netdev.shells.mirror import Mirror
 from nri_netdev.shells.rtnetlink import Rtnl, with_rtnl
 from nri_netdev.shells.sysfs import facts_reader
@@ -70,7 +70,7 @@ class HostKernel:
 
     def snapshot(self, ifindex: int) -> Snapshot:
         """All that a move would destroy of an interface at home."""
-        return self._at(None, capture.snapshot, ifindex, self._home.defaults())
+        return self._at(None, capture.snapshot, ifindex, self._home.sysctls())
 
     def netns(self, path: str) -> Netns:
         """Which netns a path leads to."""
@@ -118,7 +118,7 @@ class HostKernel:
     def has_ipv6(self, netns_path: str) -> bool:
         """Whether an interface that comes into a netns may have IPv6 addresses there."""
         with netns.open_netns(netns_path) as netns_fd:
-            return netns.call_in_netns(netns_fd, netns.has_ipv6)
+            return netns.call_in_netns(netns_fd, sysctls.has_ipv6)
 
     def complete(self, netns_path: str, ifindex: int, ifname: str, snapshot: Snapshot) -> None:
         """Give an interface in a pod its name there and the addresses that it had, and set it up."""
@@ -173,7 +173,7 @@ class _Home(threading.local):
     def __init__(self) -> None:
         self._rtnl: Rtnl | None = None
         self._mirror: Mirror | None = None
-        self._defaults: netns.SysctlDefaults | None = None
+        self._sysctls: sysctls.Sysctls | None = None
 
     def call(self, function: Callable[..., T], *args: object) -> T:
         """Call `function(rtnl, *args)`; whatever fails, the next call begins with a new socket."""
@@ -192,11 +192,11 @@ class _Home(threading.local):
             self._mirror = Mirror()
         return self._mirror
 
-    def defaults(self) -> netns.SysctlDefaults:
-        """The host's defaults of what is set for each interface."""
-        if self._defaults is None:
-            self._defaults = netns.SysctlDefaults()
-        return self._defaults
+    def sysctls(self) -> sysctls.Sysctls:
+        """The sysctls of the host's interfaces."""
+        if self._sysctls is None:
+            self._sysctls = sysctls.Sysctls()
+        return self._sysctls
 
 
 @functools.cache

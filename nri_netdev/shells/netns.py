@@ -1,4 +1,4 @@
-"""Network namespaces: opened, entered, told apart, pinned. And the sysctls of an interface, which belong to one.
+"""Network namespaces: opened, entered, told apart, pinned.
 
 A namespace is a path, an fd or a pair of numbers; names here say which. Nothing here speaks netlink.
 """
@@ -8,13 +8,11 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import ParamSpec, Self, TypeVar
+from typing import ParamSpec, TypeVar
 
 from nri_netdev.errors import KernelError
 
@@ -220,150 +218,3 @@ def pins(directory: Path) -> frozenset[str]:
     with suppress(FileNotFoundError):
         return frozenset(entry.name for entry in os.scandir(directory) if entry.is_file(follow_symlinks=False))
     return frozenset()
-
-
-# -- sysctls of an interface -------------------------------------------------------------------------------------------
-
-_SYSCTL_ROOT = Path("/proc/sys/net")
-_SYSCTL_BYTES = 4096
-
-SYSCTL_GROUPS = ("ipv4/conf", "ipv4/neigh", "ipv6/conf", "ipv6/neigh")
-"""Where the kernel keeps sysctls per interface."""
-
-_UNSETTABLE = frozenset(
-    {
-        "ipv4/conf/mc_forwarding",  # says whether a multicast router runs
-        "ipv6/conf/mc_forwarding",
-        "ipv6/conf/mtu",  # follows the interface's own, see `sysctls`
-        "ipv4/neigh/base_reachable_time",  # the old units of what is also there in milliseconds or bytes
-        "ipv4/neigh/retrans_time",
-        "ipv4/neigh/unres_qlen",
-        "ipv6/neigh/base_reachable_time",
-        "ipv6/neigh/retrans_time",
-        "ipv6/neigh/unres_qlen",
-    }
-)
-
-
-class SysctlDefaults:
-    """What an interface begins with in the netns of the thread that makes this.
-
-    The files stay open: reading one takes half a microsecond then, and there are some hundred.
-    """
-
-    def __init__(self) -> None:
-        self._files: dict[str, int] = {}
-        self.groups: list[str] = []
-        """Those of `SYSCTL_GROUPS` that have defaults; only the first netns has them for neighbours."""
-        for group in SYSCTL_GROUPS:
-            with suppress(FileNotFoundError), _directory(_SYSCTL_ROOT / group / "default") as directory_fd:
-                self.groups.append(group)
-                for name in os.listdir(directory_fd):  # noqa: PTH208 - pathlib knows no directory by its fd
-                    if (key := f"{group}/{name}") not in _UNSETTABLE:
-                        with suppress(OSError):
-                            self._files[key] = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory_fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for fd in self._files.values():
-            os.close(fd)
-        self._files.clear()
-
-    def __getitem__(self, key: str) -> bytes | None:
-        """What it begins with now; None if that is nothing."""
-        fd = self._files.get(key)
-        if fd is None:
-            return None
-        try:
-            return os.pread(fd, _SYSCTL_BYTES, 0)
-        except OSError:
-            return None
-
-
-def sysctls(ifname: str, defaults: SysctlDefaults) -> Mapping[str, str]:
-    """The sysctls of an interface, in the calling thread's netns, that differ from the netns's default.
-
-    Keys are like `ipv4/conf/rp_filter`. None if there is no such interface.
-
-    Raises:
-        KernelError: The name could lead elsewhere.
-    """
-    found: dict[str, str] = {}
-    for group in defaults.groups:
-        with suppress(FileNotFoundError), _directory(_sysctl_directory(group, ifname)) as directory_fd:
-            for name in os.listdir(directory_fd):  # noqa: PTH208 - as above
-                key = f"{group}/{name}"
-                value = None if key in _UNSETTABLE else _read_bytes(name, directory_fd)
-                if value is not None and value != defaults[key]:
-                    found[key] = value.decode("ascii").strip()
-    return found
-
-
-@contextmanager
-def _directory(path: Path) -> Iterator[int]:
-    """Open a directory: what is in it is found faster from there, and there are some hundred sysctls."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def has_ipv6() -> bool:
-    """Whether an interface that comes into the calling thread's netns may have IPv6 addresses there."""
-    return _read(_SYSCTL_ROOT / "ipv6/conf/default/disable_ipv6") == "0"
-
-
-def read_sysctl(ifname: str, key: str) -> str | None:
-    """One sysctl of an interface; None if there is no such, or it has no value.
-
-    Raises:
-        KernelError: The name could lead elsewhere.
-    """
-    group, _, name = key.rpartition("/")
-    return _read(_sysctl_directory(group, ifname) / name)
-
-
-def write_sysctl(ifname: str, key: str, value: str) -> None:
-    """Set one sysctl of an interface.
-
-    Raises:
-        KernelError: The name could lead elsewhere, or the kernel refuses.
-    """
-    group, _, name = key.rpartition("/")
-    path = _sysctl_directory(group, ifname) / name
-    with translated(f"set sysctl {key} of {ifname} to {value}"):
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.write(fd, value.encode("ascii"))
-        finally:
-            os.close(fd)
-
-
-def _sysctl_directory(group: str, ifname: str) -> Path:
-    """The directory of an interface's sysctls. By path and never in dotted notation: a name may hold dots."""
-    if not re.fullmatch(r"[^/:\s]{1,15}", ifname) or ifname in {".", "..", "all", "default"}:
-        raise KernelError(action=f"find sysctls of {ifname!r}", errno=errno.EINVAL, reason="not an interface's name")
-    return _SYSCTL_ROOT / group / ifname
-
-
-def _read(path: Path) -> str | None:
-    value = _read_bytes(path)
-    return None if value is None else value.decode("ascii").strip()
-
-
-def _read_bytes(path: str | Path, directory_fd: int | None = None) -> bytes | None:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory_fd)
-    except OSError:
-        return None
-    try:
-        return os.read(fd, _SYSCTL_BYTES)
-    except OSError:  # stable_secret is EIO while it has none; some can only be written
-        return None
-    finally:
-        os.close(fd)

@@ -15,8 +15,8 @@ from nri_netdev.domain.snapshot import HomeReport, Snapshot
 from nri_netdev.errors import KernelError
 from nri_netdev.shells import capture, homing
 from nri_netdev.shells.faults import hooked
-from nri_netdev.shells.netns import SysctlDefaults
 from nri_netdev.shells.rtnetlink import Rtnl
+from nri_netdev.shells.sysctls import Sysctls
 from tests.shells.conftest import Net
 
 pytestmark = pytest.mark.root
@@ -135,8 +135,8 @@ def furnished(request: pytest.FixtureRequest, home: Net) -> Net:
 
 def captured(rtnl: Rtnl, ifindex: int) -> Snapshot:
     """What capture reads of an interface in the netns that the thread is in."""
-    with SysctlDefaults() as defaults:
-        return capture.snapshot(rtnl, ifindex, defaults)
+    with Sysctls() as sysctls:
+        return capture.snapshot(rtnl, ifindex, sysctls)
 
 
 def settled(net: Net, ifname: str = "dev0") -> dict[str, Any]:

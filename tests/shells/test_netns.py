@@ -12,17 +12,13 @@ import pytest
 from nri_netdev.errors import KernelError
 from nri_netdev.shells.netns import (
     OWN,
-    SysctlDefaults,
     call_in_netns,
     is_netns,
     netns_id,
     open_netns,
     pin,
     pins,
-    read_sysctl,
-    sysctls,
     unpin,
-    write_sysctl,
 )
 from tests.shells.conftest import Net
 
@@ -103,45 +99,3 @@ def test_a_pin_does_not_follow_a_link(tmp_path: Path, pod: Net) -> None:
     with pytest.raises(KernelError):
         pin(pod.path, tmp_path / "one")
     assert not is_netns(tmp_path / "target")
-
-
-@pytest.mark.root
-def test_sysctls_that_differ_from_the_default(home: Net) -> None:
-    """Only those, only in the netns of the thread, and with dots in the interface's name."""
-    home.ip("link add eth0.5 type veth peer name peer0")
-
-    def differing() -> dict[str, str]:
-        def read() -> dict[str, str]:
-            with SysctlDefaults() as defaults:
-                return dict(sysctls("eth0.5", defaults))
-
-        return call_in_netns(home.fd, read)
-
-    assert differing() == {}
-    call_in_netns(home.fd, write_sysctl, "eth0.5", "ipv4/conf/rp_filter", "2")
-    assert differing() == {"ipv4/conf/rp_filter": "2"}
-    assert call_in_netns(home.fd, read_sysctl, "eth0.5", "ipv4/conf/rp_filter") == "2"
-    assert read_sysctl("eth0.5", "ipv4/conf/rp_filter") is None
-
-
-@pytest.mark.root
-def test_defaults_are_read_when_they_are_asked_for(home: Net) -> None:
-    """Their files stay open, and still a default that is changed later is the one that counts."""
-    home.ip("link add dev0 type veth peer name peer0")
-
-    def act() -> tuple[object, object]:
-        with SysctlDefaults() as defaults:
-            before = dict(sysctls("dev0", defaults))
-            Path("/proc/sys/net/ipv6/conf/default/hop_limit").write_text("77")
-            return before, dict(sysctls("dev0", defaults))
-
-    before, after = call_in_netns(home.fd, act)
-    assert before == {}
-    assert after == {"ipv6/conf/hop_limit": "64"}
-
-
-@pytest.mark.parametrize("name", ["..", ".", "all", "default", "a/b", "", "a" * 16, "a b"])
-def test_no_name_leads_out_of_its_directory(name: str) -> None:
-    """A name that is no interface's is refused before a path is made of it."""
-    with pytest.raises(KernelError, match="not an interface's name"):
-        write_sysctl(name, "ipv4/conf/rp_filter", "1")
