@@ -77,7 +77,14 @@ GROUPS = (
     ),
     Group(
         title="The ledger and the daemon's own sockets",
-        modules=("shells/ledger.py", "shells/status.py", "shells/health.py", "book.py", "outlook.py"),
+        modules=(
+            "shells/ledger.py",
+            "shells/status.py",
+            "shells/health.py",
+            "shells/scrape.py",
+            "book.py",
+            "outlook.py",
+        ),
         text="The operator looks at the state directory (`/var/lib/nri-netdev`) and its disk, or at who else uses an "
         "address. While the ledger cannot be used nothing is given, and everything else on the node goes on.",
     ),
@@ -110,7 +117,12 @@ EVENTS = {
     "create.refused": "A container was refused; the pod's events have the same reason.",
     "custody.bug": "A bug: report it with the traceback. The container was refused, the daemon goes on.",
     "custody.refused": "The kernel or the disk refused an operation; it is tried again.",
+    "daemon.ready": "It is registered with the engine and its ledger can be written.",
+    "daemon.unready": "It can give nothing for now, for the `reason`; it takes back what it can.",
     "daemon.standby": "Another daemon has the state directory; this one waits for its end.",
+    "health.waits": "The address of the probes is in use, mostly by the daemon that this one stands by for.",
+    "page.bug": "A bug in what was to be shown: report it with the traceback. Nothing else is affected.",
+    "pools.uncounted": "The host's interfaces could not be read for the metrics of pools.",
     "daemon.started": "It runs.",
     "daemon.stopped": "It has ended in order.",
     "daemon.stopping": "It was told to end, and finishes what it has in hand.",

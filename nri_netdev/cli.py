@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--name", help="plugin name (nri-netdev)")
     run.add_argument("--index", metavar="NN", help="plugin index, two digits (10)")
     run.add_argument("--log-level", metavar="LEVEL", help="debug, info, warning or error (info)")
-
+    run.add_argument("--log-format", metavar="FORMAT", help="text or json (text)")
     run.add_argument("--health", metavar="WHERE", help="answer gRPC probes at unix:///PATH or ADDRESS:PORT (nowhere)")
     run.add_argument("--metrics", metavar="ADDRESS:PORT", help="serve metrics to Prometheus (nowhere)")
 
@@ -147,7 +147,7 @@ def _watched(options: argparse.Namespace) -> Any:
     from nri_netdev.config import Watched
 
     given = vars(options)
-    names = ("socket", "name", "index", "state_dir", "run_dir", "log_level", "health", "metrics")
+    names = ("socket", "name", "index", "state_dir", "run_dir", "log_level", "log_format", "health", "metrics")
     watched = Watched(options.config, **{name: given.get(name) for name in names})
     watched.load()
     return watched
@@ -158,10 +158,14 @@ def _settings(options: argparse.Namespace) -> Any:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from nri_netdev.lean import without
+
+    with without("ssl"):
+        import asyncio  # noqa: F401 - which would load OpenSSL; nothing here is encrypted
     from nri_netdev import daemon, logs
 
     watched = _watched(options)
-    logs.set_up(watched.settings.log_level)
+    logs.set_up(watched.settings.log_level, watched.settings.log_format)
     return daemon.serve(watched)
 
 

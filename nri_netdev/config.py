@@ -21,7 +21,7 @@ from nri_netdev.domain.policyfile import POOLS, PROTECTED, RULES, check_pools, n
 from nri_netdev.domain.schema import Member, Reader, Record, Text, Wrong, words
 from nri_netdev.domain.strictyaml import Limits
 from nri_netdev.errors import ConfigurationError
-from nri_netdev.logs import LEVELS
+from nri_netdev.logs import FORMATS, LEVELS
 from nri_netdev.shells.address import Address
 
 DEFAULT_PATH = Path("/etc/nri-netdev/config.yaml")
@@ -113,6 +113,9 @@ class Settings:
         Path("/run/nri-netdev"), "where network namespaces are pinned; on a tmpfs of the host", _PATH, at_start=True
     )
     log_level: str = _setting("info", "debug, info, warning or error", words(*LEVELS))
+    log_format: str = _setting(
+        "text", "how a line of the log is written: `text`, key=value, or `json`", words(*FORMATS), at_start=True
+    )
     injection: str = _setting(
         Injection.AUTO,
         "who moves interfaces into pods: `auto`, the OCI runtime and where it does not nri-netdev; `oci`, the OCI "

@@ -25,6 +25,7 @@ from nri_netdev.config import Injection, OnMissed, Reload, Settings, Watched
 from nri_netdev.custody import Custody
 from nri_netdev.domain.claim import Claim
 from nri_netdev.domain.pods import Container, PodSandbox
+from nri_netdev.domain.policy import Policy
 from nri_netdev.domain.request import mentions
 from nri_netdev.domain.verdict import Grant
 from nri_netdev.errors import ConfigurationError, NriNetdevError, RequestError, StateError
@@ -133,6 +134,11 @@ class Daemon:
         """Whether it is registered with the engine, knows what exists, and can give."""
         return self._connection is not None and self._is_healthy and self._custody is not None
 
+    @property
+    def policy(self) -> Policy:
+        """What the operator has said of giving interfaces away, as it is in force."""
+        return self._settings.policy
+
     # -- life ------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -142,7 +148,8 @@ class Daemon:
             ConfigurationError, StateError: It cannot start.
         """
         event(_log, logging.INFO, "daemon.started", version=__version__, pid=os.getpid())
-        async with self._locked(), Outlook(settings=self._settings, meters=self.meters, seen=self).shown():
+        outlook = Outlook(settings=self._settings, meters=self.meters, seen=self)
+        async with outlook.probed(), self._locked(), outlook.shown():
             await self._open()
             tasks = [asyncio.ensure_future(work) for work in (self._serve(), self._tick(), self._watch_links())]
             try:
@@ -347,7 +354,8 @@ class Daemon:
         try:
             await self._custodian(job, too_late="goes on in the background")
         except RequestError as error:
-            event(_log, logging.WARNING, "teardown.late", kind=request.kind.name, reason=str(error))
+            pod = f"{request.pod.namespace}/{request.pod.name}"
+            event(_log, logging.WARNING, "teardown.late", pod=pod, kind=request.kind.name, reason=str(error))
         connection.send(connection.session.reply(request, None))
 
     def _synchronize(self, connection: EngineConnection, what: Synchronized) -> None:

@@ -5,7 +5,7 @@ Changes nothing. `nri_netdev.custody` makes a promise of it.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -132,7 +132,7 @@ def _offer(
     pod, container = asker.pod, asker.container
     claims = [
         Claim(
-            mark=f"{MARK_PREFIX}{secrets.token_hex(6)}",
+            mark=f"{MARK_PREFIX}{os.urandom(6).hex()}",
             owner=Owner(
                 scope=grant.entry.scope,
                 pod_id=pod.id,

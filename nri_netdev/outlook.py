@@ -8,28 +8,42 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from typing import Protocol
 
 from nri_netdev import __version__
 from nri_netdev.config import Settings
 from nri_netdev.domain.claim import Claim, State
-from nri_netdev.logs import observed
-from nri_netdev.shells import health, metrics, status
+from nri_netdev.domain.links import Inventory
+from nri_netdev.domain.policy import Policy
+from nri_netdev.domain.pools import PoolCount, count_pools
+from nri_netdev.errors import KernelError
+from nri_netdev.logs import event, observed
+from nri_netdev.probes import Probes
+from nri_netdev.readiness import Able, Readiness
+from nri_netdev.shells import health, scrape, status
 from nri_netdev.shells.address import Address
-from nri_netdev.shells.metrics import CLAIMS, CONTAINERS, READY, REFUSALS, Gauges, Meters
+from nri_netdev.shells.metrics import CLAIMS, CONTAINERS, POOL_FREE, POOL_SIZE, READY, REFUSALS, Gauges, Meters
+from nri_netdev.shells.rtnetlink import read_inventory
+from nri_netdev.shells.sysfs import facts_reader
 from nri_netdev.wire.session import Configured
+
+_log = logging.getLogger(__name__)
 
 _TURN_S = 1.0
 """How long the loop may take to come round and still count as alive."""
 
 
-class Seen(Protocol):
+_POOLS_S = 10.0
+"""How long a count of the pools is shown again: to read a thousand interfaces takes 20 ms of processor time."""
+
+
+class Seen(Able, Protocol):
     """What is read of the daemon; from any thread."""
 
     @property
@@ -37,30 +51,49 @@ class Seen(Protocol):
         """Every claim; none while the ledger cannot be used."""
 
     @property
-    def is_ready(self) -> bool:
-        """Whether it is registered with the engine and can give."""
+    def policy(self) -> Policy:
+        """What is in force."""
 
     @property
     def engine(self) -> Configured | None:
         """What the engine told of itself; None while none is connected."""
 
-    @property
-    def trouble(self) -> str:
-        """Why nothing can be given, or ""."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """A daemon as others see it."""
+    """A daemon as others see it.
 
-    settings: Settings
-    meters: Meters
-    seen: Seen
-    started_s: float = field(default_factory=time.time)
+    Args:
+        settings: where it is shown.
+        meters: what it counted.
+        seen: the daemon.
+        inventory: reads the host, on a thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        meters: Meters,
+        seen: Seen,
+        inventory: Callable[[], Inventory] = read_inventory,
+    ) -> None:
+        self.settings = settings
+        self.meters = meters
+        self.seen = seen
+        self._inventory = inventory
+        self._started_s = time.time()
+        self._readiness = Readiness(seen, settings.state_dir)
+        self._pools: tuple[float, Policy, Mapping[str, PoolCount]] | None = None
+        self._probes = self._new_probes()
+
+    def _new_probes(self) -> Probes:
+        address = Address.parse(self.settings.health) if self.settings.health else None
+        return Probes(address, {health.LIVENESS: self._turns, health.READINESS: self._serves, "": self._serves})
 
     def document(self) -> status.Document:
         """What `nri-netdev status --json` prints."""
         engine = self.seen.engine
+        is_ready, since = self._readiness.look(), self._readiness.since_s
         counters, _ = self.meters.read()
         refusals: Counter[str] = Counter()
         for (name, labels), count in counters.items():
@@ -69,9 +102,10 @@ class Outlook:
         return {
             "version": __version__,
             "pid": os.getpid(),
-            "started_s": int(self.started_s),
-            "ready": self.seen.is_ready,
-            "trouble": self.seen.trouble,
+            "started_s": int(self._started_s),
+            "ready": is_ready,
+            "ready_since_s": since and int(since),
+            "trouble": self._readiness.trouble,
             "socket": str(self.settings.socket),
             "engine": engine
             and {"name": engine.runtime_name, "version": engine.runtime_version, "nri": engine.nri_version},
@@ -84,47 +118,64 @@ class Outlook:
         }
 
     def gauges(self) -> Gauges:
-        """What is so at this moment, for a scrape."""
-        states = self._states()
+        """What is so at this moment, for a scrape; reads the host, so not on the loop."""
+        states, pools = self._states(), self._counted()
         return {
-            (READY.name, ()): float(self.seen.is_ready),
+            (READY.name, ()): float(self._readiness.look()),
             **{(CLAIMS.name, (state,)): float(states[state]) for state in State},
+            **{(POOL_SIZE.name, (pool,)): float(count.size) for pool, count in pools.items()},
+            **{(POOL_FREE.name, (pool,)): float(count.free) for pool, count in pools.items()},
         }
+
+    def _counted(self) -> Mapping[str, PoolCount]:
+        """The pools, counted not long ago; none where none are defined or the host cannot be read."""
+        policy, now_s = self.seen.policy, time.monotonic()
+        if self._pools is not None and self._pools[1] is policy and now_s - self._pools[0] < _POOLS_S:
+            return self._pools[2]
+        counts: Mapping[str, PoolCount] = {}
+        if policy.pools:
+            try:
+                counts = count_pools(policy, self._inventory(), tuple(self.seen.claims), facts_of=facts_reader())
+            except KernelError as error:
+                event(_log, logging.WARNING, "pools.uncounted", error=str(error))
+        self._pools = (now_s, policy, counts)
+        return counts
+
+    @contextlib.asynccontextmanager
+    async def probed(self) -> AsyncIterator[None]:
+        """Answer probes for as long as a block lasts, as soon as the address is free: while standing by already."""
+        self._loop = asyncio.get_running_loop()
+        async with self._probes.standing_by():
+            yield
 
     @contextlib.asynccontextmanager
     async def shown(self) -> AsyncIterator[None]:
-        """Be seen for as long as a block lasts.
+        """Be seen for as long as a block lasts, within `probed`; probes end with it.
 
         Raises:
             ConfigurationError: An address of the settings cannot be listened on.
         """
-        loop = asyncio.get_running_loop()
-
-        def turns() -> bool:
-            turned = threading.Event()
-            loop.call_soon_threadsafe(turned.set)
-            return turned.wait(_TURN_S)
-
-        def is_ready() -> bool:
-            return self.seen.is_ready and turns()
-
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(observed(self.meters.heard))
+            watching = asyncio.ensure_future(self._readiness.watch())
+            stack.callback(watching.cancel)
             await stack.enter_async_context(status.serving(self.settings.run_dir, self.document))
-            if self.settings.health:
-                services = {health.LIVENESS: turns, health.READINESS: is_ready, "": is_ready}
-                await _hold(stack, health.serve(Address.parse(self.settings.health), services))
+            self._probes.listen()
+            stack.push_async_callback(self._probes.close)
             if self.settings.metrics:
                 address = Address.parse(self.settings.metrics)
-                await _hold(stack, metrics.serve(address, self.meters, self.gauges))
+                await stack.enter_async_context(scrape.serving(address, self.meters, self.gauges))
             yield
+
+    def _turns(self) -> bool:
+        """Whether the loop comes round; asked on threads of the server's."""
+        turned = threading.Event()
+        self._loop.call_soon_threadsafe(turned.set)
+        return turned.wait(_TURN_S)
+
+    def _serves(self) -> bool:
+        return self._readiness.look() and self._turns()
 
     def _states(self) -> dict[str, int]:
         counted = Counter(claim.state.value for claim in self.seen.claims)
         return {state.value: counted[state.value] for state in State}
-
-
-async def _hold(stack: contextlib.AsyncExitStack, server: contextlib.AbstractContextManager[Any]) -> None:
-    """Enter now, leave with the stack on another thread: a server that stops waits for threads that may wait for us."""
-    server.__enter__()
-    stack.push_async_callback(asyncio.to_thread, server.__exit__, None, None, None)

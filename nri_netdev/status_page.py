@@ -28,9 +28,7 @@ def _lines(document: Document, now_s: int) -> Iterator[str]:
     nri = f", NRI {engine['nri']}" if engine and engine["nri"] else ""
     yield _line("engine", f"{engine['name']} {engine['version']}{nri}" if engine else "none connected")
     yield _line("socket", document["socket"])
-    yield _line(
-        "ready", "yes" if document["ready"] else f"no{': ' if document['trouble'] else ''}{document['trouble']}"
-    )
+    yield _line("ready", _ready(document, now_s))
     asked = document["containers"]
     yield _line("containers", f"{asked['true']} with annotations, {asked['false']} without")
     yield _line("claims", _counts(document["claims"]))
@@ -38,10 +36,19 @@ def _lines(document: Document, now_s: int) -> Iterator[str]:
     if document["latest"]:
         yield ""
     for told in document["latest"]:
-        at = datetime.fromtimestamp(told["at_s"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         who = " ".join(str(told[key]) for key in ("pod", "container", "ifname") if told.get(key))
         why = told.get("reason") or told.get("trouble") or told.get("error") or "see the log"
-        yield f"{at}  {told['event']}  {who}: {why}"
+        yield f"{_moment(told['at_s'])}  {told['event']}  {who}: {why}"
+
+
+def _ready(document: Document, now_s: int) -> str:
+    if document["ready"]:
+        return f"yes, since {_moment(document['ready_since_s'])} ({age(now_s - document['ready_since_s'])})"
+    return f"no{': ' if document['trouble'] else ''}{document['trouble']}"
+
+
+def _moment(at_s: int) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _line(label: str, text: str) -> str:

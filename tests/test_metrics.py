@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import urllib.request
 from pathlib import Path
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 import nri_netdev
 from nri_netdev import __version__, logs
 from nri_netdev.errors import ConfigurationError
-from nri_netdev.shells import metrics
+from nri_netdev.shells import metrics, scrape
 from nri_netdev.shells.address import Address
 from nri_netdev.shells.metrics import BUILD, COUNTED, METRICS, REASONS, TOLD, Kind, Meters, reason_of
 
@@ -22,12 +24,20 @@ _log = logging.getLogger("nri_netdev.test")
 LOCAL = Address(host="127.0.0.1", port=0)
 
 
-def scrape(meters: Meters, gauges: metrics.Gauges | None = None) -> str:
+def scraped(meters: Meters, gauges: metrics.Gauges | None = None) -> str:
     """What Prometheus would get."""
-    with (
-        metrics.serve(LOCAL, meters, lambda: gauges or {}) as port,
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer,
-    ):
+
+    async def asked() -> str:
+        async with scrape.serving(LOCAL, meters, lambda: gauges or {}) as port:
+            return await asyncio.to_thread(get, port)
+
+    return asyncio.run(asked())
+
+
+def get(port: int) -> str:
+    """One scrape by an HTTP client."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
         return str(answer.read().decode())
 
 
@@ -41,7 +51,7 @@ def test_a_scrape() -> None:
     logs.event(_log, logging.DEBUG, "claim.home", ifname="ens1")
     meters.observe(metrics.CREATE_SECONDS, 0.003)
     meters.observe(metrics.CREATE_SECONDS, 99.0)
-    text = scrape(meters, {(metrics.CLAIMS.name, ("held",)): 2.0})
+    text = scraped(meters, {(metrics.CLAIMS.name, ("held",)): 2.0})
 
     assert 'nri_netdev_refusals_total{moment="create",reason="absent"} 1.0' in text
     assert 'nri_netdev_returns_total{how="whole"} 1.0' in text
@@ -54,16 +64,47 @@ def test_a_scrape() -> None:
     assert "nri_netdev_bugs_total 0.0" in text
     assert f'{BUILD.name}{{version="{__version__}"}} 1.0' in text
     assert "process_resident_memory_bytes" in text
+    assert {family.name for family in text_string_to_metric_families(text)} >= {
+        metric.name.removesuffix("_total") for metric in METRICS
+    }
+
+
+def test_a_return_is_incomplete_once() -> None:
+    """However many troubles are told of a claim, and however often; a claim that came home may fail again."""
+    meters = Meters()
+    with logs.observed(meters.heard):
+        for state, claim in [("held", "a"), ("lost", "a"), ("partial", "a"), ("partial", "a"), ("partial", "b")]:
+            logs.event(_log, logging.DEBUG, "claim.trouble", claim=claim, state=state, trouble="x")
+        logs.event(_log, logging.DEBUG, "claim.home", claim="a")
+        logs.event(_log, logging.DEBUG, "claim.trouble", claim="a", state="partial", trouble="x")
+    text = scraped(meters)
+    assert 'nri_netdev_returns_incomplete_total{how="partial"} 3.0' in text
+    assert 'nri_netdev_returns_incomplete_total{how="lost"} 1.0' in text
+    assert 'nri_netdev_claim_troubles_total{state="held"} 1.0' in text
+
+
+def test_a_refusal_because_of_the_ledger_is_a_failure_of_it() -> None:
+    """Not so the refusals that follow from there being none: that is counted once."""
+    meters = Meters()
+    with logs.observed(meters.heard):
+        for reason in ("cannot write the ledger /x: full", "nothing can be given on this node: cannot open the ledger"):
+            logs.event(_log, logging.DEBUG, "create.refused", reason=reason)
+    text = scraped(meters)
+    assert "nri_netdev_ledger_errors_total 1.0" in text
+    assert 'nri_netdev_refusals_total{moment="create",reason="ledger"} 2.0' in text
 
 
 def test_an_address_in_use_is_told() -> None:
     """Where it cannot listen, the operator reads why."""
-    with (
-        metrics.serve(LOCAL, Meters(), dict) as port,
-        pytest.raises(ConfigurationError, match=f"metrics: cannot listen on 127.0.0.1:{port}: Address already in use"),
-        metrics.serve(Address(host="127.0.0.1", port=port), Meters(), dict),
-    ):
-        pass
+
+    async def two() -> None:
+        async with scrape.serving(LOCAL, Meters(), dict) as port:
+            told = f"metrics: cannot listen on 127.0.0.1:{port}: Address already in use"
+            with pytest.raises(ConfigurationError, match=told):
+                async with scrape.serving(Address(host="127.0.0.1", port=port), Meters(), dict):
+                    pass
+
+    asyncio.run(two())
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import threading
+import time
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +44,8 @@ async def test_what_it_shows(node: Node) -> None:  # noqa: F811
         lines = page(document, now_s=document["started_s"] + 90).splitlines()
         assert lines[0].endswith("up 1 min 30 s")
         assert "engine      containerd 2.3.4" in lines[1]
-        assert "ready       yes" in lines
+        assert document["started_s"] <= document["ready_since_s"] <= time.time()
+        assert any(line.startswith("ready       yes, since 2") and line.endswith(" s)") for line in lines)
         assert "claims      1 planned" in lines
         assert "refused     1 absent" in lines
         assert 'create.refused  default/web app: interface "ens9"' in lines[-1]

@@ -7,6 +7,9 @@ without probes never loads it.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -25,7 +28,7 @@ def serve(address: Address, services: Mapping[str, Callable[[], bool]]) -> Itera
     """Answer probes for as long as a block lasts.
 
     Args:
-        address: where; a stale socket is replaced.
+        address: where; a socket at which nobody answers any more is replaced.
         services: by name, whether it serves; called on threads of the server's.
 
     Yields:
@@ -34,6 +37,7 @@ def serve(address: Address, services: Mapping[str, Callable[[], bool]]) -> Itera
     Raises:
         ConfigurationError: It cannot listen there.
     """
+    _check_free(address)
     import grpc  # noqa: PLC0415 - 13 MB that only probes need
 
     status = health_pb2.HealthCheckResponse
@@ -69,6 +73,25 @@ def serve(address: Address, services: Mapping[str, Callable[[], bool]]) -> Itera
         yield port if address.path is None else 0
     finally:
         server.stop(_STOP_S).wait()
+
+
+def _check_free(address: Address) -> None:
+    """See that nobody answers there. gRPC would take a unix socket from under another, and shout about a port."""
+    other: tuple[str, int] | str = str(address.path) if address.path is not None else (address.host, address.port)
+    try:
+        if address.path is not None:
+            with socket.socket(socket.AF_UNIX) as caller:
+                caller.settimeout(_STOP_S)
+                caller.connect(other)
+            taken = errno.EADDRINUSE
+            raise OSError(taken, os.strerror(taken))  # noqa: TRY301 - as bind would
+        family = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(other)
+    except OSError as error:
+        if error.errno not in {errno.ENOENT, errno.ECONNREFUSED, errno.ENOTSOCK}:
+            raise ConfigurationError(f"health: cannot listen on {address.target}: {error.strerror}") from error
 
 
 def check(address: Address, service: str = READINESS, *, timeout_s: float = 3.0) -> bool:

@@ -149,8 +149,11 @@ def _advice(error: sqlite3.DatabaseError) -> str:
         sqlite3.SQLITE_IOERR: "check its disk",
         sqlite3.SQLITE_BUSY: "another process has it locked",
     }
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return table.get(code, "check its directory and disk")
+    return table.get(_code(error), "check its directory and disk")
+
+
+def _code(error: sqlite3.DatabaseError) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _encode(claim: Claim) -> str:
@@ -180,6 +183,40 @@ def _decode(text: str, path: Path) -> Claim:
             f"the ledger {path} holds a claim that cannot be read ({error}); run the program that wrote it, or move "
             "the file away, restart, and bring interfaces home by hand"
         ) from error
+
+
+ROOM_BYTES = 1 << 18
+"""Free space below which a disk counts as full: some promises of many interfaces would no longer fit."""
+
+
+def why_not_writable(directory: Path) -> str | None:
+    """Try whether the ledger in a state directory can be written, by a commit that changes nothing. On any thread.
+
+    Its lock is held for some 50 microseconds. A ledger that somebody else is writing at this moment is one that can be
+    written.
+
+    Returns:
+        Why not; None if it can be, or there is none yet.
+    """
+    path = directory / "ledger.db"
+    try:
+        if not path.exists():
+            return None
+        disk = os.statvfs(directory)
+        if disk.f_blocks and disk.f_bfree * disk.f_frsize < ROOM_BYTES:
+            return f"the disk of the ledger {path} is full; make room on it"
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=0.0)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            db.execute(f"PRAGMA user_version = {version}")
+            db.execute("COMMIT")
+    except sqlite3.DatabaseError as error:
+        if _code(error) == sqlite3.SQLITE_BUSY:
+            return None
+        return f"cannot write the ledger {path}: {error}; {_advice(error)}"
+    except OSError as error:
+        return f"cannot write the ledger {path}: {error.strerror}; check its directory and disk"
+    return None
 
 
 class Lock:

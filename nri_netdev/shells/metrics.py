@@ -1,8 +1,7 @@
-"""What the daemon counts and times, and the HTTP server that Prometheus scrapes.
+"""What the daemon counts and times; `nri_netdev.shells.scrape` shows it to Prometheus.
 
-`Meters` costs nothing but dictionaries, so the daemon always has one: `nri-netdev status` shows from it.
-prometheus-client is imported by `serve` alone, when an address is configured. Most counters are a fold over the events
-that are logged (`COUNTED`), so that what is counted and what is told cannot differ.
+`Meters` costs nothing but dictionaries, so the daemon always has one: `nri-netdev status` shows from it. Most counters
+are a fold over the events that are logged (`COUNTED`), so that what is counted and what is told cannot differ.
 """
 
 from __future__ import annotations
@@ -13,14 +12,9 @@ import re
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
-
-from nri_netdev import __version__
-from nri_netdev.errors import ConfigurationError
-from nri_netdev.shells.address import Address
 
 
 class Kind(StrEnum):
@@ -50,6 +44,18 @@ READY = Metric(
     name="nri_netdev_ready", kind=Kind.GAUGE, text="1 while registered with the engine and the ledger is usable."
 )
 CLAIMS = Metric(name="nri_netdev_claims", kind=Kind.GAUGE, text="Interfaces given away, by state.", labels=("state",))
+POOL_SIZE = Metric(
+    name="nri_netdev_pool_interfaces",
+    kind=Kind.GAUGE,
+    text="Interfaces that the selectors of a pool describe, those given away included.",
+    labels=("pool",),
+)
+POOL_FREE = Metric(
+    name="nri_netdev_pool_free_interfaces",
+    kind=Kind.GAUGE,
+    text="Those of them that could be given now: on the host, in nobody's hands, movable and no lifeline.",
+    labels=("pool",),
+)
 CONTAINERS = Metric(
     name="nri_netdev_containers_total",
     kind=Kind.COUNTER,
@@ -90,6 +96,12 @@ TROUBLES = Metric(
     text="Troubles told of claims, by the state of the claim: partial (at home, not whole), lost, held (astray) ….",
     labels=("state",),
 )
+INCOMPLETE = Metric(
+    name="nri_netdev_returns_incomplete_total",
+    kind=Kind.COUNTER,
+    text="Claims whose way home did not end at once: partial (at home, not as it was) or lost (cannot be found).",
+    labels=("how",),
+)
 IGNORED = Metric(
     name="nri_netdev_runtime_ignored_total",
     kind=Kind.COUNTER,
@@ -128,12 +140,15 @@ METRICS = (
     BUILD,
     READY,
     CLAIMS,
+    POOL_SIZE,
+    POOL_FREE,
     CONTAINERS,
     CREATE_SECONDS,
     REFUSALS,
     MOVE_SECONDS,
     ARRIVALS,
     RETURNS,
+    INCOMPLETE,
     TROUBLES,
     IGNORED,
     MISSED,
@@ -181,12 +196,17 @@ def _refusal(moment: str) -> Callable[[Fields], Labels]:
     return lambda fields: (moment, reason_of(str(fields.get("reason", ""))))
 
 
+_IN_LEDGER = re.compile(r"^cannot \w+ the ledger")
+"""A refusal because of the ledger itself; that there was none to begin with is counted once, when it is told."""
+
+
 def _plain(_: Fields) -> Labels:
     return ()
 
 
 COUNTED: tuple[tuple[str, Metric, Callable[[Fields], Labels | None]], ...] = (
     ("create.refused", REFUSALS, _refusal("create")),
+    ("create.refused", LEDGER_ERRORS, lambda fields: () if _IN_LEDGER.search(str(fields.get("reason"))) else None),
     ("start.refused", REFUSALS, _refusal("start")),
     ("start.prevented", PREVENTED, _plain),
     ("claim.arrived", ARRIVALS, _plain),
@@ -202,6 +222,10 @@ COUNTED: tuple[tuple[str, Metric, Callable[[Fields], Labels | None]], ...] = (
     ("custody.bug", BUGS, _plain),
 )
 """Which event adds one to which counter, under which labels; None for an event that is not meant."""
+
+HOMEWARD = ("partial", "lost")
+"""States of a claim that a trouble turns into an incomplete return, counted once for each claim."""
+ENDED = ("claim.home", "claim.released")
 
 TOLD = ("create.refused", "start.refused", "container.missed", "claim.trouble", "custody.bug")
 """Events that `nri-netdev status` shows the latest of."""
@@ -232,6 +256,7 @@ class Meters:
     counters: dict[tuple[str, Labels], int] = field(default_factory=lambda: defaultdict(int))
     histograms: dict[tuple[str, Labels], Histogram] = field(default_factory=dict)
     told: deque[Told] = field(default_factory=lambda: deque(maxlen=TOLD_AT_MOST))
+    _incomplete: set[Labels] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count(self, metric: Metric, *labels: str) -> None:
@@ -262,10 +287,21 @@ class Meters:
         for known, metric, labels_of in COUNTED:
             if known == name and (labels := labels_of(fields)) is not None:
                 self.count(metric, *labels)
+        self._follow(name, fields)
         if name in TOLD:
             texts = {key: str(value) for key, value in fields.items()}
             with self._lock:
                 self.told.append(Told(at_s=time.time(), name=name, fields=texts))
+
+    def _follow(self, name: str, fields: Fields) -> None:
+        """Count a claim that becomes partial or lost once, however often and in how many words that is told."""
+        claim, state = str(fields.get("claim", "")), str(fields.get("state", ""))
+        with self._lock:
+            if name == "claim.trouble" and state in HOMEWARD and (claim, state) not in self._incomplete:
+                self._incomplete.add((claim, state))
+                self.counters[INCOMPLETE.name, (state,)] += 1
+            elif name in ENDED:
+                self._incomplete -= {(claim, state) for state in HOMEWARD}
 
     def total(self, metric: Metric) -> int:
         """A counter over all of its labels."""
@@ -280,76 +316,3 @@ class Meters:
 
 
 Gauges = Mapping[tuple[str, Labels], float]
-
-
-class _Collector:
-    """What prometheus-client asks at each scrape."""
-
-    def __init__(self, meters: Meters, gauges: Callable[[], Gauges]) -> None:
-        self._meters = meters
-        self._gauges = gauges
-
-    def collect(self) -> Iterable[Any]:
-        from prometheus_client import core  # noqa: PLC0415 - loaded only where metrics are configured
-
-        families = {
-            Kind.COUNTER: core.CounterMetricFamily,
-            Kind.GAUGE: core.GaugeMetricFamily,
-            Kind.HISTOGRAM: core.HistogramMetricFamily,
-        }
-        counters, histograms = self._meters.read()
-        values: dict[tuple[str, Labels], float] = {**counters, **self._gauges(), (BUILD.name, (__version__,)): 1}
-        for metric in METRICS:
-            family: Any = families[metric.kind](metric.name, metric.text, labels=metric.labels)
-            if metric.kind is Kind.HISTOGRAM:
-                for (name, labels), histogram in histograms.items():
-                    if name == metric.name:
-                        family.add_metric(labels, _cumulated(metric.buckets, histogram), histogram.sum_s)
-            else:
-                if metric.kind is Kind.COUNTER and not metric.labels:
-                    values.setdefault((metric.name, ()), 0)
-                for (name, labels), value in values.items():
-                    if name == metric.name:
-                        family.add_metric(labels, value)
-            yield family
-
-
-def _cumulated(bounds: tuple[float, ...], histogram: Histogram) -> list[tuple[str, float]]:
-    buckets: list[tuple[str, float]] = []
-    total = 0
-    for bound, count in zip((*map(str, bounds), "+Inf"), histogram.counts, strict=True):
-        total += count
-        buckets.append((bound, total))
-    return buckets
-
-
-@contextlib.contextmanager
-def serve(address: Address, meters: Meters, gauges: Callable[[], Gauges]) -> Iterator[int]:
-    """Serve /metrics over HTTP for as long as a block lasts.
-
-    Args:
-        address: where; not a unix socket.
-        meters: what was counted.
-        gauges: gives what is so now, by name and labels; called on a thread of the server's.
-
-    Yields:
-        The port.
-
-    Raises:
-        ConfigurationError: It cannot listen there.
-    """
-    from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server  # noqa: PLC0415 - as above
-
-    registry = CollectorRegistry()
-    registry.register(_Collector(meters, gauges))
-    ProcessCollector(registry=registry)
-    try:
-        server, thread = start_http_server(address.port, addr=address.host, registry=registry)
-    except OSError as error:
-        raise ConfigurationError(f"metrics: cannot listen on {address.target}: {error.strerror}") from error
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

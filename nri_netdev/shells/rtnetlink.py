@@ -23,6 +23,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from nri_netdev.domain.links import Address, Inventory, Link
 from nri_netdev.errors import KernelError
+from nri_netdev.lean import bare
 from nri_netdev.shells.netlink import NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkError, RouteSocket
 from nri_netdev.shells.netns import call_in_netns, translated
 from nri_netdev.shells.rtattr import NLA_F_NESTED, attributes, from_text, pack, pack_all, to_int, to_text, u32, walk
@@ -96,10 +97,13 @@ class _Changes:
     """A socket of pyroute2's."""
 
     def __init__(self) -> None:
-        import pyroute2  # noqa: PLC0415 - whoever changes nothing must not wait for it
+        with bare("pyroute2"):  # 1 MiB of its 12
+            from pyroute2.netlink.exceptions import NetlinkError as Refused  # noqa: PLC0415 - as below
+            from pyroute2.netlink.nlsocket import NetlinkSocket  # noqa: PLC0415 - whoever changes nothing need not wait
 
-        self._refused = pyroute2.NetlinkError
-        self._socket = pyroute2.IPRoute(ext_ack=True, strict_check=True)
+        self._refused = Refused
+        self._socket = NetlinkSocket(family=socket.NETLINK_ROUTE, ext_ack=True, strict_check=True)
+        self._socket.bind()
         self._socket.status["nlm_generator"] = False
 
     def request(self, kind: int, flags: int, payload: bytes) -> None:
