@@ -1,8 +1,7 @@
 """The daemon: wires engine, custody and kernel together, and decides nothing about interfaces.
 
-Two threads. The event loop speaks with the engine and answers at once whatever asks for nothing. One worker owns
-custody and everything that may block: SQLite, netlink, drivers that take their time. What the worker has not done when
-an answer is due is answered without it - a create with an error, a teardown with yes - and goes on.
+The event loop speaks with the engine and answers at once whatever asks for nothing; the rest is custody's, which has a
+thread of its own (`nri_netdev.worker`).
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ import random
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 from nri_netdev import __version__
 from nri_netdev.answers import entries_of, refuse, who
@@ -28,7 +26,7 @@ from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.policy import Policy
 from nri_netdev.domain.request import mentions
 from nri_netdev.domain.verdict import Grant
-from nri_netdev.errors import ConfigurationError, NriNetdevError, RequestError, StateError
+from nri_netdev.errors import ConfigurationError, RequestError, StateError
 from nri_netdev.injection import InjectionMemory
 from nri_netdev.logs import event, set_level
 from nri_netdev.outlook import Outlook
@@ -59,9 +57,9 @@ from nri_netdev.wire.session import (
     Synchronized,
     event_mask,
 )
+from nri_netdev.worker import Worker, patience_s
 
 _log = logging.getLogger(__name__)
-_T = TypeVar("_T")
 
 EVENTS = (
     Kind.CREATE_CONTAINER,
@@ -73,8 +71,6 @@ EVENTS = (
 )
 """What we subscribe to; every engine knows these."""
 
-DEFAULT_REQUEST_TIMEOUT_MS = 2000
-"""The engine's patience where it does not tell (NRI before 0.7)."""
 ENGINES_THAT_HEED_START_ERRORS = frozenset({"containerd"})
 """CRI-O logs an error of StartContainer and goes on; there the process is killed before it runs."""
 TICK_S = 1.0
@@ -110,14 +106,9 @@ class Daemon:
         self._name = env.get("NRI_PLUGIN_NAME") or settings.name
         self._index = env.get("NRI_PLUGIN_IDX") or settings.index
         self._fd = env.get("NRI_PLUGIN_SOCKET")
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="custody")
-        self._custody: Custody | None = None
+        self._worker = Worker()
         self._lock: Lock | None = None
-        self.trouble = ""
         self.engine: Configured | None = None
-        self._holders: frozenset[str] = frozenset()
-        self._answers: set[asyncio.Task[None]] = set()
-        self._limit_s = DEFAULT_REQUEST_TIMEOUT_MS / 3000
         self._connection: EngineConnection | None = None
         self._is_healthy = False
         self._links_changed = asyncio.Event()
@@ -127,12 +118,17 @@ class Daemon:
     @property
     def claims(self) -> tuple[Claim, ...]:
         """Every claim; none while the ledger cannot be used."""
-        return self._custody.claims if self._custody is not None else ()
+        return self._worker.custody.claims if self._worker.custody is not None else ()
 
     @property
     def is_ready(self) -> bool:
         """Whether it is registered with the engine, knows what exists, and can give."""
-        return self._connection is not None and self._is_healthy and self._custody is not None
+        return self._connection is not None and self._is_healthy and self._worker.custody is not None
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be given, or ""."""
+        return self._worker.trouble
 
     @property
     def policy(self) -> Policy:
@@ -198,8 +194,7 @@ class Daemon:
         if pid is not None or self._lock is None:
             return
         try:
-            self._custody = await self._work(lambda: self._new_custody(self._settings))
-            self.trouble = ""
+            await self._worker.open(lambda: self._new_custody(self._settings))
         except StateError as error:
             self._tell_trouble(error)
 
@@ -207,7 +202,7 @@ class Daemon:
         """Say why nothing can be given; once, not every second."""
         if str(error) != self.trouble:
             event(_log, logging.ERROR, "ledger.unusable", error=str(error), effect="no interface is given")
-        self.trouble = str(error)
+        self._worker.trouble = str(error)
 
     async def _serve(self) -> None:
         if self._fd is None:
@@ -226,11 +221,10 @@ class Daemon:
 
     async def _drain(self) -> None:
         """Let what is in hand come to its end, then hang up."""
-        if self._answers:
-            await asyncio.wait(self._answers, timeout=DRAIN_S)
+        await self._worker.finish(DRAIN_S)
         if self._connection is not None:
             self._connection.close()
-        await asyncio.to_thread(self._worker.shutdown, cancel_futures=True)
+        await self._worker.close()
         event(_log, logging.INFO, "daemon.stopped")
 
     # -- the engine's events ---------------------------------------------------------------------------------------
@@ -261,7 +255,7 @@ class Daemon:
                 if self._watched is not None:
                     self._apply(self._watched.configure(what.config))
                 self._may_err_at_start = what.runtime_name in ENGINES_THAT_HEED_START_ERRORS
-                self._limit_s = (what.request_timeout_ms or DEFAULT_REQUEST_TIMEOUT_MS) / 3000
+                self._worker.limit_s = patience_s(what.request_timeout_ms)
                 event(
                     _log,
                     logging.INFO,
@@ -284,18 +278,18 @@ class Daemon:
         if kind is Kind.CREATE_CONTAINER:
             self.meters.count(CONTAINERS, "true" if is_asking else "false")
         if is_asking:
-            self._spawn(_ASKING[kind](self, connection, request))
+            self._worker.spawn(_ASKING[kind](self, connection, request))
             return
         job = self._job(kind, request)
         if job is not None:
-            self._spawn(self._follow(connection, request, job))
+            self._worker.spawn(self._follow(connection, request, job))
             return
         connection.send(connection.session.reply(request, None))
 
     def _job(self, kind: Kind, request: Request) -> Callable[[Custody], None] | None:
         """What custody must hear of the end of a holder."""
         holder_id = request.pod.id if kind in _ENDS_OF_PODS else request.container.id
-        if kind in _ASKING or holder_id not in self._holders:
+        if kind in _ASKING or holder_id not in self._worker.holders:
             return None
         return lambda custody: custody.ended(holder_id)
 
@@ -310,7 +304,7 @@ class Daemon:
             entries = entries_of(pod, container)
             grants: tuple[Grant, ...] = ()
             if entries:
-                grants = await self._custodian(
+                grants = await self._worker.ask(
                     lambda custody: custody.create(pod, container, entries, move=not asks),
                     too_late="the kernel is still busy, perhaps with an interface that is being returned; retry",
                     undo=lambda custody: custody.ended(container.id),
@@ -325,10 +319,10 @@ class Daemon:
         pod, container = pod_of(request.pod), container_of(request.container)
         try:
             entries = entries_of(pod, container)
-            if not entries and container.id not in self._holders:
+            if not entries and container.id not in self._worker.holders:
                 connection.send(connection.session.reply(request, None))
                 return
-            moved = await self._custodian(
+            moved = await self._worker.ask(
                 lambda custody: custody.starting(pod, container, entries, may_move=self._injection.may_move),
                 too_late="its interfaces could not be checked in time; retry",
             )
@@ -352,7 +346,7 @@ class Daemon:
     async def _follow(self, connection: EngineConnection, request: Request, job: Callable[[Custody], None]) -> None:
         """Answer the end of a holder, which is never refused."""
         try:
-            await self._custodian(job, too_late="goes on in the background")
+            await self._worker.ask(job, too_late="goes on in the background")
         except RequestError as error:
             pod = f"{request.pod.namespace}/{request.pod.name}"
             event(_log, logging.WARNING, "teardown.late", pod=pod, kind=request.kind.name, reason=str(error))
@@ -369,7 +363,7 @@ class Daemon:
             custody.synchronize(pods, containers)
             self._seek_missed(custody, {pod.id: pod for pod in pods if pod.annotations}, containers)
 
-        self._spawn(self._quietly(job))
+        self._worker.spawn(self._worker.quietly(job))
 
     def _seek_missed(self, custody: Custody, pods: Mapping[str, PodSandbox], containers: Iterable[Container]) -> None:
         """Find running containers that were created while no daemon looked; those not yet started are caught then."""
@@ -388,76 +382,7 @@ class Daemon:
             except RequestError as error:
                 event(_log, logging.ERROR, "container.missed", **who(pod, container), reason=str(error))
 
-    # -- the worker ------------------------------------------------------------------------------------------------
-
-    async def _work(self, job: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, job)
-
-    async def _custodian(
-        self, job: Callable[[Custody], _T], *, too_late: str, undo: Callable[[Custody], None] | None = None
-    ) -> _T:
-        """Have custody do a job within a third of the engine's patience.
-
-        Raises:
-            RequestError: Custody refuses, or is not done in time; then the job goes on, and is undone after it.
-        """
-
-        def whole() -> tuple[_T, frozenset[str]]:
-            if self._custody is None:
-                raise RequestError(f"nothing can be given on this node: {self.trouble}")
-            try:
-                return job(self._custody), self._custody.holders()
-            finally:
-                self._holders = self._custody.holders()
-
-        task = asyncio.ensure_future(self._work(whole))
-        try:
-            async with asyncio.timeout(self._limit_s):
-                result, _ = await asyncio.shield(task)
-        except TimeoutError:
-            self._spawn(self._settle_late(task, undo))
-            raise RequestError(too_late) from None
-        except RequestError:
-            raise
-        except NriNetdevError as error:
-            raise RequestError(str(error)) from error
-        except Exception as error:
-            event(_log, logging.ERROR, "custody.bug", exc_info=True)
-            raise RequestError(
-                f"internal error ({type(error).__name__}); see the log of nri-netdev on this node"
-            ) from error
-        return result
-
-    async def _settle_late(self, task: asyncio.Future[_T], undo: Callable[[Custody], None] | None) -> None:
-        """See a job to its end that came too late for its answer, and undo it if the answer was no."""
-        await asyncio.wait([task])
-        error = task.exception()
-        if error is not None and not isinstance(error, NriNetdevError):
-            event(_log, logging.ERROR, "custody.bug", error=repr(error))
-        if undo is not None and error is None:
-            await self._quietly(undo)
-
-    async def _quietly(self, job: Callable[[Custody], None]) -> None:
-        """Have custody do a job that nobody waits for."""
-
-        def whole() -> None:
-            if self._custody is not None:
-                try:
-                    job(self._custody)
-                finally:
-                    self._holders = self._custody.holders()
-
-        try:
-            await self._work(whole)
-        except NriNetdevError as error:
-            event(_log, logging.ERROR, "custody.refused", error=str(error))
-        except Exception:  # noqa: BLE001 - the root of a task
-            event(_log, logging.ERROR, "custody.bug", exc_info=True)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._answers.add(task)
-        task.add_done_callback(self._answers.discard)
+    # -- what goes on beside the engine -----------------------------------------------------------------------------
 
     def reload(self) -> None:
         """Look at the configuration again; what is wrong in it is told, and the old one stays in force."""
@@ -480,19 +405,19 @@ class Daemon:
         def job(custody: Custody) -> None:
             custody.policy = settings.policy
 
-        self._spawn(self._quietly(job))
+        self._worker.spawn(self._worker.quietly(job))
         event(_log, logging.INFO, "config.in_force", rules=len(settings.policy.rules))
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
             self.reload()
-            if self._custody is None:
+            if self._worker.custody is None:
                 await self._open()
-                if self._custody is not None and self._connection is not None:
+                if self._worker.custody is not None and self._connection is not None:
                     self._connection.close()  # to be told anew what exists
-            elif self._custody.claims:
-                await self._quietly(Custody.tick)
+            elif self._worker.custody.claims:
+                await self._worker.quietly(Custody.tick)
 
     async def _watch_links(self) -> None:
         """Look again at what is not yet home whenever the host's links change."""
@@ -508,9 +433,9 @@ class Daemon:
         try:
             while True:
                 await changed.wait()
-                custody = self._custody
+                custody = self._worker.custody
                 if custody is not None and any(claim.state.is_homeward for claim in custody.claims):
-                    await self._quietly(Custody.settle)
+                    await self._worker.quietly(Custody.settle)
                     events.read()  # what settling itself has changed
                 changed.clear()
         finally:
