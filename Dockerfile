@@ -8,6 +8,8 @@
 ARG BASE
 ARG BUILD_BASE=${BASE}
 
+FROM ${BASE} AS base
+
 FROM ${BUILD_BASE} AS build
 ARG PIP_CERT
 ARG PIP_INDEX_URL
@@ -19,14 +21,17 @@ RUN python3 -m venv /opt/tools \
  && /opt/tools/bin/pip install --quiet --constraint image/constraints.txt build hatchling cyclonedx-bom
 COPY pyproject.toml README.md LICENSE ./
 COPY nri_netdev nri_netdev
+COPY image/sbom.py image/
+COPY --from=base /var/lib/dpkg/status /tmp/dpkg-status
 RUN /opt/tools/bin/python -m build --wheel --no-isolation --outdir /wheels \
  && python3 -m venv --without-pip /opt/nri-netdev \
  && /opt/tools/bin/pip --python /opt/nri-netdev/bin/python install --quiet --only-binary=:all: \
       --constraint image/constraints.txt /wheels/*.whl \
  && /opt/tools/bin/cyclonedx-py environment --output-reproducible --of JSON \
-      --output-file /opt/nri-netdev/sbom.cdx.json /opt/nri-netdev/bin/python
+      --output-file /opt/nri-netdev/sbom.cdx.json /opt/nri-netdev/bin/python \
+ && python3 image/sbom.py /tmp/dpkg-status /opt/nri-netdev/sbom.cdx.json
 
-FROM ${BASE}
+FROM base
 ARG VERSION=0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="nri-netdev" \

@@ -13,7 +13,14 @@ ARCHIVE: Path = ROOT / ".cache" / "image" / "nri-netdev.tar"
 
 
 def _sources() -> list[Path]:
-    fixed = ("Dockerfile", ".dockerignore", "image/build.py", "image/constraints.txt", "pyproject.toml")
+    fixed = (
+        "Dockerfile",
+        ".dockerignore",
+        "image/build.py",
+        "image/constraints.txt",
+        "image/sbom.py",
+        "pyproject.toml",
+    )
     return [*(ROOT / name for name in fixed), *sorted((ROOT / "nri_netdev").rglob("*.py"))]
 
 

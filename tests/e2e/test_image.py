@@ -135,7 +135,14 @@ def test_the_image(archive: Path) -> None:
     assert labels["licenses"] == "Apache-2.0"
     assert "nri-netdev" in programs
     assert not programs & {"gcc", "cc", "cc1", "clang", "make", "pip", "pip3"}
-    assert {"nri-netdev", "grpcio", "pyroute2", "protobuf"} <= {part["name"] for part in bills[0]["components"]}
+    (bill,) = bills
+    assert (bill["bomFormat"], bill["specVersion"][:2]) == ("CycloneDX", "1.")
+    parts = {part["name"]: part["purl"] for part in bill["components"] if "purl" in part}
+    assert {"nri-netdev", "grpcio", "pyroute2", "protobuf"} <= {part["name"] for part in bill["components"]}
+    assert parts["grpcio"].startswith("pkg:pypi/grpcio@")
+    assert all(parts[name].startswith(f"pkg:deb/debian/{name}@") for name in ("libc6", "python3"))
+    references = [part["bom-ref"] for part in bill["components"]]
+    assert len(references) == len(set(references))
     packed = subprocess.run(["gzip", "--stdout", archive], check=True, capture_output=True).stdout
     assert len(packed) < LIMIT_BYTES
 
