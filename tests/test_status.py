@@ -14,9 +14,16 @@ from pathlib import Path
 import pytest
 
 from nri_netdev import __version__, cli
-from nri_netdev.errors import RemoteError, StateError
+from nri_netdev.config import Settings
+from nri_netdev.domain.claim import Claim
+from nri_netdev.domain.links import Inventory
+from nri_netdev.domain.policy import Policy
+from nri_netdev.errors import KernelError, RemoteError, StateError
+from nri_netdev.outlook import Outlook
 from nri_netdev.shells import status
+from nri_netdev.shells.metrics import Meters
 from nri_netdev.status_page import page
+from tests.domain.test_policy import NODE, POOLS, claim_on, policy_of
 from tests.test_daemon import Node, node, on_loop, until  # noqa: F401 - a fixture
 
 
@@ -68,13 +75,61 @@ async def test_no_engine_and_no_ledger(node: Node) -> None:  # noqa: F811
         assert await asyncio.to_thread(cli.main, arguments) == 1
 
 
+class Seen:
+    """A daemon that gives what it is told."""
+
+    is_ready = True
+    trouble = ""
+    engine = None
+
+    def __init__(self, policy: Policy, claims: tuple[Claim, ...]) -> None:
+        self.policy = policy
+        self.claims = claims
+
+
+def test_pools_are_counted_now_and_then(tmp_path: Path) -> None:
+    """The host is read for a scrape after a while or when the policy has changed; never where no pools are."""
+    seen, reads = Seen(Policy(), (claim_on("ens2"),)), []
+
+    def inventory() -> Inventory:
+        reads.append(threading.current_thread())
+        return NODE
+
+    outlook = Outlook(settings=Settings(state_dir=tmp_path), meters=Meters(), seen=seen, inventory=inventory)
+    assert not {name for name, _ in outlook.gauges() if "pool" in name}
+    assert reads == []
+    seen.policy = policy_of(POOLS)
+    for _ in range(3):
+        gauges = outlook.gauges()
+        assert {key: value for key, value in gauges.items() if "pool" in key[0]} == {
+            ("nri_netdev_pool_interfaces", ("fast",)): 4.0,
+            ("nri_netdev_pool_interfaces", ("slow",)): 2.0,
+            ("nri_netdev_pool_free_interfaces", ("fast",)): 2.0,
+            ("nri_netdev_pool_free_interfaces", ("slow",)): 1.0,
+        }
+    assert len(reads) == 1
+
+
+def test_a_host_that_cannot_be_read_has_no_pools(tmp_path: Path) -> None:
+    """The rest of the scrape is there."""
+
+    def inventory() -> Inventory:
+        raise KernelError(action="list interfaces", errno=1)
+
+    seen = Seen(policy_of(POOLS), ())
+    gauges = Outlook(settings=Settings(state_dir=tmp_path), meters=Meters(), seen=seen, inventory=inventory).gauges()
+    assert gauges["nri_netdev_ready", ()] == 1.0
+    assert not {name for name, _ in gauges if "pool" in name}
+
+
 @on_loop
 async def test_metrics_of_a_daemon(node: Node) -> None:  # noqa: F811
     """What the daemon counts reaches Prometheus."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    node.settings = replace(node.settings, metrics=f"127.0.0.1:{port}")
+    policy = policy_of("pools: {none: [nosuch0], loop: [lo]}")
+    node.settings = replace(node.settings, metrics=f"127.0.0.1:{port}", policy=policy)
 
     def scrape() -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
@@ -89,6 +144,9 @@ async def test_metrics_of_a_daemon(node: Node) -> None:  # noqa: F811
     assert 'nri_netdev_claims{state="planned"} 1.0' in text
     assert "nri_netdev_create_seconds_count 1.0" in text
     assert "nri_netdev_engine_registrations_total 1.0" in text
+    assert 'nri_netdev_pool_interfaces{pool="loop"} 1.0' in text
+    assert 'nri_netdev_pool_free_interfaces{pool="loop"} 0.0' in text
+    assert 'nri_netdev_pool_interfaces{pool="none"} 0.0' in text
 
 
 def test_nobody_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
