@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CACHE := .cache
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-fast e2e e2e-matrix e2e-tools bench profile protos check-protos docs image manifests fmt lint type cover check clean
+.PHONY: help dev demo test test-fast e2e e2e-matrix e2e-tools bench bench-pods profile protos check-protos docs image manifests fmt lint type cover check clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,6 +39,9 @@ e2e-tools: $(VENV)/.done ## Build or find engines, OCI runtimes, crictl and CNI 
 bench: $(VENV)/.done ## Measure this daemon beside a Go plugin (root); BENCH='--docs' writes docs/speed.md, '--soak 10' soaks
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python -m bench $(BENCH)
+
+bench-pods: $(VENV)/.done e2e-tools ## Measure how long real containers take to run: no plugin, a Go plugin, this daemon (root)
+	$(BIN)/python -m bench.pods
 
 profile: $(VENV)/.done ## Show where the time of a CreateContainer goes (root)
 	$(BIN)/python -m bench.profile

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from bench import programs
+from tests.e2e import tools
+from tests.e2e.cells import ENGINES, RUNTIMES, Cell
 from tests.e2e.toolbox import MissingError
 
 REPOSITORY = Path(__file__).parent.parent
@@ -51,3 +53,16 @@ def test_profile_shows_the_way_of_a_claim(built: None) -> None:
     steps = {line.split()[0]: float(line.split()[1]) for line in annotated.splitlines()[2:] if line}
     assert steps["Custody.create"] == 1.0
     assert steps["Ledger.write"] > 0
+
+
+@pytest.mark.e2e
+def test_real_containers_are_timed(built: None) -> None:
+    """A turn of each: no plugin, the Go plugin, this daemon; and annotated containers have their interface."""
+    cell = Cell(engine=ENGINES["containerd"], runtime=RUNTIMES["runc"])
+    if missing := [*tools.missing(), *cell.missing()]:
+        pytest.skip(f"missing: {', '.join(missing)}")
+    table = [line.split("|")[1:4] for line in run("bench.pods", "--rounds=1", "--count=1").splitlines() if "|" in line]
+
+    ratios = {name.strip(): (plain.strip(), annotated.strip()) for name, plain, annotated in table[2:]}
+    assert ratios["no plugin"] == ("1.00", "")
+    assert all(float(ratio) > 0 for name in ("Go plugin", "nri-netdev") for ratio in ratios[name])
