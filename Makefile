@@ -52,9 +52,10 @@ protos: $(VENV)/.done ## Generate nri_netdev/proto from protos/
 check-protos: $(VENV)/.done ## Fail if the generated code is not what protos/ gives
 	$(BIN)/python protos/generate.py --check
 
-docs: $(VENV)/.done ## Write what the docs take from the code: pictures and lists of messages
+docs: $(VENV)/.done ## Write what the docs take from the code, and build them as a site in .cache/site
 	$(BIN)/python docs/draw.py
 	$(BIN)/python docs/messages.py
+	$(BIN)/properdocs build --quiet
 
 image: ## Build the container image, as in: make image BASE=NAME@sha256:… (without BASE: on a base made here, as root)
 	$(PYTHON) image/build.py $(if $(BASE),--base=$(BASE))

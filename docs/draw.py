@@ -22,27 +22,73 @@ DOCS = Path(__file__).parent
 END = "<!-- /drawn -->\n"
 
 
+ENDS = (
+    ("", State.PLANNED, "granted"),
+    (State.PLANNED, State.HELD, "adopt"),
+    (State.RETURNING, "", "home and whole"),
+    (State.RETURNING, State.PARTIAL, "something missing"),
+    (State.RETURNING, State.LOST, "lose"),
+    (State.PARTIAL, "", "home and whole"),
+    (State.LOST, "", "home and whole"),
+)
+"""The arrows that stand for what was done, from and to, with what it is called; the others are in the tables."""
+
+WHERE: Mapping[str, tuple[int, int]] = {
+    State.PLANNED: (150, 130),
+    State.HELD: (340, 130),
+    State.RETURNING: (580, 130),
+    State.PARTIAL: (840, 40),
+    State.LOST: (840, 220),
+}
+"""Where the middle of each state is, in pixels; a claim begins on the left and ends on the right."""
+
+BEGINNING, ENDING = (20, 130), (1060, 130)
+
+
+def picture() -> str:
+    """The life of a claim, in SVG."""
+    arrows: dict[tuple[str, str], list[str]] = {(start, end): [words] for start, end, words in ENDS}
+    for state in State:
+        for holder in Holder:
+            for after in {state_after(state, place, holder) for place in Place} - {state}:
+                arrows.setdefault((state, after), []).append(f"holder {holder}")
+    lines = [
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1080 260" font-family="sans-serif" font-size="14">',
+        '<defs><marker id="tip" markerWidth="9" markerHeight="8" refX="8" refY="4" orient="auto">',
+        '<path d="M0 0 9 4 0 8z"/></marker></defs>',
+        '<rect width="1080" height="260" fill="#fff"/>',
+        *(_arrow(start, end, words) for (start, end), words in arrows.items()),
+        '<circle cx="20" cy="130" r="8"/>',
+        '<circle cx="1060" cy="130" r="10" fill="#fff" stroke="#000"/><circle cx="1060" cy="130" r="6"/>',
+        *(
+            f'<rect x="{x - 50}" y="{y - 18}" width="100" height="36" rx="8" fill="#e6f2f1" stroke="#000"/>'
+            f'<text x="{x}" y="{y + 5}" text-anchor="middle">{state}</text>'
+            for state, (x, y) in WHERE.items()
+        ),
+        "</svg>",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _arrow(start: str, end: str, words: list[str]) -> str:
+    (x1, y1), (x2, y2) = WHERE.get(start, BEGINNING), WHERE.get(end, ENDING)
+    x1, x2 = x1 + (50 if start else 8), x2 - (50 if end else 10)
+    bend = 75 if (start, end) == (State.PLANNED, State.RETURNING) else 0  # around held
+    x, y = (x1 + x2) // 2, (y1 + y2) // 2 - bend
+    text = "".join(
+        f'<tspan x="{x}" dy="{0 if line == 0 else 16}">{word}</tspan>' for line, word in enumerate(sorted(words))
+    )
+    return (
+        f'<path d="M{x1} {y1} Q{x} {y - bend} {x2} {y2}" fill="none" stroke="#000" marker-end="url(#tip)"/>'
+        f'<text y="{y - 16 * len(words) + 8}" text-anchor="middle" stroke="#fff" stroke-width="4" paint-order="stroke">'
+        f"{text}</text>"
+    )
+
+
 def life() -> str:
     """The picture and the table of a claim's life."""
-    arrows = sorted(
-        {
-            (state, after, holder)
-            for state in State
-            for holder in Holder
-            for place in Place
-            if (after := state_after(state, place, holder)) is not state
-        }
-    )
-    lines = ["```mermaid", "stateDiagram-v2", "    [*] --> planned: granted"]
-    lines += [f"    {state} --> {after}: holder {holder}" for state, after, holder in arrows]
-    lines += [
-        "    planned --> held: adopt",
-        "    returning --> [*]: home and whole",
-        "    returning --> partial: home, something missing",
-        "    returning --> lost: lose",
-        "    partial --> [*]: home and whole",
-        "    lost --> [*]: home and whole",
-        "```",
+    lines = [
+        "![The life of a claim: planned, held, returning, home](life.svg)",
         "",
         "What is done, by state and place, once the engine has told of the holder:",
         "",
@@ -139,6 +185,7 @@ def pages() -> dict[Path, str]:
                 raise SystemExit(f"docs/{name} has no line {begin.strip()}")
             text = head + begin + draw() + END + rest.partition(END)[2]
         wanted[DOCS / name] = text
+    wanted[DOCS / "life.svg"] = picture()
     wanted[DOCS / "config.schema.json"] = json.dumps(config.schema(), indent=2) + "\n"
     return wanted
 
