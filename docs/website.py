@@ -1,8 +1,8 @@
 """Give the site the shape of the repository, so that one link is right in both.
 
 A hook of ProperDocs (`properdocs.yml`). The README is the front page, other pages keep their paths, and a link from a
-page to a file that is no page, as a manifest or a test, leads to a copy of that file. A link to what is not there, or to
-a directory, stays broken, and a strict build fails on it.
+page to a file that is no page, as a manifest or a test, leads to a copy of that file. A link to what is not there, or
+to a directory, stays broken, and a strict build fails on it.
 """
 
 from __future__ import annotations
