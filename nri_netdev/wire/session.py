@@ -68,6 +68,9 @@ def _whole(told: Any) -> Any:
     return told
 
 
+_REQUESTS = {**methods.PLUGIN_REQUESTS, methods.SYNCHRONIZE: nri_pb2.SynchronizeParts}
+
+
 class PluginSession:
     """The plugin's side of one connection to an engine.
 
@@ -112,7 +115,7 @@ class PluginSession:
         self._frames = FrameDecoder((PLUGIN_CONN_ID, RUNTIME_CONN_ID))
         self._requests = ttrpc.MessageDecoder()
         self._answers = ttrpc.MessageDecoder()
-        self._server = ttrpc.Server(methods.PLUGIN_SERVICE, methods.PLUGIN_REQUESTS)
+        self._server = ttrpc.Server(methods.PLUGIN_SERVICE, _REQUESTS)
         self._client = ttrpc.Client(methods.RUNTIME_SERVICE)
         self._registration_id = 0
         self._release: Release | None = None
@@ -306,7 +309,7 @@ class PluginSession:
                 self._out.append(self._encode_reply(call.stream_id, nri_pb2.Empty()))
             else:
                 self._on_hook(hook, call, events)
-        elif isinstance(message, nri_pb2.SynchronizeRequest):
+        elif isinstance(message, nri_pb2.SynchronizeParts):
             self._on_synchronize(call, message, events)
         elif isinstance(message, nri_pb2.ConfigureRequest):
             self._on_configure(call, message, events)
@@ -362,7 +365,7 @@ class PluginSession:
             return methods.EVENTS_SINCE_0_10
         return methods.EVENTS_BEFORE_0_10
 
-    def _on_synchronize(self, call: ttrpc.Call, message: nri_pb2.SynchronizeRequest, events: list[Event]) -> None:
+    def _on_synchronize(self, call: ttrpc.Call, message: nri_pb2.SynchronizeParts, events: list[Event]) -> None:
         self._advance(Input.SYNC_PART if message.more else Input.SYNC_LAST)
         self._sync_bytes += call.size
         count = len(self._pods) + len(self._containers) + len(message.pods) + len(message.containers)
@@ -371,8 +374,13 @@ class PluginSession:
                 f"the engine synchronizes {count} pods and containers in {self._sync_bytes} bytes, more than "
                 f"the {MAX_SYNC_OBJECTS} in {MAX_SYNC_BYTES} that we hold"
             )
-        self._pods.extend(map(self._keep_pod, message.pods))
-        self._containers.extend(map(self._keep_container, message.containers))
+        try:
+            self._pods.extend(map(self._keep_pod, map(nri_pb2.PodSandbox.FromString, message.pods)))
+            self._containers.extend(map(self._keep_container, map(nri_pb2.Container.FromString, message.containers)))
+        except DecodeError as error:
+            raise ProtocolError(
+                f"the engine synchronizes a pod or container that cannot be decoded: {error}"
+            ) from error
         if message.more:
             # Updates here, or no `more`, would make the engine drop us.
             self._out.append(self._encode_reply(call.stream_id, nri_pb2.SynchronizeResponse(more=True)))

@@ -176,6 +176,16 @@ def test_synchronize_in_one() -> None:
     assert answers(plugin.reply(synchronized.request, None)) == [(3, ttrpc_pb2.Response())]
 
 
+@pytest.mark.parametrize("field", ["pods", "containers"])
+def test_synchronize_of_what_cannot_be_read(field: str) -> None:
+    """A pod or container that is no protobuf ends the connection; what is inside is read one by one, but all of it."""
+    plugin, engine = registering(), EngineBytes()
+    plugin.receive_data(engine.configure())
+    plugin.data_to_send()
+    parts = nri_pb2.SynchronizeParts(**{field: [POD.SerializeToString(), b"\x0a\xff"]})  # type: ignore[arg-type]
+    assert "cannot be decoded" in broken(plugin.receive_data(engine.request("Synchronize", parts)))
+
+
 def test_synchronize_in_parts() -> None:
     """Parts are acknowledged with `more` and no updates, collected, and told once, after the last."""
     plugin, engine = registering(), EngineBytes()
