@@ -13,10 +13,14 @@ from typing import Any
 
 from nri_netdev import config
 from nri_netdev.domain.claim import Holder, Place, State, decide, state_after
-from nri_netdev.domain.grammars import RULES, TEXTS, Grammar, Scope, Use, candidates
+from nri_netdev.domain.grammars import CONTAINER_KEY_PREFIX, RULES, TEXTS, Grammar, Scope, Use, candidates
+from nri_netdev.domain.manifest import KEY_NAME_CHARS
+from nri_netdev.domain.names import ALTNAME_BYTES, IFNAME_BYTES, why_invalid
 from nri_netdev.domain.policyfile import RULES as POLICY_RULES
+from nri_netdev.domain.request import MAX_ENTRIES
 from nri_netdev.domain.schema import Member, Record
 from nri_netdev.domain.selectors import FIELDS
+from nri_netdev.domain.strictyaml import ANNOTATION
 
 DOCS = Path(__file__).parent
 END = "<!-- /drawn -->\n"
@@ -120,6 +124,54 @@ def annotation_keys() -> str:
     return _table(("grammar", "key", "for"), rows)
 
 
+MEANINGS = {Use.INTERFACE: "interface", Use.INSIDE: "name", Use.LATER: "refused as not yet supported"}
+"""What a field of another grammar is in the native one."""
+
+
+def others_fields() -> str:
+    """The fields of the grammars that are not ours."""
+    rows = [
+        (grammar, f"`{name}`", MEANINGS[use] if use is Use.LATER else f"`{MEANINGS[use]}`")
+        for grammar, rules in RULES.items()
+        if rules.is_go
+        for name, use in rules.fields.items()
+    ]
+    return _table(("grammar", "field", "as the native field"), rows)
+
+
+BAD_NAMES = ("", "a-name-of-16-byt", "-x", "..", "all", "net1é", "net 1", "net/1", "net:1", "net%d")
+"""One name for each rule of `nri_netdev.domain.names`, which is broken by it."""
+
+
+def names() -> str:
+    """Names that are refused, in the words of the program."""
+    rows = [(f"`{name}`" if name else "", reason) for name in BAD_NAMES if (reason := why_invalid(name))]
+    return _table(("a name like", "is refused since it"), rows)
+
+
+def limits() -> str:
+    """What an annotation may cost."""
+    kept = KEY_NAME_CHARS - len(CONTAINER_KEY_PREFIX.partition("/")[2])
+    return _table(
+        ("what", "bound"),
+        [
+            (
+                "size of an annotation",
+                f"{ANNOTATION.size_bytes // 1024} KiB, as Kubernetes has it for all of an object together",
+            ),
+            ("lists and mappings within each other", str(ANNOTATION.depth)),
+            ("texts, keys, lists and mappings together", str(ANNOTATION.nodes)),
+            ("entries of an annotation; interfaces of a container in all", str(MAX_ENTRIES)),
+            (
+                "name of a container in a key",
+                f"{kept} characters; Kubernetes gives {KEY_NAME_CHARS} to what follows `/`",
+            ),
+            ("name of an interface", f"{IFNAME_BYTES} bytes"),
+            ("alternative name", f"{ALTNAME_BYTES} bytes"),
+        ],
+    )
+
+
 def settings() -> str:
     """The keys of the configuration."""
     return _members(config.CONFIGURATION.members)
@@ -163,6 +215,9 @@ DRAWN: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "annotations.md": {
         "nri_netdev/domain/grammars.py: keys": annotation_keys,
         "nri_netdev/domain/grammars.py: fields": annotation_fields,
+        "nri_netdev/domain/grammars.py: fields of others": others_fields,
+        "nri_netdev/domain/names.py": names,
+        "nri_netdev/domain/request.py and strictyaml.py": limits,
     },
     "policy.md": {
         "nri_netdev/config.py": settings,

@@ -24,7 +24,7 @@ from nri_netdev.domain.request import (
     parse,
 )
 
-_KEY_NAME_CHARS = 63
+KEY_NAME_CHARS = 63
 """Longest part of an annotation key after its `/` (Kubernetes `IsQualifiedName`)."""
 
 _CONTAINERS_READ = 64
@@ -277,8 +277,8 @@ def _key_problems(key: str, template: _Template) -> Iterator[Problem]:
         message = "the pod is on the host network, where every interface already is; remove hostNetwork: true or "
         yield Problem(key=key, message=message + "the annotation")
     prefix, _, name = key.partition("/")
-    if len(name) > _KEY_NAME_CHARS:
-        message = f"the part after / has {len(name)} characters, and Kubernetes takes {_KEY_NAME_CHARS}; "
+    if len(name) > KEY_NAME_CHARS:
+        message = f"the part after / has {len(name)} characters, and Kubernetes takes {KEY_NAME_CHARS}; "
         yield Problem(key=key, message=message + "shorten the container's name, or ask for the pod")
     container = _container_of(key)
     names = [container.name for container in template.containers]
