@@ -29,6 +29,8 @@ class Book:
     def __init__(self, ledger: Store) -> None:
         self._ledger = ledger
         self._claims: dict[str, Claim] = {claim.mark: claim for claim in ledger.claims()}
+        self._holders: frozenset[str] | None = None
+        """What `holders` says; None where claims have changed since. It is asked after every job."""
 
     def claims(self) -> tuple[Claim, ...]:
         """Every claim, oldest first."""
@@ -52,9 +54,10 @@ class Book:
 
     def holders(self) -> frozenset[str]:
         """The ids of every pod and container that an event must be heard of, for a claim hangs on it."""
-        return frozenset(
-            name for claim in self._claims.values() for name in (claim.owner.pod_id, claim.owner.container_id)
-        )
+        if self._holders is None:
+            owners = [claim.owner for claim in self._claims.values()]
+            self._holders = frozenset(name for owner in owners for name in (owner.pod_id, owner.container_id))
+        return self._holders
 
     def releases(self) -> frozenset[str]:
         """The marks of the claims that another process wants released."""
@@ -72,10 +75,12 @@ class Book:
         for old in instead_of:
             self._claims.pop(old.mark, None)
         self._claims |= {claim.mark: claim for claim in claims}
+        self._holders = None
 
     def put(self, claim: Claim) -> Claim:
         """Remember a change of a claim. A ledger that fails now must not keep an interface from coming home."""
         self._claims[claim.mark] = claim
+        self._holders = None
         with reported("write the ledger", **about(claim)):
             self._ledger.write(put=[claim])
         return claim
@@ -83,6 +88,7 @@ class Book:
     def drop(self, claim: Claim) -> None:
         """Forget a claim."""
         self._claims.pop(claim.mark, None)
+        self._holders = None
         with reported("write the ledger", **about(claim)):
             self._ledger.write(drop=[claim])
 
