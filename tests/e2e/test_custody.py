@@ -96,6 +96,11 @@ rule add iif {name} lookup 77
 @pytest.fixture(autouse=True)
 def _no_rules_left(node: Node) -> Iterator[None]:
     yield
+    remove_rules(node)
+
+
+def remove_rules(node: Node) -> None:
+    """Take away the policy rules of `dressed`."""
     for rule in node.ip_json("rule"):
         if rule.get("table") == "77":
             node.ip("rule", "del", "priority", str(rule["priority"]))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from nri_netdev import __version__
-from tests.e2e import tools
+from tests.e2e import test_custody, tools
 from tests.e2e.cells import Cell
 from tests.e2e.conftest import _require
 from tests.e2e.container_image import ARCHIVE, IMAGE, ROOT
@@ -147,6 +148,7 @@ def test_the_image(archive: Path) -> None:
     assert len(packed) < LIMIT_BYTES
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("components", [(), ("unprivileged",)], ids=["base", "unprivileged"])
 def test_it_does_the_main_job(install: Install, node: Node, engine: Engine, components: tuple[str, ...]) -> None:
     """With exactly the manifest's security context and mounts: there, home, there again, home again."""
@@ -189,6 +191,36 @@ def test_it_refuses_with_a_reason(install: Install, node: Node, engine: Engine) 
     assert daemon.probe("livenessProbe")
 
 
+CUSTODY: tuple[tuple[Callable[..., None], Sequence[Mapping[str, str]]], ...] = (
+    (
+        test_custody.test_however_it_ends_everything_comes_home,
+        [{"ending": how, "kind": "veth"} for how in test_custody.ENDINGS],
+    ),
+    (
+        test_custody.test_a_container_that_ends_by_itself,
+        [{"how": how} for how in ("exits", "is killed", "runs out of memory")],
+    ),
+    (test_custody.test_a_failed_create_is_undone_by_the_next, [{}]),
+    (test_custody.test_whatever_was_done_to_it_inside, [{"sabotage": what} for what in test_custody.SABOTAGE]),
+    (test_custody.test_moved_on_into_a_netns_of_its_own, [{}]),
+    (test_custody.test_containers_that_end_while_the_engine_is_down, [{}]),
+)
+"""Tests of a daemon on the host that ask nothing of it as a process, and what they are asked with."""
+
+
+def test_custody_by_the_pod(install: Install, node: Node, engine: Engine) -> None:
+    """Other pods' interfaces come home to the daemon in its pod as they do to one on the host: the same tests."""
+    given = {"daemon": install(), "node": node, "crictl": Crictl(engine), "engine": engine}
+    for test, cases in CUSTODY:
+        asked = {name: given[name] for name in inspect.signature(test).parameters if name in given}
+        for case in cases:
+            print(f"--- {test.__name__} {' '.join(case.values())}")
+            test(**asked, **case)
+            node.ip("link", "del", "nic0")
+            test_custody.remove_rules(node)
+
+
+@pytest.mark.matrix
 def test_replacing_the_pod_disturbs_nobody(install: Install, node: Node, engine: Engine) -> None:
     """An upgrade: the container runs on with its interface, and it comes home to the new daemon."""
     old = install()
