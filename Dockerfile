@@ -15,7 +15,7 @@ ARG PIP_CERT
 ARG PIP_INDEX_URL
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
-COPY image/constraints.txt image/
+COPY image/constraints.txt image/requirements.txt image/
 # Dependencies first, as wheels only: no compiler is wanted, and a change of ours does not fetch them again.
 RUN python3 -m venv /opt/tools \
  && /opt/tools/bin/pip install --quiet --constraint image/constraints.txt build hatchling cyclonedx-bom
@@ -26,7 +26,9 @@ COPY --from=base /var/lib/dpkg/status /tmp/dpkg-status
 RUN /opt/tools/bin/python -m build --wheel --no-isolation --outdir /wheels \
  && python3 -m venv --without-pip /opt/nri-netdev \
  && /opt/tools/bin/pip --python /opt/nri-netdev/bin/python install --quiet --only-binary=:all: \
-      --constraint image/constraints.txt /wheels/*.whl \
+      --require-hashes --requirement image/requirements.txt \
+ && /opt/tools/bin/pip --python /opt/nri-netdev/bin/python install --quiet --no-deps /wheels/*.whl \
+ && /opt/tools/bin/pip --python /opt/nri-netdev/bin/python check \
  && /opt/tools/bin/cyclonedx-py environment --output-reproducible --of JSON \
       --output-file /opt/nri-netdev/sbom.cdx.json /opt/nri-netdev/bin/python \
  && python3 image/sbom.py /tmp/dpkg-status /opt/nri-netdev/sbom.cdx.json

@@ -18,6 +18,7 @@ def _sources() -> list[Path]:
         ".dockerignore",
         "image/build.py",
         "image/constraints.txt",
+        "image/requirements.txt",
         "image/sbom.py",
         "pyproject.toml",
     )
