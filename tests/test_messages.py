@@ -19,13 +19,16 @@ def test_every_message_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_counts_as_a_message(tmp_path: Path) -> None:
-    """Texts with values in them, over several lines or not; neither docstrings, SQL nor descriptions of fields."""
+    """Texts with values in them, over several lines or not; neither docstrings, SQL nor descriptions."""
     script = runpy.run_path(str(SCRIPT))
     (tmp_path / "module.py").write_text(
         '"""A docstring of many words."""\n'
         "raise Error(f'cannot read {path!r} of '\n 'the pod')\n"
         "db.execute('SELECT claim FROM claims where it is')\n"
         "Member(text='a description of some field')\n"
+        "socket = _setting('/run/x', 'a description of some setting')\n"
+        "TEXTS: dict = {'count': 'a description of an annotation'}\n"
+        "option = {'help': 'a description of some option'}\n"
         "event(log, 10, 'claim.home', ifname='ens1')\n"
     )
     script["messages"].__globals__["PACKAGE"] = tmp_path

@@ -49,7 +49,7 @@ def test_a_restart_fails(node: Node, crictl: Crictl) -> None:
         assert node.link("nic0") is None
 
 
-def test_a_second_asker_fails_and_is_not_told_why(node: Node, crictl: Crictl) -> None:
+def test_a_second_asker_fails_and_is_not_told_who_has_it(node: Node, crictl: Crictl) -> None:
     """Who has the interface is in no message."""
     node.add_veth("nic0")
     crictl.run(crictl.run_pod("holder", annotations={"name": "net1"}), "app")
