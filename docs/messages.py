@@ -38,6 +38,7 @@ SILENT = (
     "__*.py",
     "*/__init__.py",
     "shells/metrics.py",
+    "shells/http.py",
     "status_page.py",
     "logs.py",
 )
@@ -83,7 +84,7 @@ GROUPS = (
             "shells/health.py",
             "shells/scrape.py",
             "book.py",
-            "outlook.py",
+            "readiness.py",
         ),
         text="The operator looks at the state directory (`/var/lib/nri-netdev`) and its disk, or at who else uses an "
         "address. While the ledger cannot be used nothing is given, and everything else on the node goes on.",
@@ -174,7 +175,8 @@ class _Texts(ast.NodeVisitor):
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         if name in {"execute", "executemany", "executescript", "compile", "LocalProtocolError"}:
             return  # SQL, patterns, and what only a bug of ours can bring about
-        for child in (node.func, *node.args, *(word.value for word in node.keywords if word.arg != "text")):
+        args = node.args if name != "_setting" else (node.args[0], *node.args[2:])  # the second describes it
+        for child in (node.func, *args, *(word.value for word in node.keywords if word.arg != "text")):
             self.visit(child)  # `text` describes a field of the configuration
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
