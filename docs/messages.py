@@ -175,13 +175,24 @@ class _Texts(ast.NodeVisitor):
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         if name in {"execute", "executemany", "executescript", "compile", "LocalProtocolError"}:
             return  # SQL, patterns, and what only a bug of ours can bring about
-        args = node.args if name != "_setting" else (node.args[0], *node.args[2:])  # the second describes it
-        for child in (node.func, *args, *(word.value for word in node.keywords if word.arg != "text")):
+        words = node.args[2:] if name == "_setting" else node.args  # default, what it means, how it is read
+        for child in (node.func, *words, *(word.value for word in node.keywords if word.arg != "text")):
             self.visit(child)  # `text` describes a field of the configuration
 
+    def visit_Dict(self, node: ast.Dict) -> None:
+        for key, value in zip(node.keys, node.values, strict=True):
+            if not (isinstance(key, ast.Constant) and key.value in {"help", "title", "description"}):
+                self.visit(value)
+                if key is not None:
+                    self.visit(key)
+
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        if node.value is not None:
+        if node.value is not None and getattr(node.target, "id", "") != "TEXTS":  # what fields of annotations mean
             self.visit(node.value)
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        if not any(isinstance(target, ast.Name) and target.id.startswith("_TOLD_") for target in node.targets):
+            self.visit(node.value)  # else names of sysctls
 
     def generic_visit(self, node: ast.AST) -> None:
         text = template(node)
@@ -189,7 +200,11 @@ class _Texts(ast.NodeVisitor):
             super().generic_visit(node)
             return
         text = " ".join(text.split())
-        if len(re.findall(r"[a-z]{2,}", text)) >= 3 and " " in text and not text.startswith(("CREATE", "BEGIN")):
+        if (
+            len(re.findall(r"[a-z]{2,}", text)) >= 3
+            and " " in text
+            and not text.startswith(("CREATE", "BEGIN", "HTTP/"))
+        ):
             self.found.append(text)
 
 
