@@ -186,7 +186,7 @@ def test_it_refuses_with_a_reason(install: Install, node: Node, engine: Engine) 
     with pytest.raises(CriError):
         daemon.exec("nri-netdev", "health", "--health", f"{NODE_IP}:1")
     page = daemon.exec("nri-netdev", "status")
-    assert re.search(r"^ready +yes$", page, re.MULTILINE)
+    assert re.search(r"^ready +yes, since ", page, re.MULTILINE)
     assert re.search(r"^refused +1 absent$", page, re.MULTILINE)
     assert daemon.probe("livenessProbe")
 
