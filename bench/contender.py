@@ -19,12 +19,14 @@ from bench.programs import Programs
 SOCKET = PLACE / "nri.sock"
 STATE = PLACE / "state"
 CONFIG = PLACE / "config.yaml"
-RULES = """
+SETTINGS = f"""
+health: unix://{PLACE}/nri-netdev/health.sock
+metrics: 127.0.0.1:9819
 rules:
   - namespaces: ["*"]
     interfaces: ["*"]
 """
-"""What the operator of the measured node has said: every pod may have every interface."""
+"""What the operator of the measured node has said: as a DaemonSet has it, and every pod may have every interface."""
 
 
 class EngineError(Exception):
@@ -136,7 +138,7 @@ class Engine:
     def running(self, contender: Contender, *, pods: int = 0) -> Iterator[Started]:
         """Run a plugin, told of so many pods, from a state as of a fresh node."""
         shutil.rmtree(STATE, ignore_errors=True)
-        CONFIG.write_text(RULES, encoding="utf-8")
+        CONFIG.write_text(SETTINGS, encoding="utf-8")
         answer = self._call(op="start", argv=contender.command, log=str(self._log), pods=pods)
         try:
             yield Started(

@@ -24,13 +24,13 @@ from nri_netdev.custody import Custody
 from nri_netdev.domain.claim import Claim
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.policy import Policy
-from nri_netdev.domain.request import mentions
+from nri_netdev.domain.request import may_mention, mentions
 from nri_netdev.domain.verdict import Grant
 from nri_netdev.errors import ConfigurationError, RequestError, StateError
 from nri_netdev.injection import InjectionMemory
 from nri_netdev.logs import event, set_level
 from nri_netdev.outlook import Outlook
-from nri_netdev.proto import nri_pb2
+from nri_netdev.residents import Residents
 from nri_netdev.shells.engine import (
     EngineConnection,
     adjustment,
@@ -45,7 +45,7 @@ from nri_netdev.shells.ledger import Ledger, Lock
 from nri_netdev.shells.measured import MeasuredKernel
 from nri_netdev.shells.metrics import CONTAINERS, CREATE_SECONDS, Meters
 from nri_netdev.shells.mirror import link_events
-from nri_netdev.wire.methods import Kind
+from nri_netdev.wire.methods import HOOKS, Kind
 from nri_netdev.wire.session import (
     Closed,
     Configured,
@@ -231,14 +231,25 @@ class Daemon:
 
     def _session(self) -> PluginSession:
         self._is_healthy = False
+        residents = Residents(lambda: self._worker.holders)
         return PluginSession(
             self._name,
             self._index,
             events=event_mask(*EVENTS),
             fail_request=True,
-            keep_pod=_resident,
-            keep_container=container_of,
+            concerns=self._concerns,
+            keep_pod=residents.pod,
+            keep_container=residents.container,
         )
+
+    def _concerns(self, method: str, encoded: bytes | memoryview) -> bool:
+        """Whether an event may ask for something or end a holder."""
+        if may_mention(encoded):
+            return True
+        if method == _CREATE:
+            self.meters.count(CONTAINERS, "false")
+            return False
+        return bool(self._worker.holders)
 
     def _handle(self, connection: EngineConnection, what: Event) -> None:
         """Every event of the session, on the loop, in order."""
@@ -357,7 +368,7 @@ class Daemon:
         containers: tuple[Container, ...] = what.containers
         connection.send(connection.session.reply(what.request, None))
         self._is_healthy = True
-        event(_log, logging.INFO, "engine.synchronized", pods=len(pods), containers=len(containers))
+        event(_log, logging.INFO, "engine.synchronized", pods=what.pods_told, containers=what.containers_told)
 
         def job(custody: Custody) -> None:
             custody.synchronize(pods, containers)
@@ -449,12 +460,8 @@ _ASKING: dict[Kind, Callable[[Daemon, EngineConnection, Request], Coroutine[Any,
 }
 """What concerns every container of a pod that has annotations for us."""
 
+_CREATE = HOOKS[Kind.CREATE_CONTAINER].method
 _ENDS_OF_PODS = {Kind.STOP_POD_SANDBOX, Kind.REMOVE_POD_SANDBOX}
-
-
-def _resident(pod: nri_pb2.PodSandbox) -> PodSandbox:
-    """What of a pod that exists already concerns us: of most, that it does."""
-    return pod_of(pod) if mentions(pod.annotations) else PodSandbox(id=pod.id)
 
 
 def open_custody(settings: Settings, meters: Meters) -> Custody:

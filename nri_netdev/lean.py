@@ -1,8 +1,8 @@
 """Imports that leave out what a daemon never uses.
 
 asyncio loads OpenSSL where there is one (4 MiB), and the first line of prometheus-client a web server, a mail parser
-and OpenSSL again (7 MiB, of which rendering needs 0.3). Both work without: CPython may be built without `ssl`, and the
-modules that are wanted do not use the rest of their package.
+and OpenSSL again (7 MiB, of which rendering needs 0.3), and gRPC a second gRPC for asyncio (1 MiB). They work without:
+CPython may be built without `ssl`, and the modules that are wanted do not use the rest of their package.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import sys
+import types
 from collections.abc import Iterator
 
 
@@ -45,3 +46,20 @@ def bare(package: str) -> Iterator[None]:
         yield
     finally:
         del sys.modules[package]
+
+
+@contextlib.contextmanager
+def hollow(name: str) -> Iterator[None]:
+    """Have a module be there and empty, for a package that imports it within a block and does not use it.
+
+    Args:
+        name: of the module; where it is loaded already, nothing is different.
+    """
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = types.ModuleType(name)
+    try:
+        yield
+    finally:
+        del sys.modules[name]

@@ -50,6 +50,7 @@ class Worker:
             StateError: The ledger cannot be used.
         """
         self.custody = await self._work(new_custody)
+        self.holders = self.custody.holders()
         self.trouble = ""
 
     async def ask(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from nri_netdev.lean import bare, without
+from nri_netdev.lean import bare, hollow, without
 from nri_netdev.shells import health
 from nri_netdev.shells.address import Address
 from nri_netdev.testing.engine import Engine
@@ -52,6 +52,17 @@ def test_a_package_without_its_own_imports() -> None:
         "print('http.server' in sys.modules, 'prometheus_client' in sys.modules)\n"
         "import prometheus_client\nprint(prometheus_client.CollectorRegistry is CollectorRegistry)"
     ).split() == ["False", "False", "True"]
+
+
+def test_hollow_for_a_while() -> None:
+    """What a package imports and does not use is not loaded with it, and can be loaded afterwards."""
+    assert python(
+        "import sys\nfrom nri_netdev.lean import hollow\n"
+        "with hollow('grpc.aio'):\n    import grpc\n"
+        "print('grpc.aio._server' in sys.modules)\nimport grpc.aio\nprint(grpc.aio.server.__name__)"
+    ).split() == ["False", "server"]
+    with hollow("asyncio"):
+        assert sys.modules["asyncio"] is asyncio
 
 
 def test_a_package_that_is_not_there() -> None:

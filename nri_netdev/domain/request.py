@@ -40,6 +40,7 @@ _MAX_FIELDS = 32
 
 _STARTS = ("nri-netdev.io", "network-devices.n", "netdevice")
 """What the keys that concern us begin with: few, since every annotation of every pod is held against them."""
+_ENCODED_STARTS = tuple(start.encode() for start in _STARTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +147,15 @@ def mentions(annotations: Mapping[str, str]) -> bool:
         if key.startswith(_STARTS):
             return True
     return False
+
+
+def may_mention(encoded: bytes | memoryview) -> bool:
+    """Whether a message may hold an annotation that `mentions` would see; if not, it need not be decoded.
+
+    Protobuf keeps the bytes of a string together, as they are.
+    """
+    raw = bytes(encoded)
+    return any(start in raw for start in _ENCODED_STARTS)
 
 
 def concerning(annotations: Mapping[str, str]) -> dict[str, str]:

@@ -279,16 +279,6 @@ class SynchronizeRequest(_message.Message):
     more: bool
     def __init__(self, pods: _Optional[_Iterable[_Union[PodSandbox, _Mapping]]] = ..., containers: _Optional[_Iterable[_Union[Container, _Mapping]]] = ..., more: _Optional[bool] = ...) -> None: ...
 
-class SynchronizeParts(_message.Message):
-    __slots__ = ("pods", "containers", "more")
-    PODS_FIELD_NUMBER: _ClassVar[int]
-    CONTAINERS_FIELD_NUMBER: _ClassVar[int]
-    MORE_FIELD_NUMBER: _ClassVar[int]
-    pods: _containers.RepeatedScalarFieldContainer[bytes]
-    containers: _containers.RepeatedScalarFieldContainer[bytes]
-    more: bool
-    def __init__(self, pods: _Optional[_Iterable[bytes]] = ..., containers: _Optional[_Iterable[bytes]] = ..., more: _Optional[bool] = ...) -> None: ...
-
 class SynchronizeResponse(_message.Message):
     __slots__ = ("update", "more")
     UPDATE_FIELD_NUMBER: _ClassVar[int]

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from nri_netdev.errors import ConfigurationError, NriNetdevError
+from nri_netdev.lean import hollow
 from nri_netdev.proto import health_pb2
 from nri_netdev.shells.address import Address
 
@@ -38,7 +39,7 @@ def serve(address: Address, services: Mapping[str, Callable[[], bool]]) -> Itera
         ConfigurationError: It cannot listen there.
     """
     _check_free(address)
-    import grpc  # noqa: PLC0415 - 13 MB that only probes need
+    grpc = _grpc()
 
     status = health_pb2.HealthCheckResponse
 
@@ -75,6 +76,13 @@ def serve(address: Address, services: Mapping[str, Callable[[], bool]]) -> Itera
         server.stop(_STOP_S).wait()
 
 
+def _grpc() -> Any:
+    """gRPC, of which only this part is used: 12 MiB that only probes need."""
+    with hollow("grpc.aio"):
+        import grpc  # noqa: PLC0415
+    return grpc
+
+
 def _check_free(address: Address) -> None:
     """See that nobody answers there. gRPC would take a unix socket from under another, and shout about a port."""
     other: tuple[str, int] | str = str(address.path) if address.path is not None else (address.host, address.port)
@@ -100,7 +108,7 @@ def check(address: Address, service: str = READINESS, *, timeout_s: float = 3.0)
     Raises:
         NriNetdevError: Nobody answers there, or it knows no such service.
     """
-    import grpc  # noqa: PLC0415 - as above
+    grpc = _grpc()
 
     options = [("grpc.enable_http_proxy", 0)]
     with grpc.insecure_channel(address.target, options=options) as channel:

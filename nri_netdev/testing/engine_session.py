@@ -127,7 +127,7 @@ class EngineSession:
         self._frames = FrameDecoder((PLUGIN_CONN_ID, RUNTIME_CONN_ID))
         self._requests = ttrpc.MessageDecoder()
         self._answers = ttrpc.MessageDecoder()
-        self._server = ttrpc.Server(methods.RUNTIME_SERVICE, methods.RUNTIME_REQUESTS)
+        self._server = ttrpc.Server(methods.RUNTIME_SERVICE, ttrpc.decoders(methods.RUNTIME_REQUESTS))
         self._client = ttrpc.Client(methods.PLUGIN_SERVICE)
         self._calls: dict[int, _Call] = {}
         self._parts: Iterator[nri_pb2.SynchronizeRequest] = iter(())

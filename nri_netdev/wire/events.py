@@ -95,11 +95,15 @@ class Synchronized:
     Attributes:
         pods: in no order, what the session was asked to keep of each; stopped ones may be among them.
         containers: in no order, likewise; those created or running.
+        pods_told: how many pods there are.
+        containers_told: how many containers.
         request: its last part, which waits for the answer.
     """
 
     pods: tuple[Any, ...] = field(repr=False)
     containers: tuple[Any, ...] = field(repr=False)
+    pods_told: int
+    containers_told: int
     request: Pending
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 from google.protobuf.message import DecodeError, Message
 
@@ -31,6 +32,7 @@ from nri_netdev.wire.events import (
     ShutdownRequested,
     Synchronized,
 )
+from nri_netdev.wire.fields import take
 from nri_netdev.wire.methods import Kind, event_mask
 from nri_netdev.wire.mux import PLUGIN_CONN_ID, RUNTIME_CONN_ID, FrameDecoder, frame
 from nri_netdev.wire.states import OURS, TRANSITIONS, Input, State
@@ -64,11 +66,33 @@ _EMPTY_ANSWER = struct.Struct(">IIIIBB")
 """A frame whose ttrpc message is a response without data: the answer to nearly everything."""
 
 
-def _whole(told: Any) -> Any:
-    return told
+class _Part(NamedTuple):
+    """A part of Synchronize, its pods and containers not yet decoded."""
+
+    pods: list[memoryview]
+    containers: list[memoryview]
+    more: bool
+
+    @classmethod
+    def decode(cls, payload: bytes | memoryview) -> _Part:
+        """Take a SynchronizeRequest apart.
+
+        Raises:
+            DecodeError: It is none.
+        """
+        request = nri_pb2.SynchronizeRequest
+        pods, containers = request.PODS_FIELD_NUMBER, request.CONTAINERS_FIELD_NUMBER
+        left, told = take(memoryview(payload), {pods, containers})
+        return cls(
+            pods=[view for number, view in told if number == pods],
+            containers=[view for number, view in told if number == containers],
+            more=request.FromString(left).more,
+        )
 
 
-_REQUESTS = {**methods.PLUGIN_REQUESTS, methods.SYNCHRONIZE: nri_pb2.SynchronizeParts}
+def _always(method: str, payload: bytes | memoryview) -> bool:
+    del method, payload
+    return True
 
 
 class PluginSession:
@@ -82,8 +106,11 @@ class PluginSession:
             engine does not know. None leaves the answer to `configure`.
         fail_request: whether the engine shall fail what we leave unanswered, instead of going on without us.
             Engines before NRI 0.12.4 go on all the same.
-        keep_pod: what to keep of each pod that Synchronize tells, for `Synchronized`. A large node's pods and
-            containers come in many parts, and whole they take some 80 MiB.
+        concerns: asked of each event's rpc and encoded request, once it serves; False has the event answered with an
+            empty response, without being decoded or told. Most events of a node concern nobody.
+        keep_pod: what to keep, for `Synchronized`, of each encoded pod that Synchronize tells; None is left out. A
+            large node's pods and containers come in many parts, and whole they take some 80 MiB. Its argument is
+            valid during the call; a `DecodeError` that it raises breaks the protocol.
         keep_container: the same, of each container.
 
     Raises:
@@ -99,8 +126,9 @@ class PluginSession:
         nri_version: str = "v0.12.0",
         events: int | None = None,
         fail_request: bool = False,
-        keep_pod: Callable[[nri_pb2.PodSandbox], Any] = _whole,
-        keep_container: Callable[[nri_pb2.Container], Any] = _whole,
+        concerns: Callable[[str, bytes | memoryview], bool] = _always,
+        keep_pod: Callable[[memoryview], Any] = nri_pb2.PodSandbox.FromString,  # type: ignore[assignment] # a view will do
+        keep_container: Callable[[memoryview], Any] = nri_pb2.Container.FromString,  # type: ignore[assignment]
     ) -> None:
         if not name or not all(c.isascii() and (c.isalnum() or c in "_.+-") for c in name):
             raise LocalProtocolError(f"{name!r} is no name for a plugin: letters, digits and _.+- only")
@@ -115,16 +143,18 @@ class PluginSession:
         self._frames = FrameDecoder((PLUGIN_CONN_ID, RUNTIME_CONN_ID))
         self._requests = ttrpc.MessageDecoder()
         self._answers = ttrpc.MessageDecoder()
-        self._server = ttrpc.Server(methods.PLUGIN_SERVICE, _REQUESTS)
+        self._server = ttrpc.Server(methods.PLUGIN_SERVICE, self._decoders())
         self._client = ttrpc.Client(methods.RUNTIME_SERVICE)
         self._registration_id = 0
         self._release: Release | None = None
         self._out: list[bytes] = []
+        self._concerns = concerns
         self._keep_pod = keep_pod
         self._keep_container = keep_container
         self._pods: list[Any] = []
         self._containers: list[Any] = []
         self._sync_bytes = 0
+        self._pods_told = self._containers_told = 0
 
     @property
     def state(self) -> State:
@@ -186,9 +216,7 @@ class PluginSession:
         if message is not None:
             self._check(request, message)
             return self._encode_reply(request.stream_id, message)
-        stream_id = request.stream_id
-        self._server.close(stream_id)
-        return _EMPTY_ANSWER.pack(PLUGIN_CONN_ID, ttrpc.HEADER.size, 0, stream_id, ttrpc.MessageType.RESPONSE, 0)
+        return self._empty_answer(request.stream_id)
 
     def refuse(self, request: Pending, text: str, code: int = ttrpc.Code.UNKNOWN) -> bytes:
         """Answer with an error: the engine fails what it was about to do, and tells the text.
@@ -298,9 +326,26 @@ class PluginSession:
         self._out.clear()
         self._forget_sync()
 
+    def _decoders(self) -> dict[str, Callable[[bytes | memoryview], Any]]:
+        """What reads the request of each rpc."""
+        return {
+            **{method: partial(self._decode_event, method, kind) for method, kind in methods.PLUGIN_REQUESTS.items()},
+            **ttrpc.decoders({methods.CONFIGURE: nri_pb2.ConfigureRequest, methods.SHUTDOWN: nri_pb2.Empty}),
+            methods.SYNCHRONIZE: _Part.decode,
+        }
+
+    def _decode_event(self, method: str, request: type[Message], payload: bytes | memoryview) -> Message | None:
+        """The request of an event; None if it concerns nobody."""
+        if self._state is State.SERVING and not self._concerns(method, payload):
+            return None
+        return request.FromString(payload)  # type: ignore[arg-type] # a view will do
+
     def _on_call(self, call: ttrpc.Call, events: list[Event]) -> None:
-        hook = methods.HOOKS_BY_METHOD.get(call.method)
         message = call.message
+        if message is None:
+            self._out.append(self._empty_answer(call.stream_id))
+            return
+        hook = methods.HOOKS_BY_METHOD.get(call.method)
         if hook is not None:
             self._on_hook(hook, call, events)
         elif isinstance(message, nri_pb2.StateChangeEvent):
@@ -309,7 +354,7 @@ class PluginSession:
                 self._out.append(self._encode_reply(call.stream_id, nri_pb2.Empty()))
             else:
                 self._on_hook(hook, call, events)
-        elif isinstance(message, nri_pb2.SynchronizeParts):
+        elif isinstance(message, _Part):
             self._on_synchronize(call, message, events)
         elif isinstance(message, nri_pb2.ConfigureRequest):
             self._on_configure(call, message, events)
@@ -321,7 +366,7 @@ class PluginSession:
     def _on_hook(self, hook: methods.Hook, call: ttrpc.Call, events: list[Event]) -> None:
         self._advance(Input.HOOK)
         # Typed as one of the requests that has both fields; pod events alone lack the second.
-        message: nri_pb2.CreateContainerRequest = call.message  # type: ignore[assignment]
+        message: nri_pb2.CreateContainerRequest = call.message
         events.append(
             Request(
                 stream_id=call.stream_id,
@@ -365,34 +410,44 @@ class PluginSession:
             return methods.EVENTS_SINCE_0_10
         return methods.EVENTS_BEFORE_0_10
 
-    def _on_synchronize(self, call: ttrpc.Call, message: nri_pb2.SynchronizeParts, events: list[Event]) -> None:
-        self._advance(Input.SYNC_PART if message.more else Input.SYNC_LAST)
+    def _on_synchronize(self, call: ttrpc.Call, part: _Part, events: list[Event]) -> None:
+        self._advance(Input.SYNC_PART if part.more else Input.SYNC_LAST)
         self._sync_bytes += call.size
-        count = len(self._pods) + len(self._containers) + len(message.pods) + len(message.containers)
+        self._pods_told += len(part.pods)
+        self._containers_told += len(part.containers)
+        count = self._pods_told + self._containers_told
         if self._sync_bytes > MAX_SYNC_BYTES or count > MAX_SYNC_OBJECTS:
             raise ProtocolError(
-                f"the engine synchronizes {count} pods and containers in {self._sync_bytes} bytes, more than "
-                f"the {MAX_SYNC_OBJECTS} in {MAX_SYNC_BYTES} that we hold"
+                f"the engine synchronizes {count} pods and containers in {self._sync_bytes} bytes, more "
+                f"than the {MAX_SYNC_OBJECTS} in {MAX_SYNC_BYTES} that we hold"
             )
         try:
-            self._pods.extend(map(self._keep_pod, map(nri_pb2.PodSandbox.FromString, message.pods)))
-            self._containers.extend(map(self._keep_container, map(nri_pb2.Container.FromString, message.containers)))
+            self._pods.extend(kept for kept in map(self._keep_pod, part.pods) if kept is not None)
+            self._containers.extend(kept for kept in map(self._keep_container, part.containers) if kept is not None)
         except DecodeError as error:
             raise ProtocolError(
                 f"the engine synchronizes a pod or container that cannot be decoded: {error}"
             ) from error
-        if message.more:
+        if part.more:
             # Updates here, or no `more`, would make the engine drop us.
             self._out.append(self._encode_reply(call.stream_id, nri_pb2.SynchronizeResponse(more=True)))
             return
-        pods, containers = tuple(self._pods), tuple(self._containers)
+        events.append(
+            Synchronized(
+                pods=tuple(self._pods),
+                containers=tuple(self._containers),
+                pods_told=self._pods_told,
+                containers_told=self._containers_told,
+                request=_pending(call._replace(message=nri_pb2.SynchronizeRequest())),  # what it told is here
+            )
+        )
         self._forget_sync()
-        events.append(Synchronized(pods=pods, containers=containers, request=_pending(call)))
 
     def _forget_sync(self) -> None:
         self._pods = []
         self._containers = []
         self._sync_bytes = 0
+        self._pods_told = self._containers_told = 0
 
     def _on_answer(self, answer: ttrpc.Answer, events: list[Event]) -> None:
         if answer.stream_id == self._registration_id:
@@ -422,6 +477,10 @@ class PluginSession:
             raise LocalProtocolError(f"{type(message).__name__} does not answer {request.method}")
         if isinstance(message, nri_pb2.SynchronizeResponse) and message.more:
             raise LocalProtocolError("the last part of Synchronize is answered without `more`")
+
+    def _empty_answer(self, stream_id: int) -> bytes:
+        self._server.close(stream_id)
+        return _EMPTY_ANSWER.pack(PLUGIN_CONN_ID, ttrpc.HEADER.size, 0, stream_id, ttrpc.MessageType.RESPONSE, 0)
 
     def _encode_reply(self, stream_id: int, message: Message) -> bytes:
         return frame(PLUGIN_CONN_ID, self._server.reply(stream_id, message.SerializeToString()))

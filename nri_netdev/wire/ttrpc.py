@@ -10,15 +10,16 @@ the data. Streaming (type Data) is never used by NRI and not supported.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as ProtobufMessage
 
 from nri_netdev.errors import LocalProtocolError, PeerError, ProtocolError, RemoteError
 from nri_netdev.proto import ttrpc_pb2
+from nri_netdev.wire.fields import take
 
 HEADER: Final = struct.Struct(">IIBB")
 
@@ -29,6 +30,8 @@ MAX_OPEN_REQUESTS: Final = 256
 MAX_STATUS_TEXT: Final = 32 << 10
 """Characters of a status text before it is cut: enough for a person, small beside every limit on its way."""
 _MAX_NAME_TOLD = 256
+_LONG_BYTES = 1 << 16
+"""From here on a request is read where it lies: a decoder copies the payload twice, which only a short one may cost."""
 _MAX_STREAM_ID = (1 << 32) - 1
 
 
@@ -81,21 +84,22 @@ class Oversized(NamedTuple):
 class MessageDecoder:
     """Cuts a byte stream, however it arrives, into messages; holds back one incomplete message at most."""
 
-    __slots__ = ("_buffer", "_skip")
+    __slots__ = ("_buffer", "_filled", "_skip")
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._buffer = bytearray(HEADER.size)
+        self._filled = 0
         self._skip = 0
 
     @property
     def is_partial(self) -> bool:
         """Whether the bytes so far end inside a message."""
-        return bool(self._buffer or self._skip)
+        return bool(self._filled or self._skip)
 
     @property
     def buffered_bytes(self) -> int:
         """How much is held back: never more than `MAX_DATA_BYTES` and a header."""
-        return len(self._buffer)
+        return self._filled
 
     def feed(self, chunk: memoryview) -> Iterator[Message | Oversized]:
         """Yield what is complete, in order, and what is too long as soon as that is known.
@@ -109,16 +113,16 @@ class MessageDecoder:
                 step = min(self._skip, end - at)
                 self._skip -= step
                 at += step
-            elif self._buffer or end - at < HEADER.size:
+            elif self._filled or end - at < HEADER.size:
                 at = self._refill(chunk, at)
-                if len(self._buffer) >= HEADER.size:
+                if self._filled >= HEADER.size:
                     length, stream_id, kind, _ = HEADER.unpack_from(self._buffer)
                     if length > MAX_DATA_BYTES:
-                        self._buffer.clear()
+                        self._filled = 0
                         self._skip = length
                         yield Oversized(stream_id, kind, length)
-                    elif len(self._buffer) == HEADER.size + length:
-                        whole, self._buffer = self._buffer, bytearray()
+                    elif self._filled == HEADER.size + length:
+                        whole, self._buffer, self._filled = self._buffer, bytearray(HEADER.size), 0
                         yield Message(stream_id, kind, memoryview(whole)[HEADER.size :])
             else:
                 length, stream_id, kind, _ = HEADER.unpack_from(chunk, at)
@@ -132,17 +136,24 @@ class MessageDecoder:
                     at = stop
                     yield Message(stream_id, kind, data)
                 else:
-                    self._buffer += chunk[at:]
-                    at = end
+                    at = self._refill(chunk, at)
 
     def _refill(self, chunk: memoryview, at: int) -> int:
-        """Add to an incomplete message what belongs to it: its header, or once that is known its data."""
+        """Add to an incomplete message what belongs to it: its header, or once that is known its data.
+
+        Memory for the data is taken once: a buffer that grows is there twice while it moves.
+        """
         size = HEADER.size
-        if len(self._buffer) >= size:
+        if self._filled >= size:
             length: int = HEADER.unpack_from(self._buffer)[0]
             size += length
-        stop = min(at + size - len(self._buffer), len(chunk))
-        self._buffer += chunk[at:stop]
+            if len(self._buffer) < size:
+                header, self._buffer = self._buffer, bytearray(size)
+                self._buffer[: HEADER.size] = header
+        stop = min(at + size - self._filled, len(chunk))
+        filled = self._filled + stop - at
+        self._buffer[self._filled : filled] = chunk[at:stop]
+        self._filled = filled
         return stop
 
 
@@ -164,14 +175,14 @@ class Call(NamedTuple):
     Attributes:
         stream_id: what the answer must bear.
         method: one of the service's.
-        message: the decoded payload.
+        message: the payload, decoded.
         timeout_nano: nanoseconds that the peer waits, counted from when it sent; 0 is without limit.
         size: bytes of the payload.
     """
 
     stream_id: int
     method: str
-    message: ProtobufMessage
+    message: Any
     timeout_nano: int
     size: int
 
@@ -181,14 +192,15 @@ class Server:
 
     Args:
         service: full name of the service.
-        requests: its methods, with the message that each takes.
+        decoders: its methods, with what makes a message of the payload of each, or raises `DecodeError`. A payload is
+            a view that is valid until the answer of `receive` is used, or bytes.
     """
 
-    __slots__ = ("_last_id", "_open", "_requests", "_service")
+    __slots__ = ("_decoders", "_last_id", "_open", "_service")
 
-    def __init__(self, service: str, requests: Mapping[str, type[ProtobufMessage]]) -> None:
+    def __init__(self, service: str, decoders: Mapping[str, Callable[[bytes | memoryview], Any]]) -> None:
         self._service = service
-        self._requests = requests
+        self._decoders = decoders
         self._last_id = 0
         self._open: set[int] = set()
 
@@ -221,20 +233,16 @@ class Server:
             DecodeError: The message or its payload is not protobuf of its type.
         """
         stream_id = message.stream_id
-        request = ttrpc_pb2.Request.FromString(message.data)  # type: ignore[arg-type] # a view will do
-        method = request.method
-        decoder = self._requests.get(method)
-        if request.service != self._service:
-            text = f"service {request.service[:_MAX_NAME_TOLD]}"
-            return encode_status(stream_id, Code.UNIMPLEMENTED, text)
-        if decoder is None:
+        service, method, payload, timeout_nano = _read_request(message.data)
+        decode = self._decoders.get(method)
+        if service != self._service:
+            return encode_status(stream_id, Code.UNIMPLEMENTED, f"service {service[:_MAX_NAME_TOLD]}")
+        if decode is None:
             return encode_status(stream_id, Code.UNIMPLEMENTED, f"method {method[:_MAX_NAME_TOLD]}")
         if len(self._open) >= MAX_OPEN_REQUESTS:
             text = f"{MAX_OPEN_REQUESTS} requests are waiting already"
             return encode_status(stream_id, Code.RESOURCE_EXHAUSTED, text)
-        payload, timeout_nano = request.payload, request.timeout_nano
-        del request  # the same 4 MiB, at most, once more
-        call = Call(stream_id, method, decoder.FromString(payload), timeout_nano, len(payload))
+        call = Call(stream_id, method, decode(payload), timeout_nano, len(payload))
         self._open.add(stream_id)
         return call
 
@@ -279,6 +287,27 @@ class Server:
             raise LocalProtocolError(f"{code} is not the code of an error")
         self.close(stream_id)
         return encode_status(stream_id, code, text)
+
+
+def decoders(messages: Mapping[str, type[ProtobufMessage]]) -> dict[str, Callable[[bytes | memoryview], Any]]:
+    """What reads a payload, by method, where each takes a message of protobuf."""
+    return {method: message.FromString for method, message in messages.items()}  # type: ignore[misc] # a view will do
+
+
+def _read_request(data: memoryview) -> tuple[str, str, bytes | memoryview, int]:
+    """Service, method, payload and timeout of a request.
+
+    Raises:
+        DecodeError: It is not protobuf of that type.
+    """
+    if len(data) < _LONG_BYTES:
+        request = ttrpc_pb2.Request.FromString(data)  # type: ignore[arg-type] # a view will do
+        payload: bytes | memoryview = request.payload
+    else:
+        left, payloads = take(data, {ttrpc_pb2.Request.PAYLOAD_FIELD_NUMBER})
+        request = ttrpc_pb2.Request.FromString(left)
+        payload = payloads[-1][1] if payloads else b""
+    return request.service, request.method, payload, request.timeout_nano
 
 
 class Answer(NamedTuple):

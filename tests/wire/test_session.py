@@ -182,8 +182,60 @@ def test_synchronize_of_what_cannot_be_read(field: str) -> None:
     plugin, engine = registering(), EngineBytes()
     plugin.receive_data(engine.configure())
     plugin.data_to_send()
-    parts = nri_pb2.SynchronizeParts(**{field: [POD.SerializeToString(), b"\x0a\xff"]})  # type: ignore[arg-type]
+    good, bad = POD.SerializeToString(), b"\x0a\xff"
+    number = nri_pb2.SynchronizeRequest.DESCRIPTOR.fields_by_name[field].number
+    parts = b"".join(bytes([number << 3 | 2, len(encoded)]) + encoded for encoded in (good, bad))
     assert "cannot be decoded" in broken(plugin.receive_data(engine.request("Synchronize", parts)))
+
+
+def serving_with(*, concerns: Callable[[str, bytes | memoryview], bool]) -> tuple[PluginSession, EngineBytes]:
+    """A session that is synchronized, and where its requests come from."""
+    plugin, engine = PluginSession("nri-netdev", "10", events=ALL_OLD_EVENTS, concerns=concerns), EngineBytes()
+    plugin.start()
+    plugin.receive_data(engine.configure() + engine.synchronize())
+    plugin.data_to_send()
+    return plugin, engine
+
+
+def test_what_concerns_nobody_is_answered_and_not_told() -> None:
+    """Asked with the rpc and its encoded request; the answer is an empty response, and there is no event."""
+    asked: list[tuple[str, bytes]] = []
+
+    def concerns(method: str, encoded: bytes | memoryview) -> bool:
+        asked.append((method, bytes(encoded)))
+        return b"wanted" in bytes(encoded)
+
+    plugin, engine = serving_with(concerns=concerns)
+    assert asked == []
+    plain = nri_pb2.CreateContainerRequest(pod=POD, container=CONTAINER)
+    assert plugin.receive_data(engine.request("CreateContainer", plain)) == []
+    stopped = nri_pb2.StateChangeEvent(event=nri_pb2.Event.STOP_POD_SANDBOX, pod=POD)
+    assert plugin.receive_data(engine.request("StateChange", stopped)) == []
+    assert [answer for _, answer in answers(plugin.data_to_send())] == [ttrpc_pb2.Response()] * 2
+    assert asked == [("CreateContainer", plain.SerializeToString()), ("StateChange", stopped.SerializeToString())]
+    wanted = nri_pb2.PodSandbox(annotations={"wanted": ""})
+    request = only(plugin.receive_data(engine.request("CreateContainer", nri_pb2.CreateContainerRequest(pod=wanted))))
+    assert isinstance(request, Request)
+    assert request.pod == wanted
+
+
+def test_concern_is_not_asked_before_there_is_service() -> None:
+    """An event that comes too early breaks the protocol, whomever it concerns."""
+    plugin, engine = PluginSession("n", "10", concerns=lambda method, encoded: False), EngineBytes()
+    plugin.start()
+    assert "an event of a pod" in broken(plugin.receive_data(engine.request("StopContainer")))
+
+
+def test_what_is_not_kept_of_synchronize_is_counted() -> None:
+    """None is left out of the event; how many there were is told."""
+    plugin = PluginSession("n", "10", events=ALL_OLD_EVENTS, keep_pod=lambda _: None, keep_container=bytes)
+    engine = EngineBytes()
+    plugin.start()
+    plugin.receive_data(engine.configure())
+    told = only(plugin.receive_data(engine.synchronize(pods=[POD, POD], containers=[CONTAINER])))
+    assert isinstance(told, Synchronized)
+    assert (told.pods, told.pods_told) == ((), 2)
+    assert (told.containers, told.containers_told) == ((CONTAINER.SerializeToString(),), 1)
 
 
 def test_synchronize_in_parts() -> None:

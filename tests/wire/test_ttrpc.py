@@ -21,6 +21,7 @@ from nri_netdev.wire.ttrpc import (
     MessageType,
     Oversized,
     Server,
+    decoders,
     encode,
 )
 
@@ -59,7 +60,7 @@ def answer(stream_id: int, **fields: object) -> Message:
 
 def server() -> Server:
     """The half that is called, with one method."""
-    return Server(SERVICE, {"M": nri_pb2.PodSandbox})
+    return Server(SERVICE, decoders({"M": nri_pb2.PodSandbox}))
 
 
 def status(data: object, stream_id: int) -> tuple[int, str]:
