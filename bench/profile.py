@@ -42,7 +42,7 @@ STEPS = {
         "HostKernel.mark",
         "HostKernel.unmark",
         "HostKernel.restore",
-        "HostKernel.has_ipv6",
+        "HostKernel.inside",
     ),
     "nri_netdev.shells.rtnetlink": ("Rtnl.__init__", "Rtnl.get", "Rtnl.dump", "Rtnl.change", "parse_link"),
     "nri_netdev.shells.sysctls": ("Sysctls.differing",),

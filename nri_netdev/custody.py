@@ -130,7 +130,7 @@ class Custody:
         if made.claims and netns is not None:
             self._promise(made, netns)
         self._known[pod.id] = self._known[container.id] = Holder.PENDING
-        if not move and not self._must_move(made.claims, netns):
+        if not move and not _would_fail(made):
             return (*filter(None, again), *made.grants)
         try:
             self._move_in(container.id)
@@ -138,12 +138,6 @@ class Custody:
             self.ended(container.id)
             raise
         return ()
-
-    def _must_move(self, claims: Iterable[Claim], netns: Netns | None) -> bool:
-        """Whether a runtime would fail at it: crun does where an address is IPv6 and the pod has that turned off."""
-        has_ipv6_address = any(address.family == AF_INET6 for c in claims for address in c.snapshot.addresses)
-        path = pod_path(self._kernel, netns) if netns else None
-        return has_ipv6_address and path is not None and not self._kernel.has_ipv6(path)
 
     def _again(self, claim: Claim, entry: Entry, container: Container) -> Grant | None:
         """What the pod was promised and has not got yet comes with this container."""
@@ -481,6 +475,12 @@ _DO: dict[Action, Callable[[Custody, Claim, Found], None]] = {
     Action.RESTORE: Custody._restore,
     Action.LOSE: Custody._lose,
 }
+
+
+def _would_fail(made: Offer) -> bool:
+    """Whether a runtime would fail at it: crun does where an address is IPv6 and the pod has that turned off."""
+    addresses = (address for claim in made.claims for address in claim.snapshot.addresses)
+    return not made.has_ipv6 and any(address.family == AF_INET6 for address in addresses)
 
 
 _PLACES = {

@@ -10,14 +10,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nri_netdev.domain.claim import MARK_PREFIX, Claim, Netns, Owner, State
-from nri_netdev.domain.links import Inventory, Link
+from nri_netdev.domain.links import Inside, Inventory, Link
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.policy import Policy
 from nri_netdev.domain.request import Entry, explain
 from nri_netdev.domain.snapshot import Snapshot
 from nri_netdev.domain.verdict import Grant, PodNetns, judge
 from nri_netdev.errors import RequestError
-from nri_netdev.ports import Kernel, pod_path
+from nri_netdev.ports import Kernel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,8 @@ class Offer:
     """One for each grant, with what the interface was before anybody had it."""
     inherited: tuple[Claim, ...] = ()
     """Claims that these take the place of: of interfaces at home that are not yet all that they were."""
+    has_ipv6: bool = True
+    """Whether they may have IPv6 addresses in the pod."""
 
 
 def offer(
@@ -69,7 +71,10 @@ def offer(
     """
     if not asked:
         return Offer()
-    inside = PodNetns(is_host=asker.netns is None, names=_names_inside(kernel, asker.netns))
+    pod = kernel.inside(asker.netns.path) if asker.netns else Inside()
+    inside = PodNetns(
+        is_host=asker.netns is None, names=frozenset(n for link in pod.links for n in (link.ifname, *link.altnames))
+    )
     for is_fresh in (False, True):
         inventory = kernel.inventory(is_fresh=is_fresh)
         heirs = _heirs(claims, inventory)
@@ -87,13 +92,9 @@ def offer(
             raise RequestError(explain(problems))
         snapshots = [] if problems else [kernel.snapshot(grant.link.ifindex) for grant in grants]
         if snapshots and all(_is_as_judged(g.link, s.link) for g, s in zip(grants, snapshots, strict=True)):
-            return _offer(kernel, grants, snapshots, asker=asker, heirs=heirs, now_s=int(now_s()))
+            made = _offer(kernel, grants, snapshots, asker=asker, heirs=heirs, now_s=int(now_s()))
+            return replace(made, has_ipv6=pod.has_ipv6)
     raise RequestError("the interfaces that are asked for are being changed just now; retry")
-
-
-def _names_inside(kernel: Kernel, netns: Netns | None) -> frozenset[str]:
-    path = pod_path(kernel, netns) if netns else None
-    return frozenset(name for link in (kernel.links(path) if path else ()) for name in (link.ifname, *link.altnames))
 
 
 def _heirs(claims: Collection[Claim], inventory: Inventory) -> Mapping[str, Claim]:

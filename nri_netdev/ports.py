@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from nri_netdev.domain.claim import Claim, Netns, Place, find
-from nri_netdev.domain.links import Inventory, Link
+from nri_netdev.domain.links import Inside, Inventory, Link
 from nri_netdev.domain.selectors import FactsOf
 from nri_netdev.domain.snapshot import HomeReport, Snapshot
 from nri_netdev.errors import KernelError
@@ -78,8 +78,8 @@ class Kernel(Protocol):
     def send(self, ifindex: int, netns_path: str, ifname: str) -> None:
         """Move an interface from home into a netns, as an OCI runtime would."""
 
-    def has_ipv6(self, netns_path: str) -> bool:
-        """Whether an interface that comes into a netns may have IPv6 addresses there."""
+    def inside(self, netns_path: str) -> Inside:
+        """What a netns has, for who is to come into it."""
 
     def complete(self, netns_path: str, ifindex: int, ifname: str, snapshot: Snapshot) -> None:
         """Give an interface in a pod its name there and the addresses that it had, and set it up."""

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from nri_netdev.domain.claim import Claim, Netns
-from nri_netdev.domain.links import Address, Inventory, Link
+from nri_netdev.domain.links import Address, Inside, Inventory, Link
 from nri_netdev.domain.selectors import FactsOf, no_facts
 from nri_netdev.domain.snapshot import HomeReport, Shortfall, Snapshot
 from nri_netdev.errors import KernelError, StateError
@@ -200,8 +200,8 @@ class FakeKernel:
         self._maybe_refuse("send")
         self.move(self._at(HOME, ifindex), self._ino(netns_path), ifname)
 
-    def has_ipv6(self, netns_path: str) -> bool:
-        return self._ino(netns_path) != 0
+    def inside(self, netns_path: str) -> Inside:
+        return Inside(links=self.links(netns_path))
 
     def complete(self, netns_path: str, ifindex: int, ifname: str, snapshot: Snapshot) -> None:
         self._maybe_refuse("complete")

@@ -84,6 +84,15 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """A pod's netns, as one visit sees it."""
+
+    links: tuple[Link, ...] = ()
+    has_ipv6: bool = True
+    """Whether an interface that comes into it may have IPv6 addresses there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
     """All that a verdict needs to know of the host's netns."""
 

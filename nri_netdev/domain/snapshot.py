@@ -94,15 +94,15 @@ class Snapshot:
         """The document that `from_json` reads: JSON's own types only."""
         master = self.master
         return {
-            **_fields(self),
+            **fields_of(self),
             "v": VERSION,
-            "link": _fields(self.link),
+            "link": fields_of(self.link),
             "settings": {str(number): value for number, value in self.settings.items()},
-            "master": master and {**_fields(master), "fdb": [*map(_fields, master.fdb)]},
-            "addresses": [*map(_fields, self.addresses)],
-            "routes": [*map(_fields, self.routes)],
-            "neighbours": [*map(_fields, self.neighbours)],
-            "qdiscs": [*map(_fields, self.qdiscs)],
+            "master": master and {**fields_of(master), "fdb": [*map(fields_of, master.fdb)]},
+            "addresses": [*map(fields_of, self.addresses)],
+            "routes": [*map(fields_of, self.routes)],
+            "neighbours": [*map(fields_of, self.neighbours)],
+            "qdiscs": [*map(fields_of, self.qdiscs)],
         }
 
     @classmethod
@@ -132,7 +132,7 @@ class Snapshot:
         )
 
 
-def _fields(value: Any) -> dict[str, Any]:
+def fields_of(value: Any) -> dict[str, Any]:
     """What a dataclass with slots holds; `asdict` copies all of it, which takes ten times as long."""
     return {name: getattr(value, name) for name in value.__slots__}
 

@@ -46,6 +46,7 @@ from nri_netdev.shells.rtnetlink import (
     RTMSG,
     RTN_UNICAST,
     Rtnl,
+    ip_text,
     link_attributes,
     link_header,
     nexthops,
@@ -86,6 +87,8 @@ _TCA_KIND = 1
 _TCA_KEPT = {_TCA_KIND, 2, 5, 13, 14}  # options, rate, ingress and egress block
 _CLASSFUL = frozenset({"htb", "hfsc", "drr", "qfq", "cbq"})
 """Kinds of qdisc whose classes somebody has built by hand; these are told, and not put back."""
+_WITHOUT_FILTERS = frozenset({"noqueue", "pfifo_fast", "pfifo", "bfifo", "mq", "fq", "codel"})
+"""Kinds of qdisc that the kernel hangs no filter on; where there are no others there is none to look for."""
 _TC_FILTER_PARENTS = (0, 0xFFFFFFF2, 0xFFFFFFF3)  # root, and ingress and egress of clsact
 _RTEXT_FILTER_BRVLAN = 2
 _BRIDGE_PORT_SETTABLE = frozenset(
@@ -110,7 +113,7 @@ def snapshot(rtnl: Rtnl, ifindex: int, sysctls: Sysctls) -> Snapshot:
     _, flags = link_header(raw)
     addresses = rtnl.addresses(ifindex).get(ifindex, ())
     every_route = list(_raw_routes(rtnl, ifindex, addresses))
-    every_qdisc = tuple(_qdiscs(rtnl, ifindex))
+    every_qdisc = _raw_qdiscs(rtnl, ifindex)
     return Snapshot(
         link=replace(link, altnames=tuple(name for name in link.altnames if not name.startswith(MARK_PREFIX))),
         taken_s=int(time.clock_gettime(time.CLOCK_BOOTTIME)),
@@ -121,7 +124,7 @@ def snapshot(rtnl: Rtnl, ifindex: int, sysctls: Sysctls) -> Snapshot:
         addresses=addresses,
         routes=tuple(itertools.chain.from_iterable(_clean_routes(raw_route, ifindex) for raw_route in every_route)),
         neighbours=neighbours(rtnl, ifindex),
-        qdiscs=_plain_qdiscs(every_qdisc),
+        qdiscs=_clean_qdiscs(every_qdisc),
         sysctls=sysctls.differing(link.ifname, told_of_sysctls(attrs)),
         losses=tuple(_losses(rtnl, ifindex, every_route, every_qdisc)),
     )
@@ -149,23 +152,31 @@ def routes(rtnl: Rtnl, ifindex: int, addresses: Iterable[Address]) -> tuple[Mess
 
 
 def _raw_routes(rtnl: Rtnl, ifindex: int, addresses: Iterable[Address]) -> Iterator[bytes]:
-    made_by_kernel = {
-        ipaddress.ip_network((address.peer or address.address, address.prefixlen), strict=False)
+    made_by_kernel = _MADE_FOR_ALL | {
+        _prefix(address.family, socket.inet_pton(address.family, address.peer or address.address), address.prefixlen)
         for address in addresses
         if not address.flags & IFA_F_NOPREFIXROUTE
-    } | {ipaddress.ip_network("fe80::/64"), ipaddress.ip_network("ff00::/8")}
+    }
     for family in (AF_INET, AF_INET6):
         for payload in rtnl.routes(family, oif=ifindex):
             _, dst_len, _, _, table, protocol, _, kind, flags = RTMSG.unpack_from(payload)
+            is_kernels = protocol == _RTPROT_KERNEL
+            if flags & _RTM_F_CLONED or (is_kernels and (kind != RTN_UNICAST or table == _RT_TABLE_LOCAL)):
+                continue
             attrs = attributes(payload, RTMSG.size)
             leaves_by = {to_int(attrs.get(RTA_OIF)), *(hop for hop, _, _ in nexthops(attrs.get(RTA_MULTIPATH, b"")))}
-            if ifindex not in leaves_by or flags & _RTM_F_CLONED:
-                continue
-            if protocol == _RTPROT_KERNEL and (
-                kind != RTN_UNICAST or table == _RT_TABLE_LOCAL or _network(family, dst_len, attrs) in made_by_kernel
-            ):
-                continue
-            yield payload
+            is_made = is_kernels and _prefix(family, attrs.get(RTA_DST, b""), dst_len) in made_by_kernel
+            if ifindex in leaves_by and not is_made:
+                yield payload
+
+
+def _prefix(family: int, packed: bytes, length: int) -> tuple[int, int, int]:
+    """What tells one network from another: family, length, and as many bits of the address."""
+    return family, length, int.from_bytes(packed, "big") >> (len(packed) * 8 - length) if packed else 0
+
+
+_MADE_FOR_ALL = frozenset({_prefix(AF_INET6, b"\xfe\x80" + bytes(14), 64), _prefix(AF_INET6, b"\xff" + bytes(15), 8)})
+"""What the kernel routes to every interface that has IPv6."""
 
 
 def _clean_routes(payload: bytes, ifindex: int) -> Iterator[Message]:
@@ -215,7 +226,7 @@ def _route_text(family: int, dst_len: int, attrs: dict[int, bytes]) -> str:
     metric, table = to_int(attrs.get(RTA_PRIORITY)), to_int(attrs.get(RTA_TABLE))
     parts = (
         "default" if dst_len == 0 else str(_network(family, dst_len, attrs)),
-        f"via {ipaddress.ip_address(via)}" if len(via) in {4, 16} else "",
+        f"via {ip_text(via)}" if len(via) in {4, 16} else "",
         f"metric {metric}" if metric else "",
         f"table {table}" if table not in {None, _RT_TABLE_MAIN} else "",
     )
@@ -241,7 +252,7 @@ def _neighbour(payload: bytes) -> Message:
     family, _, state, flags, kind = NDMSG.unpack_from(payload)
     attrs = attributes(payload, NDMSG.size)
     dst, mac = attrs.get(_NDA_DST, b""), attrs.get(_NDA_LLADDR, b"").hex(":")
-    text = f"neighbour {ipaddress.ip_address(dst)}" if len(dst) in {4, 16} else "entry"
+    text = f"neighbour {ip_text(dst)}" if len(dst) in {4, 16} else "entry"
     dropped = {_NDA_CACHEINFO, _NDA_PROBES, _NDA_IFINDEX, _NDA_MASTER}
     cleaned = change(payload, NDMSG.size, lambda number, value: None if number in dropped else value)
     header = NDMSG.pack(family, 0, state, flags, kind)
@@ -250,25 +261,34 @@ def _neighbour(payload: bytes) -> Message:
 
 def qdiscs(rtnl: Rtnl, ifindex: int) -> tuple[Message, ...]:
     """Queueing disciplines that somebody set, parents first, but for those whose classes cannot be put back."""
-    return _plain_qdiscs(_qdiscs(rtnl, ifindex))
+    return _clean_qdiscs(_raw_qdiscs(rtnl, ifindex))
 
 
-def _plain_qdiscs(found: Iterable[tuple[str, Message]]) -> tuple[Message, ...]:
-    return tuple(message for kind, message in found if kind not in _CLASSFUL)
+def _raw_qdiscs(rtnl: Rtnl, ifindex: int) -> list[tuple[str, bytes]]:
+    """Every one of an interface, with its kind."""
+    found = rtnl.dump("list qdiscs", RTM_GETQDISC, TCMSG.pack(0, ifindex, 0, 0, 0))
+    return [
+        (to_text(attributes(payload, TCMSG.size).get(_TCA_KIND)) or "", payload)
+        for payload in found
+        if TCMSG.unpack_from(payload)[1] == ifindex
+    ]
 
 
-def _qdiscs(rtnl: Rtnl, ifindex: int) -> Iterator[tuple[str, Message]]:
-    """Those that somebody set, with their kind; those that come by themselves have no handle."""
-    found = []
-    for payload in rtnl.dump("list qdiscs", RTM_GETQDISC, TCMSG.pack(0, ifindex, 0, 0, 0)):
-        family, index, handle, parent, _ = TCMSG.unpack_from(payload)
-        if index == ifindex and handle:
+def _clean_qdiscs(found: Iterable[tuple[str, bytes]]) -> tuple[Message, ...]:
+    """Those that somebody set and that can be put back, parents first; those that come by themselves have no handle."""
+    messages = []
+    for kind, payload in found:
+        family, _, handle, parent, _ = TCMSG.unpack_from(payload)
+        if handle and kind not in _CLASSFUL:
             kept = change(payload, TCMSG.size, lambda number, value: value if number in _TCA_KEPT else None)
             header = TCMSG.pack(family, 0, handle, parent, 0)
-            kind = to_text(attributes(payload, TCMSG.size).get(_TCA_KIND)) or ""
-            message = Message(text=f"qdisc {kind} {handle >> 16:x}:", payload=(header + kept[TCMSG.size :]).hex())
-            found.append((parent != TC_H_ROOT, kind, message))
-    return ((kind, message) for _, kind, message in sorted(found, key=lambda triple: triple[0]))
+            message = Message(text=_qdisc_text(kind, handle), payload=(header + kept[TCMSG.size :]).hex())
+            messages.append((parent != TC_H_ROOT, message))
+    return tuple(message for _, message in sorted(messages, key=lambda pair: pair[0]))
+
+
+def _qdisc_text(kind: str, handle: int) -> str:
+    return f"qdisc {kind} {handle >> 16:x}:"
 
 
 # -- master ------------------------------------------------------------------------------------------------------------
@@ -323,13 +343,17 @@ def fdb(rtnl: Rtnl, link: Link) -> tuple[Message, ...]:
 
 
 def _losses(
-    rtnl: Rtnl, ifindex: int, raw_routes: Collection[bytes], every_qdisc: Iterable[tuple[str, Message]]
+    rtnl: Rtnl, ifindex: int, raw_routes: Iterable[bytes], raw_qdiscs: Collection[tuple[str, bytes]]
 ) -> Iterator[str]:
     for payload in raw_routes:
         attrs = attributes(payload, RTMSG.size)
         if RTA_NH_ID in attrs:
             yield f"{_route_text(payload[0], payload[1], attrs)} by nexthop object {to_int(attrs[RTA_NH_ID])}"
-    yield from (f"{message.text} and its classes" for kind, message in every_qdisc if kind in _CLASSFUL)
+    for kind, payload in raw_qdiscs:
+        if kind in _CLASSFUL:
+            yield f"{_qdisc_text(kind, TCMSG.unpack_from(payload)[2])} and its classes"
+    if all(kind in _WITHOUT_FILTERS for kind, _ in raw_qdiscs):
+        return
     for parent in _TC_FILTER_PARENTS:
         found = rtnl.dump("list filters", RTM_GETTFILTER, TCMSG.pack(0, ifindex, 0, parent, 0))
         if any(TCMSG.unpack_from(payload)[1] == ifindex for payload in found):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from nri_netdev.domain.claim import Netns
-from nri_netdev.domain.links import Inventory, Link
+from nri_netdev.domain.links import Inside, Inventory, Link
 from nri_netdev.domain.selectors import FactsOf
 from nri_netdev.domain.snapshot import HomeReport, Snapshot
 from nri_netdev.errors import KernelError
@@ -79,7 +79,7 @@ class HostKernel:
 
     def is_home(self, other: Netns) -> bool:
         """Whether it is the host's own."""
-        return netns.is_same_netns(netns.OWN, other.dev, other.ino)
+        return (other.dev, other.ino) == self._home.netns_id()
 
     # -- pins ------------------------------------------------------------------------------------------------------
 
@@ -115,10 +115,9 @@ class HostKernel:
         with netns.open_netns(netns_path) as netns_fd:
             self._at(None, Rtnl.move, ifindex, netns_fd, ifname)
 
-    def has_ipv6(self, netns_path: str) -> bool:
-        """Whether an interface that comes into a netns may have IPv6 addresses there."""
-        with netns.open_netns(netns_path) as netns_fd:
-            return netns.call_in_netns(netns_fd, sysctls.has_ipv6)
+    def inside(self, netns_path: str) -> Inside:
+        """What a netns has, for who is to come into it."""
+        return self._at(netns_path, lambda rtnl: Inside(links=rtnl.links(), has_ipv6=sysctls.has_ipv6()))
 
     def complete(self, netns_path: str, ifindex: int, ifname: str, snapshot: Snapshot) -> None:
         """Give an interface in a pod its name there and the addresses that it had, and set it up."""
@@ -174,6 +173,13 @@ class _Home(threading.local):
         self._rtnl: Rtnl | None = None
         self._mirror: Mirror | None = None
         self._sysctls: sysctls.Sysctls | None = None
+        self._netns_id: tuple[int, int] | None = None
+
+    def netns_id(self) -> tuple[int, int]:
+        """What tells it from another."""
+        if self._netns_id is None:
+            self._netns_id = netns.netns_id(netns.OWN)
+        return self._netns_id
 
     def call(self, function: Callable[..., T], *args: object) -> T:
         """Call `function(rtnl, *args)`; whatever fails, the next call begins with a new socket."""

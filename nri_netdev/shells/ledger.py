@@ -14,14 +14,13 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 from nri_netdev.domain.claim import Claim, Netns, Owner, State
 from nri_netdev.domain.grammars import Scope
-from nri_netdev.domain.snapshot import Snapshot
+from nri_netdev.domain.snapshot import Snapshot, fields_of
 from nri_netdev.errors import StateError
 
 VERSION = 1
@@ -157,10 +156,10 @@ def _code(error: sqlite3.DatabaseError) -> int:
 
 
 def _encode(claim: Claim) -> str:
-    document = {name: getattr(claim, name) for name in claim.__slots__}
-    document |= {
-        "owner": asdict(claim.owner),
-        "netns": asdict(claim.netns),
+    document = {
+        **fields_of(claim),
+        "owner": fields_of(claim.owner),
+        "netns": fields_of(claim.netns),
         "snapshot": claim.snapshot.to_json(),
     }
     return json.dumps(document, separators=(",", ":"))

@@ -173,32 +173,41 @@ def pin(netns_path: str | Path, pin_path: Path) -> None:
     Raises:
         KernelError: It is no netns, another netns is pinned there (`EEXIST`), or the mount is refused.
     """
-    wanted = netns_id(netns_path)
-    if is_netns(pin_path):
-        if netns_id(pin_path) == wanted:
+    action = f"pin {netns_path} at {pin_path}"
+    with open_netns(netns_path) as netns_fd:
+        status = os.fstat(netns_fd)
+        wanted = status.st_dev, status.st_ino
+    if not _make_file(pin_path, action) and is_netns(pin_path):
+        if is_same_netns(pin_path, *wanted):
             return
-        raise KernelError(
-            action=f"pin {netns_path} at {pin_path}", errno=errno.EEXIST, reason="another one is pinned there"
-        )
-    with translated(f"pin {netns_path} at {pin_path}"):
-        pin_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(pin_path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+        raise KernelError(action=action, errno=errno.EEXIST, reason="another one is pinned there")
     try:
-        _call(
-            f"pin {netns_path} at {pin_path}",
-            _libc.mount,
-            os.fsencode(netns_path),
-            os.fsencode(pin_path),
-            None,
-            _MS_BIND,
-            None,
-        )
+        _call(action, _libc.mount, os.fsencode(netns_path), os.fsencode(pin_path), None, _MS_BIND, None)
     except KernelError:
         unpin(pin_path)
         raise
-    if netns_id(pin_path) != wanted:
+    if not is_same_netns(pin_path, *wanted):
         unpin(pin_path)
         raise KernelError(action=f"pin {netns_path}", errno=errno.ESTALE, reason="it was replaced meanwhile")
+
+
+def _make_file(path: Path, action: str) -> bool:
+    """Make a file to mount a netns on, and its directory; whether it was not there."""
+    flags = os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with translated(action):
+        for is_last in (False, True):
+            try:
+                os.close(os.open(path, flags, 0o600))
+            except FileExistsError:
+                os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
+                return False
+            except FileNotFoundError:
+                if is_last:
+                    raise
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            else:
+                return True
+    raise AssertionError
 
 
 def unpin(pin_path: Path) -> None:

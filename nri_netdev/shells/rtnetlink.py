@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import ipaddress
 import os
 import socket
 import struct
@@ -243,7 +242,7 @@ class Rtnl:
                     attrs = attributes(payload, RTMSG.size)
                     leaving.update(self._leaves_by(attrs))
                     if RTA_PREFSRC in attrs:
-                        sources.add(str(ipaddress.ip_address(attrs[RTA_PREFSRC])))
+                        sources.add(ip_text(attrs[RTA_PREFSRC]))
         return frozenset(leaving), frozenset(sources)
 
     def _leaves_by(self, attrs: Mapping[int, bytes]) -> Iterator[int]:
@@ -366,6 +365,7 @@ def with_rtnl(
 
 # -- what is in the messages -------------------------------------------------------------------------------------------
 
+_IPV4_BYTES = 4
 _SKIP_STATS: Mapping[int, bytes] = {IFLA_EXT_MASK: u32(_RTEXT_FILTER_SKIP_STATS)}
 
 
@@ -463,10 +463,10 @@ def parse_address(payload: bytes) -> tuple[int, Address]:
 
 def pack_address(ifindex: int, address: Address) -> bytes:
     """Write an `RTM_NEWADDR` or `RTM_DELADDR`."""
-    local = ipaddress.ip_address(address.address).packed
+    local = socket.inet_pton(address.family, address.address)
     attrs = {
         IFA_LOCAL: local,
-        IFA_ADDRESS: ipaddress.ip_address(address.peer).packed if address.peer else local,
+        IFA_ADDRESS: socket.inet_pton(address.family, address.peer) if address.peer else local,
         IFA_FLAGS: u32(address.flags),
         IFA_CACHEINFO: struct.pack(
             "=IIII",
@@ -477,7 +477,7 @@ def pack_address(ifindex: int, address: Address) -> bytes:
         ),
     }
     if address.broadcast:
-        attrs[IFA_BROADCAST] = ipaddress.ip_address(address.broadcast).packed
+        attrs[IFA_BROADCAST] = socket.inet_pton(address.family, address.broadcast)
     if address.label:
         attrs[IFA_LABEL] = from_text(address.label)
     if address.metric is not None:
@@ -488,8 +488,13 @@ def pack_address(ifindex: int, address: Address) -> bytes:
     return header + pack_all(attrs)
 
 
+def ip_text(packed: bytes) -> str:
+    """An address as people write it; `ipaddress` takes ten times as long."""
+    return socket.inet_ntop(AF_INET if len(packed) == _IPV4_BYTES else AF_INET6, packed)
+
+
 def _ip(packed: bytes | None) -> str | None:
-    return str(ipaddress.ip_address(packed)) if packed else None
+    return ip_text(packed) if packed else None
 
 
 def nexthops(multipath: bytes) -> Iterator[tuple[int, int, int]]:

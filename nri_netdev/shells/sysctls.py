@@ -79,10 +79,12 @@ class SysctlDefaults:
     def __init__(self) -> None:
         self._files: dict[str, int] = {}
         self.groups: dict[str, list[str]] = {}
-        """The names in those of `SYSCTL_GROUPS` that have defaults; only the first netns has them for neighbours."""
+        """The names that interfaces have, in those of `SYSCTL_GROUPS` that have defaults; only the first netns has them
+        for neighbours."""
         for group in SYSCTL_GROUPS:
             with suppress(FileNotFoundError), _directory(_SYSCTL_ROOT / group / "default") as directory_fd:
-                self.groups[group] = os.listdir(directory_fd)  # noqa: PTH208 - pathlib knows no directory by its fd
+                own = os.listdir(_SYSCTL_ROOT / group / "lo")  # noqa: PTH208 - hot
+                self.groups[group] = [name for name in os.listdir(directory_fd) if name in own]  # noqa: PTH208
                 for name in self.groups[group]:
                     if (key := f"{group}/{name}") not in _UNSETTABLE:
                         with suppress(OSError):
@@ -116,7 +118,7 @@ class Sysctls:
         self._defaults = SysctlDefaults()
         self._remembered: dict[bytes, dict[str, bytes]] = {}
         self._untold = {
-            group: [name for name in names if f"{group}/{name}" not in _TOLD]
+            group: [name for name in names if f"{group}/{name}" not in _TOLD | _UNSETTABLE]
             for group, names in self._defaults.groups.items()
         }
 
