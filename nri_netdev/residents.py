@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nri_netdev.domain.pods import Container, PodSandbox
-from nri_netdev.domain.request import mentions
+from nri_netdev.domain.request import may_mention
 from nri_netdev.proto import nri_pb2
 from nri_netdev.shells.engine import container_of, pod_of
 
@@ -27,15 +27,19 @@ class Residents:
 
     def pod(self, encoded: memoryview) -> PodSandbox | None:
         """A pod, if it asks for something or holds something."""
-        pod = nri_pb2.PodSandbox.FromString(encoded)  # type: ignore[arg-type] # a view will do
-        if mentions(pod.annotations) or pod.id in self._holders():
-            return pod_of(pod)
-        self._strangers.add(pod.id)
+        pod_id = _ids(encoded).id
+        if may_mention(encoded) or pod_id in self._holders():
+            return pod_of(nri_pb2.PodSandbox.FromString(encoded))  # type: ignore[arg-type] # a view will do
+        self._strangers.add(pod_id)
         return None
 
     def container(self, encoded: memoryview) -> Container | None:
         """A container, if it holds something, or its pod may have asked for something."""
-        container = nri_pb2.Container.FromString(encoded)  # type: ignore[arg-type] # as above
-        if container.pod_sandbox_id in self._strangers and container.id not in self._holders():
+        ids = _ids(encoded)
+        if ids.pod_sandbox_id in self._strangers and ids.id not in self._holders():
             return None
-        return container_of(container)
+        return container_of(nri_pb2.Container.FromString(encoded))  # type: ignore[arg-type] # as above
+
+
+def _ids(encoded: memoryview) -> nri_pb2.ContainerIds:
+    return nri_pb2.ContainerIds.FromString(encoded)  # type: ignore[arg-type] # as above

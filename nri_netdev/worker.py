@@ -75,13 +75,13 @@ class Worker:
             finally:
                 self.holders = self.custody.holders()
 
-        task = asyncio.ensure_future(self._work(whole))
+        future = self._work(whole)
+        done, _ = await asyncio.wait([future], timeout=self.limit_s)
+        if not done:
+            self.spawn(self._settle_late(future, undo))
+            raise RequestError(too_late)
         try:
-            async with asyncio.timeout(self.limit_s):
-                return await asyncio.shield(task)
-        except TimeoutError:
-            self.spawn(self._settle_late(task, undo))
-            raise RequestError(too_late) from None
+            return future.result()
         except RequestError:
             raise
         except NriNetdevError as error:
@@ -124,13 +124,13 @@ class Worker:
         """End the thread after the job that it has in hand."""
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
 
-    async def _work(self, job: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, job)
+    def _work(self, job: Callable[[], _T]) -> asyncio.Future[_T]:
+        return asyncio.get_running_loop().run_in_executor(self._thread, job)
 
-    async def _settle_late(self, task: asyncio.Future[_T], undo: Callable[[Custody], None] | None) -> None:
+    async def _settle_late(self, future: asyncio.Future[_T], undo: Callable[[Custody], None] | None) -> None:
         """See a job to its end that came too late for its answer, and undo it if the answer was no."""
-        await asyncio.wait([task])
-        error = task.exception()
+        await asyncio.wait([future])
+        error = future.exception()
         if error is not None and not isinstance(error, NriNetdevError):
             event(_log, logging.ERROR, "custody.bug", error=repr(error))
         if undo is not None and error is None:

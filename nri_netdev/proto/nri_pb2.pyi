@@ -279,6 +279,14 @@ class SynchronizeRequest(_message.Message):
     more: bool
     def __init__(self, pods: _Optional[_Iterable[_Union[PodSandbox, _Mapping]]] = ..., containers: _Optional[_Iterable[_Union[Container, _Mapping]]] = ..., more: _Optional[bool] = ...) -> None: ...
 
+class ContainerIds(_message.Message):
+    __slots__ = ("id", "pod_sandbox_id")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    POD_SANDBOX_ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    pod_sandbox_id: str
+    def __init__(self, id: _Optional[str] = ..., pod_sandbox_id: _Optional[str] = ...) -> None: ...
+
 class SynchronizeResponse(_message.Message):
     __slots__ = ("update", "more")
     UPDATE_FIELD_NUMBER: _ClassVar[int]
