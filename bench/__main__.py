@@ -5,17 +5,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
 from bench import contender, host, measures, programs, report
 from bench.contender import Contender, Engine
-from bench.measures import SHORT, WHOLE, Figures, Size
+from bench.measures import SHORT, WHOLE, Figures, Sample, Size
+from bench.programs import Programs
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = DOCS / "speed.md"
 BEGIN, END = "<!-- measured by `make bench` -->\n", "<!-- /measured -->\n"
 RESULTS = programs.CACHE / "results.json"
+LOG = programs.CACHE / "plugins.log"
 
 
 def main() -> int:
@@ -27,34 +30,44 @@ def main() -> int:
     size = SHORT if options.short else WHOLE
     if options.rounds:
         size = replace(size, rounds=options.rounds)
-    with Engine(made, programs.CACHE / "plugins.log") as engine:
-        plugins = (contender.ours(), contender.go(made))
-        if options.soak:
+    plugins = (contender.ours(), contender.go(made))
+    if options.soak:
+        with Engine(made, LOG) as engine:
             print(report.growth_text(measures.growth(engine, plugins[0], seconds=options.soak * 60)))
-        else:
-            _measure(engine, plugins, size, options)
+    else:
+        _measure(made, plugins, size, options)
     return 0
 
 
-def _measure(engine: Engine, plugins: tuple[Contender, Contender], size: Size, options: argparse.Namespace) -> None:
-    alone = engine.times_us("create", size.plain)
-    rounds: dict[str, list[Figures]] = {plugin.name: [] for plugin in plugins}
-    for number in range(size.rounds):
-        for plugin in plugins:
-            _say(f"round {number + 1} of {size.rounds}: {plugin.title}")
-            rounds[plugin.name].append(measures.one_round(engine, plugin, size))
+def _measure(made: Programs, plugins: tuple[Contender, Contender], size: Size, options: argparse.Namespace) -> None:
+    rounds: dict[str, list[Figures]] = defaultdict(list)
+    with Engine(made, LOG) as engine:
+        alone = engine.times_us("create", size.plain)
+        for number in range(size.rounds):
+            for plugin in plugins:
+                _say(f"round {number + 1} of {size.rounds}: {plugin.title}")
+                rounds[plugin.name].append(measures.one_round(engine, plugin, size))
+            floor = contender.floor()
+            rounds[floor.name].append(measures.plain(engine, floor, size))
+    with host.on_one_core(), Engine(made, LOG) as engine:
+        for number in range(size.rounds):
+            for plugin in plugins:
+                _say(f"round {number + 1} of {size.rounds} on one core: {plugin.title}")
+                figures = measures.plain(engine, plugin, size)
+                rounds[plugin.name][number] |= {f"one_core_{name}": value for name, value in figures.items()}
     table = report.lines(rounds)
     print(report.text(table), flush=True)
     print(f"of every CreateContainer the engine's side takes {measures.percentile(alone, 50):.1f} µs by itself")
     if options.quick:
         return
     scales: dict[str, dict[str, dict[int, float]]] = {}
-    for against, measure in measures.SCALES.items():
-        for plugin in plugins:
-            _say(f"scale by {against}: {plugin.title}")
-            scales.setdefault(against, {})[plugin.title] = measure(engine, plugin, size)
-    _say("growth")
-    samples = measures.growth(engine, plugins[0], events=size.events)
+    with Engine(made, LOG) as engine:
+        for against, measure in measures.SCALES.items():
+            for plugin in plugins:
+                _say(f"scale by {against}: {plugin.title}")
+                scales.setdefault(against, {})[plugin.title] = measure(engine, plugin, size)
+        _say("growth")
+        samples = measures.growth(engine, plugins[0], events=size.events)
     print(report.growth_text(samples))
     for against, scale in scales.items():
         print(f"annotated CreateContainer, median in µs by {against}:")
@@ -68,7 +81,7 @@ def _measure(engine: Engine, plugins: tuple[Contender, Contender], size: Size, o
     plots = options.plots or options.json.parent
     _draw(plots, scales)
     if options.docs:
-        _write_page(table, scales)
+        _write_page(table, scales, samples)
 
 
 def _draw(directory: Path, scales: dict[str, dict[str, dict[int, float]]]) -> None:
@@ -80,11 +93,15 @@ def _draw(directory: Path, scales: dict[str, dict[str, dict[int, float]]]) -> No
         plots.draw(directory / f"speed-{against.split()[0]}.svg", against=against, scale=scale, unit=peer[min(peer)])
 
 
-def _write_page(table: list[report.Line], scales: dict[str, dict[str, dict[int, float]]]) -> None:
+def _write_page(
+    table: list[report.Line], scales: dict[str, dict[str, dict[int, float]]], samples: list[Sample]
+) -> None:
     page = PAGE.read_text(encoding="utf-8")
     head, _, rest = page.partition(BEGIN)
     _, _, tail = rest.partition(END)
-    told = f"On {host.shape()}; the median of the rounds.\n\n{report.markdown(table)}\n"
+    told = (
+        f"On {host.shape()}; the median of the rounds.\n\n{report.markdown(table)}\n{report.growth_markdown(samples)}\n"
+    )
     PAGE.write_text(f"{head}{BEGIN}{told}{END}{tail}", encoding="utf-8")
     _draw(DOCS, scales)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from nri_netdev.testing.node import add_netns, mount_tmpfs
@@ -54,6 +55,17 @@ def remove(names: Iterable[str]) -> None:
 def _ip(*lines: str, netns: Path | None = None) -> None:
     command = [*(("nsenter", f"--net={netns}") if netns else ()), "ip", "-batch", "-"]
     subprocess.run(command, input="\n".join((*lines, "")), text=True, check=True)
+
+
+@contextlib.contextmanager
+def on_one_core() -> Iterator[None]:
+    """Have what is started within the block share one core: then nobody waits for an idle one to wake."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def shape() -> str:

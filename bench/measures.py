@@ -81,7 +81,7 @@ def one_round(engine: Engine, contender: Contender, size: Size) -> Figures:
     with engine.running(contender) as started:
         figures["registered_ms"] = started.registered_ms
         figures["idle_peak_mib"] = started.memory().peak
-        figures |= _spread("plain", engine.times_us("create", size.plain, warm_up=size.plain // 10))
+        figures |= _plain(engine, size)
         annotated = engine.times_us("create", size.annotated, warm_up=size.annotated // 10, netns=pod, devices=ONE)
         figures |= _spread("annotated", annotated)
         figures |= _spread("life", engine.times_us("life", size.lives, warm_up=1, netns=pod, devices=ONE))
@@ -90,6 +90,16 @@ def one_round(engine: Engine, contender: Contender, size: Size) -> Figures:
         engine.times_us("create", 10)
         figures["residents_peak_mib"] = started.memory().peak
     return figures
+
+
+def plain(engine: Engine, contender: Contender, size: Size) -> Figures:
+    """CreateContainer without annotation alone, once."""
+    with engine.running(contender):
+        return _plain(engine, size)
+
+
+def _plain(engine: Engine, size: Size) -> Figures:
+    return _spread("plain", engine.times_us("create", size.plain, warm_up=size.plain // 10))
 
 
 def _spread(name: str, times_us: Sequence[float]) -> Figures:
