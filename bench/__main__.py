@@ -33,7 +33,7 @@ def main() -> int:
     plugins = (contender.ours(), contender.go(made))
     if options.soak:
         with Engine(made, LOG) as engine:
-            print(report.growth_text(measures.growth(engine, plugins[0], seconds=options.soak * 60)))
+            print(report.growth_text(measures.growth(engine, plugins[0], size, seconds=options.soak * 60)))
     else:
         _measure(made, plugins, size, options)
     return 0
@@ -67,7 +67,7 @@ def _measure(made: Programs, plugins: tuple[Contender, Contender], size: Size, o
                 _say(f"scale by {against}: {plugin.title}")
                 scales.setdefault(against, {})[plugin.title] = measure(engine, plugin, size)
         _say("growth")
-        samples = measures.growth(engine, plugins[0], events=size.events)
+        samples = measures.growth(engine, plugins[0], size)
     print(report.growth_text(samples))
     for against, scale in scales.items():
         print(f"annotated CreateContainer, median in µs by {against}:")

@@ -35,6 +35,8 @@ class Size:
     """In an annotation: points of the third."""
     scaled: int
     """CreateContainer a point."""
+    warm_up: int
+    """Annotated lives before the test for growth: they fill what is bounded and remembered."""
     events: int
     """Of the test for growth."""
 
@@ -49,6 +51,7 @@ WHOLE = Size(
     claims=(0, 10, 50, 250, 1000),
     entries=(1, 2, 4, 8, 16, 32, 64),
     scaled=60,
+    warm_up=300,
     events=100_000,
 )
 SHORT = Size(
@@ -61,6 +64,7 @@ SHORT = Size(
     claims=(0, 2),
     entries=(1, 2),
     scaled=3,
+    warm_up=1,
     events=60,
 )
 """Enough to see that all of it works."""
@@ -184,9 +188,10 @@ EVENTS_OF_A_LIFE = 6
 _ANNOTATED_OF = 100
 
 
-def _work(engine: Engine, started: Started, lives: int) -> Iterator[Sample]:
+def _work(engine: Engine, started: Started, lives: int, warm_up: int) -> Iterator[Sample]:
     """Go on for ever: so many lives, of which one in a hundred has an interface, and a sample."""
     pod = host.add_pod_netns(0)
+    engine.times_us("life", warm_up, netns=pod, devices=ONE)
     begin = time.monotonic()
     events = 0
     while True:
@@ -203,13 +208,13 @@ def _work(engine: Engine, started: Started, lives: int) -> Iterator[Sample]:
         )
 
 
-def growth(engine: Engine, contender: Contender, *, events: int = 0, seconds: float = 0) -> list[Sample]:
-    """Samples of a run of so many events, or so many seconds: ten, or one for every ten seconds or so."""
+def growth(engine: Engine, contender: Contender, size: Size, *, seconds: float = 0) -> list[Sample]:
+    """Samples of a run of as many events as the size says: ten; or of so many seconds: one every ten or so."""
     samples: list[Sample] = []
-    lives = max(1, events // 10 // EVENTS_OF_A_LIFE) if events else 5000
+    lives = 5000 if seconds else max(1, size.events // 10 // EVENTS_OF_A_LIFE)
     with engine.running(contender) as started:
-        for sample in _work(engine, started, lives):
+        for sample in _work(engine, started, lives, size.warm_up):
             samples.append(sample)
-            if sample.events >= events and sample.elapsed_s >= seconds:
+            if sample.elapsed_s >= seconds if seconds else sample.events >= size.events:
                 return samples
     raise AssertionError
