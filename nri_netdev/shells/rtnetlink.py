@@ -68,7 +68,7 @@ _OPERSTATES = ("UNKNOWN", "NOTPRESENT", "DOWN", "LOWERLAYERDOWN", "TESTING", "DO
 _FOREVER = 0xFFFFFFFF
 _DUMP_ATTEMPTS = 8
 _LINKS_REMEMBERED = 256
-"""Some 2 KiB each: the links of a large host and of some pods. Each life of a claim adds three that do not come again."""
+"""Some 2 KiB each: the links of a host and of some pods. Each life of a claim adds three that do not come again."""
 _AT_ONCE = {RTM_NEWLINKPROP, RTM_DELLINKPROP}
 """Changes that an engine waits for, with every pod of the node: the marks. Not carried by pyroute2."""
 AF_INET, AF_INET6 = int(socket.AF_INET), int(socket.AF_INET6)
