@@ -35,8 +35,9 @@ def add_pod_netns(number: int) -> Path:
     return path if path.exists() else add_netns(path)
 
 
-def add_veths(names: Iterable[str], *addresses: str) -> None:
-    """Interfaces to give away: each one end of a veth, whose other end is elsewhere, and up."""
+@contextlib.contextmanager
+def veths(names: Iterable[str], *addresses: str) -> Iterator[None]:
+    """Interfaces to give away within the block: each one end of a veth, whose other end is elsewhere, and up."""
     cables = PLACE / "netns" / "cables"
     if not cables.exists():
         add_netns(cables)
@@ -45,11 +46,10 @@ def add_veths(names: Iterable[str], *addresses: str) -> None:
     _ip(*(f"link set {name} up" for name in names), netns=cables)
     _ip(*(f"link set {name} up" for name in names))
     _ip(*(f"address add {address} dev {name}" for name, address in zip(names, addresses, strict=False)))
-
-
-def remove(names: Iterable[str]) -> None:
-    """Remove interfaces."""
-    _ip(*(f"link delete {name}" for name in names))
+    try:
+        yield
+    finally:
+        _ip(*(f"link delete {name}" for name in names), netns=cables)  # and so the other end, wherever it is
 
 
 def _ip(*lines: str, netns: Path | None = None) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench import host
-from bench.contender import Contender, Device, Engine, Started
+from bench.contender import ONE, Contender, Device, Engine, Started
 
-ONE = (Device(interface="ens1", inside="net1"),)
-"""The annotated container's interface: one end of a veth, with an address."""
 SHARED_BY = 50
 """How many live claims share a pod's netns."""
 
@@ -86,12 +85,13 @@ def one_round(engine: Engine, contender: Contender, size: Size) -> Figures:
         figures["registered_ms"] = started.registered_ms
         figures["idle_peak_mib"] = started.memory().peak
         figures |= _plain(engine, size)
-        annotated = engine.times_us("create", size.annotated, warm_up=size.annotated // 10, netns=pod, devices=ONE)
-        figures |= _spread("annotated", annotated)
-        figures |= _spread("life", engine.times_us("life", size.lives, warm_up=1, netns=pod, devices=ONE))
+        figures |= _spread("plain_life", engine.times("life", size.plain, warm_up=size.plain // 10).whole_us)
+        annotated = engine.times("create", size.annotated, warm_up=size.annotated // 10, netns=pod, devices=ONE)
+        figures |= _spread("annotated", annotated.rest_us) | _spread("annotated_pod", annotated.whole_us)
+        figures |= _spread("life", engine.times("life", size.lives, warm_up=1, netns=pod, devices=ONE).whole_us)
     with engine.running(contender, pods=size.residents) as started:
         figures["synchronize_ms"] = started.synchronize_ms
-        engine.times_us("create", 10)
+        engine.times("create", 10)
         figures["residents_peak_mib"] = started.memory().peak
     return figures
 
@@ -103,7 +103,7 @@ def plain(engine: Engine, contender: Contender, size: Size) -> Figures:
 
 
 def _plain(engine: Engine, size: Size) -> Figures:
-    return _spread("plain", engine.times_us("create", size.plain, warm_up=size.plain // 10))
+    return _spread("plain", engine.times("create", size.plain, warm_up=size.plain // 10).rest_us)
 
 
 def _spread(name: str, times_us: Sequence[float]) -> Figures:
@@ -119,11 +119,9 @@ def by_interfaces(engine: Engine, contender: Contender, size: Size) -> dict[int,
     found = {}
     for count in size.interfaces:
         others = [f"other{number}" for number in range(count - 1)]
-        host.add_veths(others)
-        with engine.running(contender):
-            times = engine.times_us("create", size.scaled, warm_up=3, netns=pod, devices=ONE)
-        found[count] = percentile(times, 50)
-        host.remove(others)
+        with host.veths(others), engine.running(contender):
+            times = engine.times("create", size.scaled, warm_up=3, netns=pod, devices=ONE)
+        found[count] = percentile(times.rest_us, 50)
     return found
 
 
@@ -133,15 +131,14 @@ def by_claims(engine: Engine, contender: Contender, size: Size) -> dict[int, flo
     found = {}
     for count in size.claims:
         devices = [Device(interface=f"held{number}", inside=f"net{number}") for number in range(count)]
-        host.add_veths(device.interface for device in devices)
         holders = [
             (f"holder-{number}", host.add_pod_netns(1 + number // SHARED_BY), (device,))
             for number, device in enumerate(devices)
         ]
-        with engine.running(contender), engine.claimed(holders):
-            times = engine.times_us("create", size.scaled, warm_up=3, netns=pod, devices=ONE)
-            found[count] = percentile(times, 50)
-        host.remove(device.interface for device in devices)
+        interfaces = host.veths(device.interface for device in devices)
+        with interfaces, engine.running(contender), engine.claimed(holders):
+            times = engine.times("create", size.scaled, warm_up=3, netns=pod, devices=ONE)
+        found[count] = percentile(times.rest_us, 50)
     return found
 
 
@@ -149,16 +146,12 @@ def by_entries(engine: Engine, contender: Contender, size: Size) -> dict[int, fl
     """The same, by how many interfaces the annotation asks for."""
     pod = host.add_pod_netns(0)
     names = [f"wide{number}" for number in range(max(size.entries))]
-    host.add_veths(names)
     devices = [Device(interface=name, inside=f"net{number}") for number, name in enumerate(names)]
     found = {}
-    with engine.running(contender):
+    with host.veths(names), engine.running(contender):
         for count in size.entries:
-            times = engine.times_us(
-                "create", max(3, size.scaled // count), warm_up=1, netns=pod, devices=devices[:count]
-            )
-            found[count] = percentile(times, 50)
-    host.remove(names)
+            times = engine.times("create", max(3, size.scaled // count), warm_up=1, netns=pod, devices=devices[:count])
+            found[count] = percentile(times.rest_us, 50)
     return found
 
 
@@ -184,37 +177,39 @@ class Sample:
     annotated_p50_us: float
 
 
-EVENTS_OF_A_LIFE = 6
+EVENTS_OF_A_LIFE = 7
+"""That the engine tells: RunPodSandbox, the four of a container, and the two of its pod's end."""
+SAMPLES = 10
 _ANNOTATED_OF = 100
 
 
 def _work(engine: Engine, started: Started, lives: int, warm_up: int) -> Iterator[Sample]:
     """Go on for ever: so many lives, of which one in a hundred has an interface, and a sample."""
     pod = host.add_pod_netns(0)
-    engine.times_us("life", warm_up, netns=pod, devices=ONE)
+    engine.times("life", warm_up, netns=pod, devices=ONE)
     begin = time.monotonic()
     events = 0
     while True:
-        plain = engine.times_us("events", lives - lives // _ANNOTATED_OF)
-        annotated = engine.times_us("life", max(1, lives // _ANNOTATED_OF), netns=pod, devices=ONE)
+        plain = engine.times("life", lives - lives // _ANNOTATED_OF)
+        annotated = engine.times("life", max(1, lives // _ANNOTATED_OF), netns=pod, devices=ONE)
         events += lives * EVENTS_OF_A_LIFE
         yield Sample(
             events=events,
             elapsed_s=time.monotonic() - begin,
             rss_mib=started.memory().now,
             fds=started.fds(),
-            plain_p50_us=percentile(plain, 50),
-            annotated_p50_us=percentile(annotated, 50),
+            plain_p50_us=percentile(plain.whole_us, 50),
+            annotated_p50_us=percentile(annotated.whole_us, 50),
         )
 
 
 def growth(engine: Engine, contender: Contender, size: Size, *, seconds: float = 0) -> list[Sample]:
     """Samples of a run of as many events as the size says: ten; or of so many seconds: one every ten or so."""
     samples: list[Sample] = []
-    lives = 5000 if seconds else max(1, size.events // 10 // EVENTS_OF_A_LIFE)
+    lives = 5000 if seconds else math.ceil(size.events / SAMPLES / EVENTS_OF_A_LIFE)
     with engine.running(contender) as started:
         for sample in _work(engine, started, lives, size.warm_up):
             samples.append(sample)
-            if sample.elapsed_s >= seconds if seconds else sample.events >= size.events:
+            if sample.elapsed_s >= seconds if seconds else len(samples) == SAMPLES:
                 return samples
     raise AssertionError

@@ -49,4 +49,4 @@ def refuse(connection: EngineConnection, request: Request, error: RequestError, 
     asker = who(pod_of(request.pod), container_of(request.container))
     event(_log, logging.WARNING, f"{doing}.refused", **asker, reason=str(error))
     text = f"nri-netdev: pod {asker['pod']}, container {asker['container']}: {error}"
-    connection.send(connection.session.refuse(request, text))
+    connection.refuse(request, text)

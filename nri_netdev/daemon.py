@@ -1,7 +1,7 @@
 """The daemon: wires engine, custody and kernel together, and decides nothing about interfaces.
 
-The event loop speaks with the engine and answers at once whatever asks for nothing; the rest is custody's, which has a
-thread of its own (`nri_netdev.worker`).
+The thread that reads what the engine says answers at once whatever asks for nothing; everything else goes to the event
+loop, and from there to custody (`nri_netdev.worker`).
 """
 
 from __future__ import annotations
@@ -111,6 +111,8 @@ class Daemon:
         self.engine: Configured | None = None
         self._connection: EngineConnection | None = None
         self._is_healthy = False
+        self._handed = self._heard = 0
+        """Events that the engine's thread has handed to the loop, and that have come there."""
         self._links_changed = asyncio.Event()
 
     # -- what others see -------------------------------------------------------------------------------------------
@@ -145,8 +147,10 @@ class Daemon:
         """
         event(_log, logging.INFO, "daemon.started", version=__version__, pid=os.getpid())
         outlook = Outlook(settings=self._settings, meters=self.meters, seen=self)
+        self._loop = asyncio.get_running_loop()
         async with outlook.probed(), self._locked(), outlook.shown():
             await self._open()
+            self._loop.add_reader(self._worker.alarm, self._worker.alarm.ring)
             tasks = [asyncio.ensure_future(work) for work in (self._serve(), self._tick(), self._watch_links())]
             try:
                 ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -157,6 +161,7 @@ class Daemon:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
                 await self._drain()
+                self._loop.remove_reader(self._worker.alarm)
 
     @contextlib.asynccontextmanager
     async def _locked(self) -> AsyncIterator[None]:
@@ -216,8 +221,8 @@ class Daemon:
             )
         if not self._fd or not self._fd.isdigit():
             raise ConfigurationError(f"NRI_PLUGIN_SOCKET={self._fd} is not a file descriptor")
-        connection = await connect(launched_socket(int(self._fd)), self._session, self._handle)
-        await connection.closed
+        _, closed = await connect(launched_socket(int(self._fd)), self._session, self._handle)
+        await closed
 
     async def _drain(self) -> None:
         """Let what is in hand come to its end, then hang up."""
@@ -242,17 +247,25 @@ class Daemon:
             keep_container=residents.container,
         )
 
-    def _concerns(self, method: str, encoded: bytes | memoryview) -> bool:
+    def _concerns(self, method: str, encoded: bytes | memoryview, pod_id: str) -> bool:
         """Whether an event may ask for something or end a holder."""
         if may_mention(encoded):
             return True
         if method == _CREATE:
             self.meters.count(CONTAINERS, "false")
             return False
-        return bool(self._worker.holders)
+        holders = self._worker.holders
+        return pod_id in holders if pod_id else bool(holders)
 
     def _handle(self, connection: EngineConnection, what: Event) -> None:
-        """Every event of the session, on the loop, in order."""
+        """Every event of the session, in order, on the engine's thread: most are told to the loop."""
+        self._handed += 1
+        with contextlib.suppress(RuntimeError):  # the loop is over
+            self._loop.call_soon_threadsafe(self._hear, connection, what)
+
+    def _hear(self, connection: EngineConnection, what: Event) -> None:
+        """Every event that the engine's thread has handed on, in order, on the loop."""
+        self._heard += 1
         self._connection = None if isinstance(what, Closed) else connection
         self.engine = self.engine if self._connection else None
         match what:
@@ -295,7 +308,7 @@ class Daemon:
         if job is not None:
             self._worker.spawn(self._follow(connection, request, job))
             return
-        connection.send(connection.session.reply(request, None))
+        connection.reply(request, None)
 
     def _job(self, kind: Kind, request: Request) -> Callable[[Custody], None] | None:
         """What custody must hear of the end of a holder."""
@@ -323,7 +336,7 @@ class Daemon:
         except RequestError as error:
             refuse(connection, request, error, doing="create")
             return
-        connection.send(connection.session.reply(request, adjustment(grants) if grants and asks else None))
+        connection.reply(request, adjustment(grants) if grants and asks else None)
 
     async def _start(self, connection: EngineConnection, request: Request) -> None:
         """The last moment before the container's process runs: all must have arrived, or it does not run."""
@@ -331,7 +344,7 @@ class Daemon:
         try:
             entries = entries_of(pod, container)
             if not entries and container.id not in self._worker.holders:
-                connection.send(connection.session.reply(request, None))
+                connection.reply(request, None)
                 return
             moved = await self._worker.ask(
                 lambda custody: custody.starting(pod, container, entries, may_move=self._injection.may_move),
@@ -352,7 +365,7 @@ class Daemon:
                 effect="nri-netdev moves interfaces itself for this handler, until the engine reconnects",
                 hint="needs NRI 0.11 and runc 1.4, crun 1.22 or youki 0.6",
             )
-        connection.send(connection.session.reply(request, None))
+        connection.reply(request, None)
 
     async def _follow(self, connection: EngineConnection, request: Request, job: Callable[[Custody], None]) -> None:
         """Answer the end of a holder, which is never refused."""
@@ -361,12 +374,12 @@ class Daemon:
         except RequestError as error:
             pod = f"{request.pod.namespace}/{request.pod.name}"
             event(_log, logging.WARNING, "teardown.late", pod=pod, kind=request.kind.name, reason=str(error))
-        connection.send(connection.session.reply(request, None))
+        connection.reply(request, None)
 
     def _synchronize(self, connection: EngineConnection, what: Synchronized) -> None:
         pods: tuple[PodSandbox, ...] = what.pods
         containers: tuple[Container, ...] = what.containers
-        connection.send(connection.session.reply(what.request, None))
+        connection.reply(what.request, None)
         self._is_healthy = True
         event(_log, logging.INFO, "engine.synchronized", pods=what.pods_told, containers=what.containers_told)
 

@@ -1,20 +1,24 @@
-"""The worker: one thread that owns custody and all that may block - SQLite, netlink, drivers that take their time.
+"""The worker: who has custody - SQLite, netlink, drivers that take their time - one job at a time.
 
-The event loop asks it and waits no longer than an engine does. What is not done when an answer is due is answered
-without it - a create with an error, a teardown with yes - and goes on.
+Jobs are done by a thread of its own, in the order in which they are given. The event loop asks it and waits no longer
+than an engine does: what is not done when an answer is due is answered without it - a create with an error, a teardown
+with yes - and goes on. Where nothing else is in hand, a job may be done at once by the thread that asks.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from enum import Enum
 from typing import Any, TypeVar
 
 from nri_netdev.custody import Custody
 from nri_netdev.errors import NriNetdevError, RequestError
 from nri_netdev.logs import event
+from nri_netdev.shells.alarm import Alarm
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -28,12 +32,26 @@ def patience_s(request_timeout_ms: int) -> float:
     return (request_timeout_ms or DEFAULT_REQUEST_TIMEOUT_MS) / 3000
 
 
+class Not(Enum):
+    """Why `Worker.at_once` has no result."""
+
+    NOW = "now"
+    """Something else is in hand, or the job is none that is done at once: nothing has been done."""
+    IN_TIME = "in time"
+    """It took too long, and was answered by somebody else."""
+
+
 class Worker:
-    """Custody's thread, as the event loop sees it."""
+    """Custody, as those see it who have something to be done."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="custody")
+        self._turn = threading.Lock()
+        """Whoever has it has custody."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._given = self._done = 0
+        self.alarm = Alarm()
+        """Rings on the event loop when a job that is done at once takes too long."""
         self.custody: Custody | None = None
         """What is there to be read; only jobs may change it. None while the ledger cannot be used."""
         self.trouble = ""
@@ -123,9 +141,47 @@ class Worker:
     async def close(self) -> None:
         """End the thread after the job that it has in hand."""
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
+        self.alarm.close()
+
+    def is_idle(self) -> bool:
+        """Whether nothing is in hand, and nothing waits for its turn."""
+        return self._given == self._done and not self._tasks
+
+    def at_once(
+        self, job: Callable[[Custody], _T | None], *, late: Callable[[], None], undo: Callable[[Custody], None]
+    ) -> _T | Not:
+        """Do a job that an engine waits for on this thread, now, if nothing else is in hand.
+
+        Args:
+            job: what to do; its None says that it is to be done in some other way, and that nothing has changed.
+            late: called on the event loop when it takes longer than `limit_s`: answers for it, for good.
+            undo: done after it in that case.
+        """
+        if not self.is_idle() or not self._turn.acquire(blocking=False):
+            return Not.NOW
+        try:
+            if not self.is_idle() or self.custody is None:
+                return Not.NOW
+            self.alarm.set(self.limit_s, late)
+            result = _guarded(job, self.custody)
+            if self.alarm.clear():
+                return Not.NOW if result is None else result
+            if result is not None:
+                _guarded(undo, self.custody)
+            return Not.IN_TIME
+        finally:
+            self._turn.release()
 
     def _work(self, job: Callable[[], _T]) -> asyncio.Future[_T]:
-        return asyncio.get_running_loop().run_in_executor(self._thread, job)
+        def in_turn() -> _T:
+            with self._turn:
+                try:
+                    return job()
+                finally:
+                    self._done += 1
+
+        self._given += 1
+        return asyncio.get_running_loop().run_in_executor(self._thread, in_turn)
 
     async def _settle_late(self, future: asyncio.Future[_T], undo: Callable[[Custody], None] | None) -> None:
         """See a job to its end that came too late for its answer, and undo it if the answer was no."""
@@ -135,3 +191,14 @@ class Worker:
             event(_log, logging.ERROR, "custody.bug", error=repr(error))
         if undo is not None and error is None:
             await self.quietly(undo)
+
+
+def _guarded(job: Callable[[Custody], _T | None], custody: Custody) -> _T | None:
+    """Do a job that has another chance; None if it fails."""
+    try:
+        return job(custody)
+    except NriNetdevError:
+        return None  # the other way tells why
+    except Exception:  # noqa: BLE001 - the root of what a thread was asked
+        event(_log, logging.ERROR, "custody.bug", exc_info=True)
+        return None

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,16 @@ def on_loop(test: Callable[[Node], Coroutine[Any, Any, None]]) -> Callable[[Node
 async def until(condition: Callable[[], object]) -> None:
     while not condition():  # noqa: ASYNC110 - what is waited for knows no event loop
         await asyncio.sleep(0.01)
+
+
+async def until_given(node: Node, engine: Engine) -> None:
+    """As a kubelet does: every try is another container."""
+    for number in count(3):
+        with contextlib.suppress(RemoteError):
+            adjust = await engine.create_container(node.pod(), node.container(number))
+            if adjust.linux.net_devices:
+                return
+        await asyncio.sleep(0.05)
 
 
 @on_loop
@@ -217,12 +228,7 @@ async def test_without_a_ledger_nothing_is_given_and_all_else_goes_on(node: Node
             await engine.create_container(node.pod(), node.container())
         assert not (await engine.create_container(node.pod(None, "p2"), node.container(2, "p2"))).ByteSize()
         node.trouble = None
-        while True:
-            with contextlib.suppress(RemoteError):
-                adjust = await engine.create_container(node.pod(), node.container(3))
-                if adjust.linux.net_devices:
-                    break
-            await asyncio.sleep(0.05)
+        await until_given(node, engine)
 
 
 @on_loop
@@ -235,12 +241,7 @@ async def test_a_state_directory_that_cannot_be_written(node: Node) -> None:
             await engine.create_container(node.pod(), node.container())
         assert not (await engine.create_container(node.pod(None, "p2"), node.container(2, "p2"))).ByteSize()
         node.settings.state_dir.unlink()
-        while True:
-            with contextlib.suppress(RemoteError):
-                adjust = await engine.create_container(node.pod(), node.container(3))
-                if adjust.linux.net_devices:
-                    break
-            await asyncio.sleep(0.05)
+        await until_given(node, engine)
 
 
 @on_loop

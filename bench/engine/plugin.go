@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -51,7 +52,7 @@ func (e *engine) start(c *command) (*answer, error) {
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	begin := time.Now()
-	if err := cmd.Start(); err != nil {
+	if err := onStarter(cmd.Start); err != nil {
 		return nil, err
 	}
 	p := &pluginProcess{Cmd: cmd, ended: make(chan error, 1)}
@@ -92,6 +93,26 @@ func (e *engine) stop() error {
 		return errors.New("the plugin does not end")
 	}
 	return e.RunPodSandbox(context.Background(), &api.RunPodSandboxRequest{Pod: &api.PodSandbox{Id: "last"}})
+}
+
+// starter runs what it is sent on one thread that never ends, because a plugin dies with the thread that started it.
+// That is not the thread of the calls: a goroutine that has a thread to itself pays, for each answer it waits for, two
+// hand-overs between threads that no real engine pays.
+var starter = make(chan func())
+
+func init() {
+	go func() {
+		runtime.LockOSThread()
+		for f := range starter {
+			f()
+		}
+	}()
+}
+
+func onStarter(f func() error) error {
+	done := make(chan error)
+	starter <- func() { done <- f() }
+	return <-done
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -8,9 +8,15 @@ import (
 	"github.com/vishvananda/netns"
 )
 
-// moveIn does the OCI runtime's part: interfaces of the host into a netns, renamed and up.
-func moveIn(path string, devices []netDevice) error {
-	pod, err := netns.GetFromPath(path)
+// move moves an interface into or out of the netns of a pod, by a handle that acts in there.
+type move func(pod netns.NsHandle, inside *netlink.Handle, device netDevice) error
+
+// each moves every interface that the pod of a command is given; without any, the pod needs no netns.
+func (m move) each(c *command) error {
+	if len(c.Devices) == 0 {
+		return nil
+	}
+	pod, err := netns.GetFromPath(c.Netns)
 	if err != nil {
 		return err
 	}
@@ -20,57 +26,47 @@ func moveIn(path string, devices []netDevice) error {
 		return err
 	}
 	defer inside.Close()
-	for _, device := range devices {
-		link, err := netlink.LinkByName(device.HostIf)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(netlink.LinkSetDown(link), netlink.LinkSetNsFd(link, int(pod))); err != nil {
-			return fmt.Errorf("move %s in: %w", device.HostIf, err)
-		}
-		if err := errors.Join(inside.LinkSetName(link, device.Name), inside.LinkSetUp(link)); err != nil {
-			return fmt.Errorf("name %s: %w", device.Name, err)
+	for _, device := range c.Devices {
+		if err := m(pod, inside, device); err != nil {
+			return fmt.Errorf("%s in the pod, %s outside: %w", device.Name, device.HostIf, err)
 		}
 	}
 	return nil
 }
 
+// moveIn does the OCI runtime's part: an interface of the host into a netns, renamed and up.
+func moveIn(pod netns.NsHandle, inside *netlink.Handle, device netDevice) error {
+	link, err := netlink.LinkByName(device.HostIf)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(netlink.LinkSetDown(link), netlink.LinkSetNsFd(link, int(pod))); err != nil {
+		return err
+	}
+	return errors.Join(inside.LinkSetName(link, device.Name), inside.LinkSetUp(link))
+}
+
 // moveOut brings back what the plugin has left in a netns, as nobody else would.
-func moveOut(path string, devices []netDevice) error {
+func moveOut(_ netns.NsHandle, inside *netlink.Handle, device netDevice) error {
+	link, err := inside.LinkByName(device.Name)
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	home, err := netns.Get()
 	if err != nil {
 		return err
 	}
 	defer home.Close()
-	pod, err := netns.GetFromPath(path)
-	if err != nil {
+	if err := errors.Join(
+		inside.LinkSetDown(link), inside.LinkSetName(link, device.HostIf), inside.LinkSetNsFd(link, int(home)),
+	); err != nil {
 		return err
 	}
-	defer pod.Close()
-	inside, err := netlink.NewHandleAt(pod)
-	if err != nil {
+	if link, err = netlink.LinkByName(device.HostIf); err != nil {
 		return err
 	}
-	defer inside.Close()
-	for _, device := range devices {
-		link, err := inside.LinkByName(device.Name)
-		if errors.As(err, &netlink.LinkNotFoundError{}) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(
-			inside.LinkSetDown(link), inside.LinkSetName(link, device.HostIf), inside.LinkSetNsFd(link, int(home)),
-		); err != nil {
-			return fmt.Errorf("bring %s home: %w", device.HostIf, err)
-		}
-		if link, err = netlink.LinkByName(device.HostIf); err != nil {
-			return err
-		}
-		if err := netlink.LinkSetUp(link); err != nil {
-			return err
-		}
-	}
-	return nil
+	return netlink.LinkSetUp(link)
 }

@@ -1,23 +1,30 @@
 """The connection to the engine: moves bytes between a socket and a `PluginSession`, and comes back when it is lost.
 
-Requests are handed on inside `buffer_updated`, so that whoever can answer at once does so without a task switch.
+A thread of its own reads and hands events on, so that whoever can answer at once does so where the event arrives, and
+an engine never waits for an event loop to come round (docs/adr/0011).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import socket
+import struct
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+
+from google.protobuf.message import Message
 
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.verdict import Grant
 from nri_netdev.errors import ConfigurationError
 from nri_netdev.logs import event
 from nri_netdev.proto import nri_pb2
-from nri_netdev.wire.session import Closed, Event, PluginSession
+from nri_netdev.wire.session import Closed, Event, Pending, PluginSession
 
 _log = logging.getLogger(__name__)
 
@@ -27,8 +34,9 @@ BACKOFF_LAST_S = 5.0
 that the plugins of a node do not come all at once when its engine is back."""
 
 _BUFFER_BYTES = 1 << 16
-"""What is read from the socket at once. A plain `Protocol` is given 256 KiB anew each time, which costs as much as all
-that is then done with it."""
+"""What is read from the socket at once."""
+_SEND_S = 5
+"""How long an engine may leave what we send unread."""
 
 
 def backoff(rng: random.Random) -> Iterator[float]:
@@ -39,90 +47,147 @@ def backoff(rng: random.Random) -> Iterator[float]:
         pause = min(2 * pause, BACKOFF_LAST_S)
 
 
-class EngineConnection(asyncio.BufferedProtocol):
-    """One connection of the plugin to the engine.
+class EngineConnection:
+    """One connection of the plugin to the engine; may be used on any thread.
 
     Args:
+        connected: the socket, which is closed at the end.
         session: the plugin's side of NRI, new.
-        handle: called with every event of the session, in order; it may answer with `send`.
+        handle: called with every event of the session, in order, on the thread that reads.
+        ended: called at the end, on that thread.
     """
 
-    def __init__(self, session: PluginSession, handle: Callable[[EngineConnection, Event], None]) -> None:
-        self.session = session
+    def __init__(
+        self,
+        connected: socket.socket,
+        session: PluginSession,
+        handle: Callable[[EngineConnection, Event], None],
+        ended: Callable[[], None],
+    ) -> None:
+        self._socket = connected
+        self._session = session
         self._handle = handle
-        self._transport: asyncio.Transport | None = None
+        self._ended = ended
+        self._lock = threading.Lock()
+        """Of the session, and of what is sent."""
+        self._told: deque[Event] = deque()
+        self._turn = 0
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
-        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        connected.setblocking(True)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", _SEND_S, 0))
 
-    def send(self, data: bytes) -> None:
-        """Send what the session gave; without effect once the connection is over."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+    def start(self) -> None:
+        """Register with the engine, and read what it says from now on."""
+        with self._lock:
+            self._send(self._session.start())
+        self.read_on()
+
+    def read_on(self) -> None:
+        """Have a new thread read, in place of the one that has done so, if that is held up by what it hands on."""
+        self._turn += 1
+        threading.Thread(target=self._read, args=(self._turn,), name="engine", daemon=True).start()
+
+    def reply(self, request: Pending, message: Message | None) -> None:
+        """Answer (`PluginSession.reply`); without effect once the connection is over."""
+        with self._lock:
+            self._send(self._session.reply(request, message))
+
+    def refuse(self, request: Pending, text: str) -> None:
+        """Say no, and why (`PluginSession.refuse`); without effect once the connection is over."""
+        with self._lock:
+            self._send(self._session.refuse(request, text))
 
     def close(self) -> None:
         """Say nothing more and hang up."""
-        if self._transport is not None:
-            self._transport.close()
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Register with the engine."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream socket has no other
-        self._transport = transport
-        self.send(self.session.start())
+    def _send(self, data: bytes) -> None:
+        try:
+            self._socket.sendall(data)
+        except OSError:
+            self.close()  # the end of what can be read tells the rest
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the loop is to put what comes: always the same place, for the session keeps no view of it."""
-        del sizehint
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Hand on what came, then send what the session answers of its own accord."""
-        self._hand_on(self.session.receive_data(self._buffer[:nbytes]))
-
-    def eof_received(self) -> None:
-        """Tell the session; the transport then closes by itself."""
-        self._hand_on(self.session.receive_eof())
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """End the wait of whoever waits for the end."""
-        self._hand_on(self.session.receive_eof())
-        if not self.closed.done():
-            self.closed.set_result(None)
-        if error is not None:
-            event(_log, logging.WARNING, "engine.lost", error=str(error))
-
-    def _hand_on(self, events: list[Event]) -> None:
-        for what in events:
-            self._handle(self, what)
-            if isinstance(what, Closed):
-                if what.error is not None:
-                    event(_log, logging.ERROR, "engine.broke_protocol", error=str(what.error))
+    def _read(self, turn: int) -> None:
+        """Read and hand on, until the end, or until another thread has the turn."""
+        while turn == self._turn:
+            if not self._told:
+                self._hear()
+                continue
+            what = self._told.popleft()
+            try:
+                self._handle(self, what)
+            except Exception:  # noqa: BLE001 - the root of a thread
+                event(_log, logging.ERROR, "engine.bug", exc_info=True)
                 self.close()
-        answer = self.session.data_to_send()
-        if answer:
-            self.send(answer)
+            if isinstance(what, Closed):
+                self._end(what)
+                return
+
+    def _hear(self) -> None:
+        """Wait for what comes, and answer what needs no decision."""
+        try:
+            size = self._socket.recv_into(self._buffer)
+        except OSError as error:
+            event(_log, logging.WARNING, "engine.lost", error=str(error))
+            size = 0
+        with self._lock:
+            told = self._session.receive_data(self._buffer[:size]) if size else self._session.receive_eof()
+            answer = self._session.data_to_send()
+            if answer:
+                self._send(answer)
+        self._told.extend(told)
+
+    def _end(self, how: Closed) -> None:
+        if how.error is not None:
+            event(_log, logging.ERROR, "engine.broke_protocol", error=str(how.error))
+        self._socket.close()
+        self._ended()
 
 
 async def connect(
     where: Path | socket.socket,
     new_session: Callable[[], PluginSession],
     handle: Callable[[EngineConnection, Event], None],
-) -> EngineConnection:
+) -> tuple[EngineConnection, asyncio.Future[None]]:
     """Connect to the engine's socket, or take over one that is connected already.
+
+    Args:
+        where: the engine's socket.
+        new_session: makes the session.
+        handle: called with every event, on a thread that is not the loop's.
+
+    Returns:
+        The connection, and what is done at its end.
 
     Raises:
         OSError: Nobody listens there.
     """
     loop = asyncio.get_running_loop()
-
-    def factory() -> EngineConnection:
-        return EngineConnection(new_session(), handle)
-
     if isinstance(where, Path):
-        _, connection = await loop.create_unix_connection(factory, str(where))
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        connected.setblocking(False)
+        try:
+            await loop.sock_connect(connected, str(where))
+        except BaseException:
+            connected.close()
+            raise
     else:
-        _, connection = await loop.create_unix_connection(factory, sock=where)
-    return connection
+        connected = where
+    closed: asyncio.Future[None] = loop.create_future()
+
+    def end() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is over, too
+            loop.call_soon_threadsafe(_finish, closed)
+
+    connection = EngineConnection(connected, new_session(), handle, end)
+    connection.start()
+    return connection, closed
+
+
+def _finish(closed: asyncio.Future[None]) -> None:
+    if not closed.done():
+        closed.set_result(None)
 
 
 async def stay_connected(
@@ -148,12 +213,11 @@ async def stay_connected(
     told = ""
     while True:
         try:
-            connection = await connect(path, new_session, handle)
+            _, closed = await connect(path, new_session, handle)
         except OSError as error:
             trouble = f"{error.strerror or error}"
         else:
-            await asyncio.shield(connection.closed)
-            connection.close()
+            await asyncio.shield(closed)
             trouble = "the engine closed the connection"
             if healthy():
                 pauses = backoff(rng)
@@ -185,7 +249,6 @@ def launched_socket(fd: int) -> socket.socket:
     if wrong:
         inherited.detach()
         raise ConfigurationError(f"NRI_PLUGIN_SOCKET={fd} is {wrong}")
-    inherited.setblocking(False)
     return inherited
 
 

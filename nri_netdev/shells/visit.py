@@ -40,15 +40,19 @@ def visit(path: Path) -> Visit:
 
 
 async def _visit(path: Path) -> Visit:
-    told: asyncio.Future[tuple[Configured, Synchronized]] = asyncio.get_running_loop().create_future()
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[tuple[Configured, Synchronized]] = loop.create_future()
     seen: list[Configured] = []
 
     def handle(connection: EngineConnection, what: Event) -> None:
+        loop.call_soon_threadsafe(hear, connection, what)
+
+    def hear(connection: EngineConnection, what: Event) -> None:
         match what:
             case Configured():
                 seen.append(what)
             case Synchronized():
-                connection.send(connection.session.reply(what.request, None))
+                connection.reply(what.request, None)
                 told.set_result((seen[0], what))
             case Refused():
                 told.set_exception(what.error)
@@ -63,11 +67,12 @@ async def _visit(path: Path) -> Visit:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.connect(str(path))
         pid, _, _ = struct.unpack("=iII", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    connection = await connect(path, session, handle)
+    connection, closed = await connect(path, session, handle)
     try:
         async with asyncio.timeout(PATIENCE_S):
             engine, state = await told
     finally:
         connection.close()
+        await closed
     pods, containers = map(pod_of, state.pods), map(container_of, state.containers)
     return Visit(engine=engine, pods=tuple(pods), containers=tuple(containers), pid=pid)

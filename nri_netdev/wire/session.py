@@ -33,6 +33,7 @@ from nri_netdev.wire.events import (
     Synchronized,
 )
 from nri_netdev.wire.fields import take
+from nri_netdev.wire.glance import glance
 from nri_netdev.wire.methods import Kind, event_mask
 from nri_netdev.wire.mux import PLUGIN_CONN_ID, RUNTIME_CONN_ID, FrameDecoder, frame
 from nri_netdev.wire.states import OURS, TRANSITIONS, Input, State
@@ -90,8 +91,11 @@ class _Part(NamedTuple):
         )
 
 
-def _always(method: str, payload: bytes | memoryview) -> bool:
-    del method, payload
+Concerns = Callable[[str, bytes | memoryview, str], bool]
+
+
+def _always(method: str, encoded: bytes | memoryview, pod_id: str) -> bool:
+    del method, encoded, pod_id
     return True
 
 
@@ -106,8 +110,9 @@ class PluginSession:
             engine does not know. None leaves the answer to `configure`.
         fail_request: whether the engine shall fail what we leave unanswered, instead of going on without us.
             Engines before NRI 0.12.4 go on all the same.
-        concerns: asked of each event's rpc and encoded request, once it serves; False has the event answered with an
-            empty response, without being decoded or told. Most events of a node concern nobody.
+        concerns: asked of each event once it serves: its rpc, what holds its pod - the encoded pod, or all of the
+            encoded request - and the pod's id, "" where that is not known. False has the event answered with an empty
+            response, without being decoded or told. Most events of a node concern nobody.
         keep_pod: what to keep, for `Synchronized`, of each encoded pod that Synchronize tells; None is left out. A
             large node's pods and containers come in many parts, and whole they take some 80 MiB. Its argument is
             valid during the call; a `DecodeError` that it raises breaks the protocol.
@@ -126,7 +131,7 @@ class PluginSession:
         nri_version: str = "v0.12.0",
         events: int | None = None,
         fail_request: bool = False,
-        concerns: Callable[[str, bytes | memoryview], bool] = _always,
+        concerns: Concerns = _always,
         keep_pod: Callable[[memoryview], Any] = nri_pb2.PodSandbox.FromString,  # type: ignore[assignment] # a view will do
         keep_container: Callable[[memoryview], Any] = nri_pb2.Container.FromString,  # type: ignore[assignment]
     ) -> None:
@@ -281,6 +286,8 @@ class PluginSession:
         events: list[Event] = []
         if self._state is State.BROKEN or self._state is State.CLOSED:
             return events
+        if self._state is State.SERVING and self._is_passed_over(data):
+            return events
         try:
             for conn_id, chunk in self._frames.feed(data):
                 if conn_id == PLUGIN_CONN_ID:
@@ -312,6 +319,18 @@ class PluginSession:
 
     # -- within ----------------------------------------------------------------------------------------------
 
+    def _is_passed_over(self, data: bytes | bytearray | memoryview) -> bool:
+        """Answer at a glance what concerns nobody; whether that was all."""
+        if self._frames.is_partial or self._requests.is_partial:
+            return False
+        seen = glance(memoryview(data))
+        if seen is None or seen.method not in methods.HOOKS_BY_METHOD:
+            return False
+        if self._concerns(seen.method, seen.pod, seen.pod_id) or not self._server.pass_over(seen.stream_id):
+            return False
+        self._out.append(_empty(seen.stream_id))
+        return True
+
     def _advance(self, what: Input) -> None:
         after = TRANSITIONS.get((self._state, what))
         if after is not None:
@@ -336,7 +355,7 @@ class PluginSession:
 
     def _decode_event(self, method: str, request: type[Message], payload: bytes | memoryview) -> Message | None:
         """The request of an event; None if it concerns nobody."""
-        if self._state is State.SERVING and not self._concerns(method, payload):
+        if self._state is State.SERVING and not self._concerns(method, payload, ""):
             return None
         return request.FromString(payload)  # type: ignore[arg-type] # a view will do
 
@@ -480,10 +499,14 @@ class PluginSession:
 
     def _empty_answer(self, stream_id: int) -> bytes:
         self._server.close(stream_id)
-        return _EMPTY_ANSWER.pack(PLUGIN_CONN_ID, ttrpc.HEADER.size, 0, stream_id, ttrpc.MessageType.RESPONSE, 0)
+        return _empty(stream_id)
 
     def _encode_reply(self, stream_id: int, message: Message) -> bytes:
         return frame(PLUGIN_CONN_ID, self._server.reply(stream_id, message.SerializeToString()))
+
+
+def _empty(stream_id: int) -> bytes:
+    return _EMPTY_ANSWER.pack(PLUGIN_CONN_ID, ttrpc.HEADER.size, 0, stream_id, ttrpc.MessageType.RESPONSE, 0)
 
 
 def _pending(call: ttrpc.Call) -> Pending:

@@ -226,6 +226,13 @@ class Server:
         except DecodeError as error:
             return encode_status(stream_id, Code.INTERNAL, f"cannot decode the request: {error}")
 
+    def pass_over(self, stream_id: int) -> bool:
+        """Note a request that is answered without having been opened; whether its id is as it must be."""
+        if stream_id <= self._last_id or not stream_id & 1:
+            return False
+        self._last_id = stream_id
+        return True
+
     def _open_call(self, message: Message) -> Call | bytes:
         """Decode a request, and note that it waits.
 

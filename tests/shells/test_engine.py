@@ -56,9 +56,9 @@ class Plugin:
             self.connections.append(connection)
         self.told.append(what)
         if isinstance(what, Request):
-            connection.send(connection.session.reply(what, None))
+            connection.reply(what, None)
         elif isinstance(what, Synchronized):
-            connection.send(connection.session.reply(what.request, None))
+            connection.reply(what.request, None)
 
     @contextlib.contextmanager
     def staying(self, path: Path, *, healthy: Callable[[], bool] = lambda: False) -> Iterator[asyncio.Task[None]]:
@@ -104,11 +104,11 @@ async def test_from_registration_to_the_end(path: Path) -> None:
     """Every event of the session is handed on, in order, and the end is waited for."""
     plugin = Plugin()
     async with Engine(path) as there:
-        connection = await connect(path, plugin.session, plugin.handle)
+        _, closed = await connect(path, plugin.session, plugin.handle)
         assert await there.wait_plugin() == "10-test"
         await there.create_container(nri_pb2.PodSandbox(id="p"), nri_pb2.Container(id="c", pod_sandbox_id="p"))
         there.hang_up()
-        await connection.closed
+        await closed
     kinds = [type(what).__name__ for what in plugin.told]
     assert sorted(kinds[:2]) == ["Configured", "Registered"]
     assert kinds[2:] == ["Synchronized", "Request", "Closed"]
@@ -126,12 +126,14 @@ async def test_closed_by_us(path: Path) -> None:
     """Whatever is sent afterwards goes nowhere, silently."""
     plugin = Plugin()
     async with Engine(path) as there:
-        connection = await connect(path, plugin.session, plugin.handle)
+        connection, closed = await connect(path, plugin.session, plugin.handle)
         await there.wait_plugin()
         connection.close()
-        await connection.closed
-        connection.send(b"more")
-        assert isinstance(plugin.told[-1], Closed)
+        await closed
+        *_, synchronized, last = plugin.told
+        assert isinstance(last, Closed)
+        assert isinstance(synchronized, Synchronized)
+        connection.reply(synchronized.request, None)
 
 
 @pytest.mark.parametrize(
@@ -162,8 +164,8 @@ def test_a_peer_that_is_no_engine(
             ended.set()
 
         async with await asyncio.start_unix_server(answer, path):
-            connection = await connect(path, plugin.session, plugin.handle)
-            await connection.closed
+            _, closed = await connect(path, plugin.session, plugin.handle)
+            await closed
             await ended.wait()
         [closed] = plugin.told
         assert isinstance(closed, Closed)
@@ -259,11 +261,11 @@ async def test_launched(path: Path) -> None:
     """It speaks over the socket that it was born with."""
     plugin = Plugin()
     ours, theirs = socket.socketpair()
-    connection = await connect(launched_socket(theirs.detach()), plugin.session, plugin.handle)
+    _, closed = await connect(launched_socket(theirs.detach()), plugin.session, plugin.handle)
     reader, writer = await asyncio.open_connection(sock=ours)
     assert b"RegisterPlugin" in await reader.readuntil(b"test\x12\x0210")
     writer.close()
-    await connection.closed
+    await closed
 
 
 def test_launched_with_something_else(tmp_path: Path) -> None:

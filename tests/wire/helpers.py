@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from nri_netdev.proto import nri_pb2, ttrpc_pb2
 from nri_netdev.testing.engine_session import EngineEvent, EngineSession, PluginConfigured, PluginRegistered
 from nri_netdev.wire import methods, mux, ttrpc
-from nri_netdev.wire.session import Closed, Event, Kind, PluginSession, Request, Synchronized, event_mask
+from nri_netdev.wire.session import Closed, Concerns, Event, Kind, PluginSession, Request, Synchronized, event_mask
 
 T = TypeVar("T")
 
@@ -110,10 +110,17 @@ def only(things: list[T]) -> T:
     return things[0]
 
 
-def serving(events: int | None = ALL_OLD_EVENTS, **configuration: object) -> tuple[PluginSession, EngineBytes]:
+def everything(method: str, encoded: bytes | memoryview, pod_id: str) -> bool:
+    """Every event is a session's concern."""
+    return True
+
+
+def serving(
+    events: int | None = ALL_OLD_EVENTS, *, concerns: Concerns = everything, **configuration: object
+) -> tuple[PluginSession, EngineBytes]:
     """A session that has been registered, configured and synchronized."""
     engine = EngineBytes()
-    session = PluginSession("netdev", "10", events=events)
+    session = PluginSession("netdev", "10", events=events, concerns=concerns)
     session.start()
     session.receive_data(response(1) + engine.configure(**configuration))
     synchronized = only(session.receive_data(engine.synchronize()))

@@ -188,40 +188,46 @@ def test_synchronize_of_what_cannot_be_read(field: str) -> None:
     assert "cannot be decoded" in broken(plugin.receive_data(engine.request("Synchronize", parts)))
 
 
-def serving_with(*, concerns: Callable[[str, bytes | memoryview], bool]) -> tuple[PluginSession, EngineBytes]:
-    """A session that is synchronized, and where its requests come from."""
-    plugin, engine = PluginSession("nri-netdev", "10", events=ALL_OLD_EVENTS, concerns=concerns), EngineBytes()
-    plugin.start()
-    plugin.receive_data(engine.configure() + engine.synchronize())
-    plugin.data_to_send()
-    return plugin, engine
-
-
 def test_what_concerns_nobody_is_answered_and_not_told() -> None:
-    """Asked with the rpc and its encoded request; the answer is an empty response, and there is no event."""
-    asked: list[tuple[str, bytes]] = []
+    """Asked with the rpc, what holds the pod and, at a glance, its id; the answer is empty, and there is no event."""
+    asked: list[tuple[str, bytes, str]] = []
 
-    def concerns(method: str, encoded: bytes | memoryview) -> bool:
-        asked.append((method, bytes(encoded)))
+    def concerns(method: str, encoded: bytes | memoryview, pod_id: str) -> bool:
+        asked.append((method, bytes(encoded), pod_id))
         return b"wanted" in bytes(encoded)
 
-    plugin, engine = serving_with(concerns=concerns)
+    plugin, engine = serving(concerns=concerns)
     assert asked == []
     plain = nri_pb2.CreateContainerRequest(pod=POD, container=CONTAINER)
     assert plugin.receive_data(engine.request("CreateContainer", plain)) == []
     stopped = nri_pb2.StateChangeEvent(event=nri_pb2.Event.STOP_POD_SANDBOX, pod=POD)
     assert plugin.receive_data(engine.request("StateChange", stopped)) == []
     assert [answer for _, answer in answers(plugin.data_to_send())] == [ttrpc_pb2.Response()] * 2
-    assert asked == [("CreateContainer", plain.SerializeToString()), ("StateChange", stopped.SerializeToString())]
-    wanted = nri_pb2.PodSandbox(annotations={"wanted": ""})
+    assert asked == [
+        ("CreateContainer", POD.SerializeToString(), POD.id),
+        ("StateChange", stopped.SerializeToString(), ""),
+    ]
+    wanted = nri_pb2.PodSandbox(id="p", annotations={"wanted": ""})
     request = only(plugin.receive_data(engine.request("CreateContainer", nri_pb2.CreateContainerRequest(pod=wanted))))
     assert isinstance(request, Request)
     assert request.pod == wanted
 
 
+@pytest.mark.parametrize("is_forward", [True, False])
+def test_at_a_glance_stream_ids_rise_too(is_forward: bool) -> None:
+    """One that is not above the last is told that, and nothing of it is believed."""
+    plugin, engine = serving(concerns=lambda method, encoded, pod_id: False)
+    asked = nri_pb2.CreateContainerRequest(pod=POD, container=CONTAINER)
+    plugin.receive_data(engine.request("CreateContainer", asked, stream_id=1001))
+    plugin.data_to_send()
+    plugin.receive_data(engine.request("CreateContainer", asked, stream_id=1003 if is_forward else 1001))
+    _, answer = only(answers(plugin.data_to_send()))
+    assert (answer == ttrpc_pb2.Response()) == is_forward
+
+
 def test_concern_is_not_asked_before_there_is_service() -> None:
     """An event that comes too early breaks the protocol, whomever it concerns."""
-    plugin, engine = PluginSession("n", "10", concerns=lambda method, encoded: False), EngineBytes()
+    plugin, engine = PluginSession("n", "10", concerns=lambda method, encoded, pod_id: False), EngineBytes()
     plugin.start()
     assert "an event of a pod" in broken(plugin.receive_data(engine.request("StopContainer")))
 

@@ -1,0 +1,87 @@
+"""A glance at what was read: is it one whole request about a pod, as engines send it?
+
+Nearly every event of a node concerns nobody here, and can be told by a few bytes at known places. To cut frames, join
+messages and decode them costs several times as much, so that is done only where a glance does not tell: it says nothing
+of what is cut otherwise, of several messages at once, or of fields in another order, which are all allowed.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from struct import error as StructError  # noqa: N812 - an exception's name
+from typing import Final, NamedTuple
+
+from nri_netdev.wire import mux, ttrpc
+from nri_netdev.wire.methods import PLUGIN_SERVICE
+
+_HEADERS: Final = Struct(">IIIIBB")
+"""Of a frame and of the message that it begins: conn id, length; length, stream id, type, flags."""
+_SERVICE, _METHOD, _PAYLOAD, _POD, _CONTAINER, _ID = 0x0A, 0x12, 0x1A, 0x0A, 0x12, 0x0A
+"""Keys of fields with a length: of `ttrpc.Request`, of the requests about a pod and a container, and of a pod."""
+_HEAD: Final = bytes([_SERVICE, len(PLUGIN_SERVICE)]) + PLUGIN_SERVICE.encode() + bytes([_METHOD])
+_METHOD_AT: Final = _HEADERS.size + len(_HEAD)
+
+
+class Glimpse(NamedTuple):
+    """A request about a pod, or about a pod and a container."""
+
+    stream_id: int
+    method: str
+    pod_id: str
+    pod: memoryview
+    """The encoded pod; a view of what was read."""
+
+
+def glance(data: memoryview) -> Glimpse | None:
+    """Recognise one whole request in what was read at once, from the beginning of a frame; None if that is not all."""
+    size = len(data)
+    try:
+        conn_id, framed, length, stream_id, kind, _ = _HEADERS.unpack_from(data)
+        end = mux.HEADER.size + framed  # of the first frame
+        if conn_id != mux.PLUGIN_CONN_ID or kind != ttrpc.MessageType.REQUEST or size < end:
+            return None
+        if size > end:  # the rest is in a second one
+            conn_id, rest = mux.HEADER.unpack_from(data, end)
+            framed += rest
+            end_of_all = end + mux.HEADER.size + rest
+        else:
+            end_of_all = end
+        is_whole = size == end_of_all and framed == ttrpc.HEADER.size + length
+        if conn_id != mux.PLUGIN_CONN_ID or not is_whole or data[_HEADERS.size : _METHOD_AT] != _HEAD:
+            return None
+        at = _METHOD_AT + 1 + data[_METHOD_AT]
+        method = str(data[_METHOD_AT + 1 : at], "ascii")
+        at, payload_end = _field(data, at, _PAYLOAD)
+        pod_at, pod_end = _field(data, at, _POD)
+        seen, last = pod_end, pod_end
+        if pod_end != payload_end:
+            seen, last = _field(data, pod_end, _CONTAINER)
+        if last != payload_end or payload_end > _HEADERS.size + length or seen > end:
+            return None
+        id_at, id_end = _field(data, pod_at, _ID)
+        return Glimpse(stream_id, method, str(data[id_at:id_end], "ascii"), data[pod_at:pod_end])
+    except (IndexError, ValueError, StructError):
+        return None
+
+
+def _field(data: memoryview, at: int, key: int) -> tuple[int, int]:
+    """Where the content of a field begins and ends, if its key is this; its length has up to three bytes.
+
+    Raises:
+        ValueError: It is another field, or longer.
+    """
+    if data[at] != key:
+        raise ValueError
+    size = data[at + 1]
+    at += 2
+    if size > 0x7F:
+        more = data[at]
+        at += 1
+        size += (more - 1) << 7
+        if more > 0x7F:
+            last = data[at]
+            at += 1
+            size += (last - 1) << 14
+            if last > 0x7F:
+                raise ValueError
+    return at, at + size
