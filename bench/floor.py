@@ -19,7 +19,7 @@ _BUFFER_BYTES = 1 << 16
 def main() -> None:
     """Serve until the engine hangs up."""
     session = PluginSession(
-        "floor", "10", events=event_mask(Kind.CREATE_CONTAINER), concerns=lambda _method, _of, _pod_id: False
+        "floor", "10", events=event_mask(Kind.CREATE_CONTAINER), concerns=lambda _method, _of: False
     )
     buffer = memoryview(bytearray(_BUFFER_BYTES))
     with socket.socket(socket.AF_UNIX) as engine, contextlib.suppress(KeyboardInterrupt, ConnectionError):

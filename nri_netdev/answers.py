@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 
+from nri_netdev.domain.grammars import CONTAINER_PREFIXES, Scope
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.request import Entry, Parsed, concerning, explain, names_container, parse
 from nri_netdev.errors import RequestError
@@ -31,6 +33,21 @@ def entries_of(pod: PodSandbox, container: Container) -> tuple[Entry, ...]:
     if parsed.problems:
         raise RequestError(explain(parsed.problems))
     return tuple(parsed.entries)
+
+
+def entries_by_container(pod: PodSandbox) -> dict[str, tuple[Entry, ...]]:
+    """What a pod's annotations will ask for each container that they name, by its name; "" if they name none.
+
+    Left out is what cannot be known before a container comes: who gets what is the pod's, where some name theirs.
+    """
+    keys = [key for key in pod.annotations if key.startswith(CONTAINER_PREFIXES)]
+    found: dict[str, tuple[Entry, ...]] = {}
+    for name in {key.partition("/container.")[2] for key in keys} or {""}:
+        with contextlib.suppress(RequestError):
+            entries = entries_of(pod, Container(id="", name=name, pod_id=pod.id))
+            if name == "" or all(entry.scope is Scope.CONTAINER for entry in entries):
+                found[name] = entries
+    return found
 
 
 @functools.lru_cache(maxsize=64)

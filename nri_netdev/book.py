@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
-from nri_netdev.domain.claim import Claim
+from nri_netdev.domain.claim import Claim, Netns
 from nri_netdev.errors import KernelError, StateError
 from nri_netdev.logs import event
 from nri_netdev.ports import Store
@@ -17,10 +17,13 @@ _log = logging.getLogger(__name__)
 
 
 class Book:
-    """Every claim of the node.
+    """Every claim of the node, and every draft of one.
+
+    A draft is a claim that is durable before anybody has asked: it binds nobody but a daemon that finds it after a
+    crash, and cannot know whether it was given.
 
     Args:
-        ledger: where claims are kept.
+        ledger: where they are kept.
 
     Raises:
         StateError: The ledger cannot be read.
@@ -28,13 +31,26 @@ class Book:
 
     def __init__(self, ledger: Store) -> None:
         self._ledger = ledger
-        self._claims: dict[str, Claim] = {claim.mark: claim for claim in ledger.claims()}
-        self._holders: frozenset[str] | None = None
-        """What `holders` says; None where claims have changed since. It is asked after every job."""
+        self._claims: dict[str, Claim] = {}
+        self._drafts: dict[str, Claim] = {}
+        self._marks: dict[str, dict[str, None]] = {}
+        """In order, by the ids of all that an event must be heard of, for a claim or draft hangs on it."""
+        self.promised = 0
+        """How often claims were made that were no drafts before."""
+        left = ledger.drafts()
+        for claim in (*ledger.claims(), *left):
+            self._note(self._claims, claim)
+        if left:
+            with reported("write the ledger"):
+                ledger.write(put=left)
 
     def claims(self) -> tuple[Claim, ...]:
         """Every claim, oldest first."""
         return tuple(self._claims.values())
+
+    def drafts(self) -> tuple[Claim, ...]:
+        """Every draft, oldest first."""
+        return tuple(self._drafts.values())
 
     def get(self, mark: str) -> Claim | None:
         """The claim of a mark, as it is now."""
@@ -44,20 +60,19 @@ class Book:
         return self._claims[mark]
 
     def __contains__(self, mark: object) -> bool:
-        return mark in self._claims
+        return mark in self._claims or mark in self._drafts
 
     def of(self, holder_id: str) -> tuple[Claim, ...]:
-        """The claims that hang on a container or a pod."""
-        return tuple(
-            c for c in self._claims.values() if holder_id in {c.owner.container_id, c.owner.holder_id, c.owner.pod_id}
-        )
+        """The claims that hang on a container or a pod, oldest first."""
+        return tuple(filter(None, map(self._claims.get, self._marks.get(holder_id, ()))))
 
-    def holders(self) -> frozenset[str]:
-        """The ids of every pod and container that an event must be heard of, for a claim hangs on it."""
-        if self._holders is None:
-            owners = [claim.owner for claim in self._claims.values()]
-            self._holders = frozenset(name for owner in owners for name in (owner.pod_id, owner.container_id))
-        return self._holders
+    def holders(self) -> Collection[str]:
+        """The ids of every pod and container that an event must be heard of; as they are at any time, on any thread."""
+        return self._marks
+
+    def needs(self, netns: Netns) -> bool:
+        """Whether a claim or draft needs a netns to be kept alive."""
+        return any(claim.netns == netns for book in (self._claims, self._drafts) for claim in book.values())
 
     def releases(self) -> frozenset[str]:
         """The marks of the claims that another process wants released."""
@@ -73,24 +88,61 @@ class Book:
         """
         self._ledger.write(put=claims, drop=instead_of)
         for old in instead_of:
-            self._claims.pop(old.mark, None)
-        self._claims |= {claim.mark: claim for claim in claims}
-        self._holders = None
+            self._strike(old)
+        for claim in claims:
+            self._note(self._claims, claim)
+        self.promised += 1
+
+    def draft(self, drafts: Sequence[Claim]) -> None:
+        """Write drafts, in one commit.
+
+        Raises:
+            StateError: They are not written; nothing has changed.
+        """
+        self._ledger.write(draft=drafts)
+        for claim in drafts:
+            self._note(self._drafts, claim)
+
+    def confirm(self, claims: Sequence[Claim]) -> None:
+        """Make claims of drafts. That is durable, as they are; `put` each when there is time."""
+        for claim in claims:
+            self._strike(claim)
+            self._note(self._claims, claim)
 
     def put(self, claim: Claim) -> Claim:
         """Remember a change of a claim. A ledger that fails now must not keep an interface from coming home."""
-        self._claims[claim.mark] = claim
-        self._holders = None
+        self._note(self._claims, claim)
         with reported("write the ledger", **about(claim)):
             self._ledger.write(put=[claim])
         return claim
 
-    def drop(self, claim: Claim) -> None:
-        """Forget a claim."""
-        self._claims.pop(claim.mark, None)
-        self._holders = None
-        with reported("write the ledger", **about(claim)):
-            self._ledger.write(drop=[claim])
+    def drop(self, *claims: Claim) -> None:
+        """Forget claims and drafts."""
+        for claim in claims:
+            self._strike(claim)
+        with reported("write the ledger", **about(claims[0])):
+            self._ledger.write(drop=claims)
+
+    def _note(self, book: dict[str, Claim], claim: Claim) -> None:
+        before = book.get(claim.mark)
+        if before is not None and before.owner != claim.owner:
+            self._unlist(before)
+        book[claim.mark] = claim
+        for name in filter(None, (claim.owner.pod_id, claim.owner.container_id)):
+            self._marks.setdefault(name, {})[claim.mark] = None
+
+    def _strike(self, claim: Claim) -> None:
+        for book in (self._claims, self._drafts):
+            known = book.pop(claim.mark, None)
+            if known is not None:
+                self._unlist(known)
+
+    def _unlist(self, claim: Claim) -> None:
+        for name in (claim.owner.pod_id, claim.owner.container_id):
+            marks = self._marks.get(name, {})
+            marks.pop(claim.mark, None)
+            if not marks:
+                self._marks.pop(name, None)
 
     def trouble(self, claim: Claim, *troubles: str) -> None:
         """Keep and tell what is wrong; once, not on every occasion."""

@@ -12,8 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from socket import AF_INET6
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from nri_netdev.book import Book, about, reported
 from nri_netdev.domain.claim import (
@@ -33,8 +32,9 @@ from nri_netdev.domain.grammars import Scope
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.policy import Policy
 from nri_netdev.domain.request import Entry
-from nri_netdev.domain.snapshot import HomeReport
+from nri_netdev.domain.snapshot import HomeReport, Snapshot
 from nri_netdev.domain.verdict import Grant
+from nri_netdev.drafts import Awaited, Draft, Drafts
 from nri_netdev.errors import KernelError, RequestError, StateError
 from nri_netdev.logs import event
 from nri_netdev.offer import Asker, Offer, offer
@@ -46,6 +46,8 @@ _log = logging.getLogger(__name__)
 LOST_AFTER_S = 3.0
 """How long an interface may be in no visible netns before it counts as lost: a netns dies asynchronously, within
 milliseconds on an idle machine, and its hardware is nowhere meanwhile."""
+
+_TICKS_UNTIL_AGAIN = 10
 
 
 class Custody:
@@ -75,7 +77,9 @@ class Custody:
         self._known: dict[str, Holder] = {}
         self._is_synchronized = False
         self._missing_since: dict[str, float] = {}
+        self._ticks = 0
         self._book = Book(ledger)
+        self._drafts = Drafts(self._book, kernel, now_s)
         self._after_boot()
         self._sweep()
 
@@ -86,11 +90,75 @@ class Custody:
         """Every claim, oldest first."""
         return self._book.claims()
 
-    def holders(self) -> frozenset[str]:
-        """The ids of every pod and container that an event must be heard of, for a claim hangs on it."""
+    def holders(self) -> Collection[str]:
+        """The ids of every pod and container that an event must be heard of; as they are at any time, on any thread."""
         return self._book.holders()
 
+    @property
+    def has_drafts(self) -> bool:
+        """Whether a container is awaited."""
+        return len(self._drafts) > 0
+
     # -- what happens ----------------------------------------------------------------------------------------------
+
+    def prepare(
+        self,
+        pod: PodSandbox,
+        asked: Mapping[str, tuple[Entry, ...]],
+        *,
+        encode: Callable[[Sequence[Grant]], bytes],
+    ) -> None:
+        """A pod is there whose containers will ask for interfaces: make ready what can be given.
+
+        Args:
+            pod: the pod.
+            asked: what each container will ask for, by its name; "" for whichever comes first.
+            encode: makes the answer to the engine.
+        """
+        with contextlib.suppress(RequestError):  # told when the container is created
+            netns = self._netns_of(pod)
+            if netns is not None:
+                for name, entries in asked.items():
+                    awaited = Awaited(pod=pod, name=name, entries=entries, netns=netns, encode=encode)
+                    self._drafts.make(awaited, self.policy)
+
+    def ready(self, pod_id: str, container: str) -> Draft | None:
+        """What was made ready for a container that is being created, if nothing at all has happened since.
+
+        It is durable, so it may be told to the engine; `confirm` is to follow at once. Waits for nothing.
+        """
+        return None if self._is_known(pod_id, container) else self._drafts.ready(pod_id, container, self.policy)
+
+    def _is_known(self, pod_id: str, container: str) -> bool:
+        """Whether there is something to take up, or to take the place of, when a container is created."""
+        owners = (claim.owner for claim in self._book.of(pod_id))
+        return any(owner.scope is Scope.POD or owner.container == container for owner in owners)
+
+    def confirm(self, draft: Draft, container_id: str, container: str) -> None:
+        """A draft is given to the container that has come; `confirmed` is to follow when there is time."""
+        self._drafts.take(draft)
+        self._book.confirm(draft.confirmed(container_id, container, int(self._now_s())))
+        step("custody.confirmed")
+        self._known[draft.awaited.pod.id] = self._known[container_id] = Holder.PENDING
+
+    def confirmed(self, container_id: str) -> None:
+        """Write down which container was promised something by `confirm`, and what its interfaces are just now."""
+        for claim in self._book.of(container_id):
+            if claim.state is State.PLANNED:
+                with reported("look again", **about(claim)):
+                    claim = dataclasses.replace(claim, snapshot=self._seen_again(claim))  # noqa: PLW2901
+                self._book.put(claim)
+                step("custody.promised")
+                event(_log, logging.INFO, "claim.promised", **about(claim), inside=claim.inside)
+
+    def _seen_again(self, claim: Claim) -> Snapshot:
+        """A snapshot of this moment; the one that there is if the runtime has begun to move the interface."""
+        link = self._kernel.link(claim.snapshot.link.ifindex)
+        if claim.mark not in link.altnames:
+            return claim.snapshot
+        snapshot = self._kernel.snapshot(link.ifindex)
+        is_same = self._kernel.link(link.ifindex) == link and link.is_up == claim.snapshot.link.is_up
+        return snapshot if is_same else claim.snapshot
 
     def create(
         self, pod: PodSandbox, container: Container, entries: Sequence[Entry], *, move: bool = False
@@ -109,6 +177,13 @@ class Custody:
         Raises:
             RequestError: It may not be; nothing was given, nothing has changed.
         """
+        if not move and not self._is_known(pod.id, container.name):
+            draft = self._drafts.standing(pod.id, container.name, self.policy)
+            if draft is not None:
+                self.confirm(draft, container.id, container.name)
+                self.confirmed(container.id)
+                return draft.grants
+        self._drafts.drop_of(pod.id, container.name)
         self._supersede(pod, container)
         wanted = {entry.interface for entry in entries}
         for claim in self.claims:
@@ -123,14 +198,16 @@ class Custody:
             asked,
             Asker(pod=pod, container=container, netns=netns),
             claims=self.claims,
+            drafts=self._book.drafts(),
             policy=self.policy,
             now_s=self._now_s,
         )
+        self._drafts.drop(ifnames={claim.ifname for claim in made.claims})
         again = [self._again(claim, entry, container) for entry in entries for claim in held_for(entry, before)]
         if made.claims and netns is not None:
             self._promise(made, netns)
         self._known[pod.id] = self._known[container.id] = Holder.PENDING
-        if not move and not _would_fail(made):
+        if not move and not made.would_fail:
             return (*filter(None, again), *made.grants)
         try:
             self._move_in(container.id)
@@ -189,6 +266,7 @@ class Custody:
 
     def ended(self, holder_id: str) -> None:
         """A container or a pod has ended: what it holds comes home. A pod's end ends its containers' claims too."""
+        self._drafts.drop(pod_id=holder_id)
         self._known[holder_id] = Holder.ENDED
         for claim in self._book.of(holder_id):
             if claim.owner.pod_id == holder_id:
@@ -199,11 +277,34 @@ class Custody:
 
     def synchronize(self, pods: Iterable[PodSandbox], containers: Iterable[Container]) -> None:
         """The engine has told all that exists: whatever is not in it has ended."""
+        self.forget_drafts()
+        containers = tuple(containers)
+        for claim in self.claims:
+            self._bind(claim, containers)
         known = {pod.id: Holder.PENDING for pod in pods}
         known |= {c.id: Holder.RUNNING if c.is_running else Holder.PENDING for c in containers}
         self._known = {name: known.get(name, Holder.ENDED) for name in self.holders()}
         self._is_synchronized = True
         self.settle()
+
+    def _bind(self, claim: Claim, containers: Collection[Container]) -> None:
+        """Find the container of a claim that a daemon died over; without one, nothing came of it."""
+        owner = claim.owner
+        if owner.holder_id != owner.pod_id or owner.scope is Scope.POD:
+            return
+        its = [c.id for c in containers if (c.pod_id, c.name) == (owner.pod_id, owner.container)]
+        if its:
+            self._book.put(dataclasses.replace(claim, owner=dataclasses.replace(owner, container_id=its[-1])))
+        elif not claim.state.is_homeward:
+            self._book.put(dataclasses.replace(claim, state=State.RETURNING))
+
+    def refresh_drafts(self) -> None:
+        """Something has changed: what was made ready must be so for what is now."""
+        self._drafts.refresh(self.policy)
+
+    def forget_drafts(self) -> None:
+        """Nothing is made ready any more: for a new connection to the engine, or the end of the daemon."""
+        self._drafts.drop_all()
 
     def settle(self) -> None:
         """Look at every claim, and do whatever must be done."""
@@ -211,15 +312,22 @@ class Custody:
             self._settle(claim)
 
     def tick(self) -> None:
-        """The timer: what no event tells - releases asked for, pods that went unseen, interfaces in transit."""
+        """The timer: what no event tells - releases asked for, pods that went unseen, interfaces in transit.
+
+        What could not be brought home is tried again now and then.
+        """
+        self._ticks += 1
         for claim in self.claims:
             if self._is_abandoned(claim):
                 self._known[claim.owner.pod_id] = self._known[claim.owner.container_id] = Holder.ENDED
                 self._settle(claim)
-            elif claim.mark in self._missing_since:
+            elif claim.mark in self._missing_since or (
+                claim.state is State.RETURNING and self._ticks % _TICKS_UNTIL_AGAIN == 0
+            ):
                 self._settle(claim)
         for mark in self._book.releases():
             self.release(mark)
+        self.refresh_drafts()
 
     def release(self, mark: str) -> tuple[str, ...]:
         """Bring an interface home whoever holds it, and forget the claim, whatever is still wrong.
@@ -438,7 +546,7 @@ class Custody:
         self._missing_since.pop(claim.mark, None)
         self._book.drop(claim)
         step("custody.dropped")
-        if all(other.netns != claim.netns for other in self.claims):
+        if not self._book.needs(claim.netns):
             with reported("unpin", **about(claim)):
                 self._kernel.unpin(claim.netns.pin)
 
@@ -475,12 +583,6 @@ _DO: dict[Action, Callable[[Custody, Claim, Found], None]] = {
     Action.RESTORE: Custody._restore,
     Action.LOSE: Custody._lose,
 }
-
-
-def _would_fail(made: Offer) -> bool:
-    """Whether a runtime would fail at it: crun does where an address is IPv6 and the pod has that turned off."""
-    addresses = (address for claim in made.claims for address in claim.snapshot.addresses)
-    return not made.has_ipv6 and any(address.family == AF_INET6 for address in addresses)
 
 
 _PLACES = {

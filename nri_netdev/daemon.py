@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mappin
 from typing import Any
 
 from nri_netdev import __version__
-from nri_netdev.answers import entries_of, refuse, who
+from nri_netdev.answers import entries_by_container, entries_of, refuse, who
 from nri_netdev.config import Injection, OnMissed, Reload, Settings, Watched
 from nri_netdev.custody import Custody
 from nri_netdev.domain.claim import Claim
@@ -32,6 +32,8 @@ from nri_netdev.logs import event, set_level
 from nri_netdev.outlook import Outlook
 from nri_netdev.residents import Residents
 from nri_netdev.shells.engine import (
+    NOTHING,
+    Answer,
     EngineConnection,
     adjustment,
     connect,
@@ -44,7 +46,8 @@ from nri_netdev.shells.kernel import kill_in_netns
 from nri_netdev.shells.ledger import Ledger, Lock
 from nri_netdev.shells.measured import MeasuredKernel
 from nri_netdev.shells.metrics import CONTAINERS, CREATE_SECONDS, Meters
-from nri_netdev.shells.mirror import link_events
+from nri_netdev.shells.mirror import host_events
+from nri_netdev.wire.glance import Glimpse
 from nri_netdev.wire.methods import HOOKS, Kind
 from nri_netdev.wire.session import (
     Closed,
@@ -62,14 +65,14 @@ from nri_netdev.worker import Worker, patience_s
 _log = logging.getLogger(__name__)
 
 EVENTS = (
+    Kind.RUN_POD_SANDBOX,
     Kind.CREATE_CONTAINER,
     Kind.START_CONTAINER,
     Kind.STOP_CONTAINER,
-    Kind.REMOVE_CONTAINER,
     Kind.STOP_POD_SANDBOX,
-    Kind.REMOVE_POD_SANDBOX,
 )
-"""What we subscribe to; every engine knows these."""
+"""What we subscribe to; every engine knows these. That a pod or container is removed is always told after its end, and
+every pod of the node would pay for being told twice."""
 
 ENGINES_THAT_HEED_START_ERRORS = frozenset({"containerd"})
 """CRI-O logs an error of StartContainer and goes on; there the process is killed before it runs."""
@@ -150,7 +153,6 @@ class Daemon:
         self._loop = asyncio.get_running_loop()
         async with outlook.probed(), self._locked(), outlook.shown():
             await self._open()
-            self._loop.add_reader(self._worker.alarm, self._worker.alarm.ring)
             tasks = [asyncio.ensure_future(work) for work in (self._serve(), self._tick(), self._watch_links())]
             try:
                 ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -161,7 +163,6 @@ class Daemon:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
                 await self._drain()
-                self._loop.remove_reader(self._worker.alarm)
 
     @contextlib.asynccontextmanager
     async def _locked(self) -> AsyncIterator[None]:
@@ -216,12 +217,13 @@ class Daemon:
                 self._settings.socket,
                 self._session,
                 self._handle,
+                self._at_a_glance,
                 rng=random.Random(),  # noqa: S311 - jitter, not a secret
                 healthy=lambda: self._is_healthy,
             )
         if not self._fd or not self._fd.isdigit():
             raise ConfigurationError(f"NRI_PLUGIN_SOCKET={self._fd} is not a file descriptor")
-        _, closed = await connect(launched_socket(int(self._fd)), self._session, self._handle)
+        _, closed = await connect(launched_socket(int(self._fd)), self._session, self._handle, self._at_a_glance)
         await closed
 
     async def _drain(self) -> None:
@@ -229,6 +231,7 @@ class Daemon:
         await self._worker.finish(DRAIN_S)
         if self._connection is not None:
             self._connection.close()
+        await self._worker.quietly(Custody.forget_drafts)
         await self._worker.close()
         event(_log, logging.INFO, "daemon.stopped")
 
@@ -247,25 +250,69 @@ class Daemon:
             keep_container=residents.container,
         )
 
-    def _concerns(self, method: str, encoded: bytes | memoryview, pod_id: str) -> bool:
-        """Whether an event may ask for something or end a holder."""
-        if may_mention(encoded):
-            return True
-        if method == _CREATE:
+    def _concerns(self, method: str, encoded: bytes | memoryview) -> bool:
+        """Whether an event that is not told at a glance may ask for something or end a holder."""
+        if method == _CREATE and not may_mention(encoded):
             self.meters.count(CONTAINERS, "false")
             return False
-        holders = self._worker.holders
-        return pod_id in holders if pod_id else bool(holders)
+        return bool(self._worker.holders) or may_mention(encoded)
+
+    def _at_a_glance(self, seen: Glimpse) -> Answer | None:
+        """What to say to an event where it arrives, on the engine's thread; None where more is to be known or done."""
+        if seen.pod_id in self._worker.holders or may_mention(seen.pod):
+            return self._ready(seen) if seen.method == _CREATE else None
+        if seen.method == _CREATE:
+            self.meters.count(CONTAINERS, "false")
+        return NOTHING
+
+    def _ready(self, seen: Glimpse) -> Answer | None:
+        """What to say to a container that all has been made ready for, if nothing at all has happened since."""
+        begin_s = time.perf_counter()
+        container_id, name = seen.container_names()
+        custody = self._worker.begin() if container_id and self._handed == self._heard else None
+        if custody is None:
+            return None
+        draft = None
+        try:
+            draft = custody.ready(seen.pod_id, name)
+        finally:
+            if draft is None:
+                self._worker.end()
+        if draft is None:
+            return None
+
+        def then() -> None:
+            try:
+                custody.confirm(draft, container_id, name)
+            finally:
+                self._worker.end()
+            self._hand_on(lambda: self._worker.spawn(self._worker.quietly(lambda c: c.confirmed(container_id))))
+            self.meters.count(CONTAINERS, "true")
+            self.meters.observe(CREATE_SECONDS, time.perf_counter() - begin_s)
+
+        return Answer(draft.answer, then)
 
     def _handle(self, connection: EngineConnection, what: Event) -> None:
-        """Every event of the session, in order, on the engine's thread: most are told to the loop."""
+        """Every other event, in order, on the engine's thread: they are told to the loop."""
+        if isinstance(what, Request) and what.kind is Kind.RUN_POD_SANDBOX:
+            connection.reply(what, None)
+        self._hand_on(lambda: self._hear(connection, what))
+
+    def _hand_on(self, work: Callable[[], None]) -> None:
+        """Have something done on the loop, after all that was handed on before."""
+
+        def do() -> None:
+            try:
+                work()
+            finally:
+                self._heard += 1
+
         self._handed += 1
         with contextlib.suppress(RuntimeError):  # the loop is over
-            self._loop.call_soon_threadsafe(self._hear, connection, what)
+            self._loop.call_soon_threadsafe(do)
 
     def _hear(self, connection: EngineConnection, what: Event) -> None:
         """Every event that the engine's thread has handed on, in order, on the loop."""
-        self._heard += 1
         self._connection = None if isinstance(what, Closed) else connection
         self.engine = self.engine if self._connection else None
         match what:
@@ -298,6 +345,9 @@ class Daemon:
     def _request(self, connection: EngineConnection, request: Request) -> None:
         """Answer at once what asks for nothing and holds nothing; give the rest to the worker."""
         kind = request.kind
+        if kind is Kind.RUN_POD_SANDBOX:
+            self._prepare(request)
+            return
         is_asking = kind in _ASKING and mentions(request.pod.annotations)
         if kind is Kind.CREATE_CONTAINER:
             self.meters.count(CONTAINERS, "true" if is_asking else "false")
@@ -310,9 +360,16 @@ class Daemon:
             return
         connection.reply(request, None)
 
+    def _prepare(self, request: Request) -> None:
+        """Make ready what a new pod's containers will ask for; the engine has its answer already."""
+        pod = pod_of(request.pod)
+        asked = entries_by_container(pod) if self._injection.asks(pod.runtime_handler) else {}
+        if asked:
+            self._worker.spawn(self._worker.quietly(lambda custody: custody.prepare(pod, asked, encode=_encoded)))
+
     def _job(self, kind: Kind, request: Request) -> Callable[[Custody], None] | None:
         """What custody must hear of the end of a holder."""
-        holder_id = request.pod.id if kind in _ENDS_OF_PODS else request.container.id
+        holder_id = request.pod.id if kind is Kind.STOP_POD_SANDBOX else request.container.id
         if kind in _ASKING or holder_id not in self._worker.holders:
             return None
         return lambda custody: custody.ended(holder_id)
@@ -428,6 +485,7 @@ class Daemon:
 
         def job(custody: Custody) -> None:
             custody.policy = settings.policy
+            custody.refresh_drafts()
 
         self._worker.spawn(self._worker.quietly(job))
         event(_log, logging.INFO, "config.in_force", rules=len(settings.policy.rules))
@@ -440,12 +498,12 @@ class Daemon:
                 await self._open()
                 if self._worker.custody is not None and self._connection is not None:
                     self._connection.close()  # to be told anew what exists
-            elif self._worker.custody.claims:
+            elif self._worker.holders:
                 await self._worker.quietly(Custody.tick)
 
     async def _watch_links(self) -> None:
         """Look again at what is not yet home whenever the host's links change."""
-        events = link_events()
+        events = host_events()
         loop = asyncio.get_running_loop()
         changed = self._links_changed
 
@@ -457,11 +515,14 @@ class Daemon:
         try:
             while True:
                 await changed.wait()
+                changed.clear()
                 custody = self._worker.custody
                 if custody is not None and any(claim.state.is_homeward for claim in custody.claims):
                     await self._worker.quietly(Custody.settle)
                     events.read()  # what settling itself has changed
-                changed.clear()
+                    changed.clear()
+                if custody is not None and custody.has_drafts:
+                    await self._worker.quietly(Custody.refresh_drafts)
         finally:
             loop.remove_reader(events.fileno())
             events.close()
@@ -474,7 +535,10 @@ _ASKING: dict[Kind, Callable[[Daemon, EngineConnection, Request], Coroutine[Any,
 """What concerns every container of a pod that has annotations for us."""
 
 _CREATE = HOOKS[Kind.CREATE_CONTAINER].method
-_ENDS_OF_PODS = {Kind.STOP_POD_SANDBOX, Kind.REMOVE_POD_SANDBOX}
+
+
+def _encoded(grants: Iterable[Grant]) -> bytes:
+    return adjustment(grants).SerializeToString()
 
 
 def open_custody(settings: Settings, meters: Meters) -> Custody:

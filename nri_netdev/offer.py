@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from socket import AF_INET6
 
-from nri_netdev.domain.claim import MARK_PREFIX, Claim, Netns, Owner, State
-from nri_netdev.domain.links import Inside, Inventory, Link
+from nri_netdev.domain.claim import MARK_PREFIX, Claim, Netns, Owner, State, steady
+from nri_netdev.domain.links import Inside, Inventory
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.policy import Policy
 from nri_netdev.domain.request import Entry, explain
@@ -42,6 +43,12 @@ class Offer:
     has_ipv6: bool = True
     """Whether they may have IPv6 addresses in the pod."""
 
+    @property
+    def would_fail(self) -> bool:
+        """Whether a runtime would fail at it: crun does where an address is IPv6 and the pod has that turned off."""
+        addresses = (address for claim in self.claims for address in claim.snapshot.addresses)
+        return not self.has_ipv6 and any(address.family == AF_INET6 for address in addresses)
+
 
 def offer(
     kernel: Kernel,
@@ -49,6 +56,7 @@ def offer(
     asker: Asker,
     *,
     claims: Collection[Claim],
+    drafts: Collection[Claim] = (),
     policy: Policy | None,
     now_s: Callable[[], float],
 ) -> Offer:
@@ -62,6 +70,7 @@ def offer(
         asked: what the container asks for and does not have.
         asker: the container.
         claims: every claim there is.
+        drafts: interfaces that others may come to ask for: better left to them, if there is a choice.
         policy: who may take what; None to ask only what can be given.
         now_s: the wall clock, in seconds since the epoch.
 
@@ -78,11 +87,12 @@ def offer(
     for is_fresh in (False, True):
         inventory = kernel.inventory(is_fresh=is_fresh)
         heirs = _heirs(claims, inventory)
+        others = [claim for claim in claims if heirs.get(claim.ifname) is not claim]
         grants, problems = judge(
             asked,
             inventory=inventory,
             netns=inside,
-            claims=[claim for claim in claims if heirs.get(claim.ifname) is not claim],
+            claims=others if is_fresh else [*others, *drafts],
             now_s=int(now_s()),
             policy=policy,
             pod=asker.pod,
@@ -91,7 +101,7 @@ def offer(
         if problems and is_fresh:
             raise RequestError(explain(problems))
         snapshots = [] if problems else [kernel.snapshot(grant.link.ifindex) for grant in grants]
-        if snapshots and all(_is_as_judged(g.link, s.link) for g, s in zip(grants, snapshots, strict=True)):
+        if snapshots and all(steady(g.link) == steady(s.link) for g, s in zip(grants, snapshots, strict=True)):
             made = _offer(kernel, grants, snapshots, asker=asker, heirs=heirs, now_s=int(now_s()))
             return replace(made, has_ipv6=pod.has_ipv6)
     raise RequestError("the interfaces that are asked for are being changed just now; retry")
@@ -104,19 +114,6 @@ def _heirs(claims: Collection[Claim], inventory: Inventory) -> Mapping[str, Clai
         for claim in claims
         if claim.state is State.PARTIAL and claim.home_ifname is None and inventory.by_name(claim.ifname) is not None
     }
-
-
-def _is_as_judged(judged: Link, seen: Link) -> bool:
-    return _steady(judged) == _steady(seen)
-
-
-def _steady(link: Link) -> tuple[object, ...]:
-    """What a verdict may rest on; whether a link is up, has a carrier … may change from moment to moment."""
-    return (
-        (link.ifname, link.kind, link.mac, link.permanent_mac, link.alias, link.parent_bus, link.parent_dev),
-        (link.master, link.link, link.link_netnsid, link.netns_immutable),
-        tuple(name for name in link.altnames if not name.startswith(MARK_PREFIX)),
-    )
 
 
 def _offer(

@@ -20,8 +20,11 @@ class Store(Protocol):
     def claims(self) -> tuple[Claim, ...]:
         """Every claim."""
 
-    def write(self, *, put: Iterable[Claim] = (), drop: Iterable[Claim] = ()) -> None:
-        """Put and drop in one commit."""
+    def drafts(self) -> tuple[Claim, ...]:
+        """Every draft."""
+
+    def write(self, *, put: Iterable[Claim] = (), drop: Iterable[Claim] = (), draft: Iterable[Claim] = ()) -> None:
+        """Put, drop and draft in one commit."""
 
     def releases(self) -> frozenset[str]:
         """Marks of claims that another process wants released."""
@@ -39,11 +42,26 @@ class Kernel(Protocol):
     def inventory(self, *, is_fresh: bool = False) -> Inventory:
         """The host; all of it read anew, or as the kernel has told it up to now, which may lack some changes."""
 
+    def news(self, netns: Netns | None = None) -> int:
+        """A number that is another once something is no longer as it was that a verdict rests on.
+
+        At home, or in a pinned netns, which is listened to from the first time that this is asked until it is unpinned.
+        """
+
+    def last_news(self, netns: Netns | None = None) -> int | None:
+        """What `news` would say, if that can be said without reading anything; else None. Waits for nothing."""
+
+    def is_called(self, ifindex: int, ifname: str) -> bool:
+        """Whether an interface at home has this name. Waits for nothing."""
+
     def facts(self) -> FactsOf:
         """A reader of what rtnetlink does not tell of interfaces at home, for one decision."""
 
     def links(self, netns_path: str | None) -> tuple[Link, ...]:
         """Every link in a netns."""
+
+    def link(self, ifindex: int) -> Link:
+        """One interface at home."""
 
     def marked(self, mark: str) -> Link | None:
         """The interface at home that has this mark."""

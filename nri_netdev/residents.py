@@ -5,7 +5,7 @@ A large node runs thousands of pods that concern nobody here, and few that do.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.request import may_mention
@@ -20,7 +20,7 @@ class Residents:
         holders: gives the ids of every pod and container that a claim hangs on.
     """
 
-    def __init__(self, holders: Callable[[], frozenset[str]]) -> None:
+    def __init__(self, holders: Callable[[], Collection[str]]) -> None:
         self._holders = holders
         self._strangers: set[str] = set()
         """Ids of pods that ask for nothing. A part of Synchronize may tell a container before another tells its pod."""

@@ -2,7 +2,7 @@
 
 Jobs are done by a thread of its own, in the order in which they are given. The event loop asks it and waits no longer
 than an engine does: what is not done when an answer is due is answered without it - a create with an error, a teardown
-with yes - and goes on. Where nothing else is in hand, a job may be done at once by the thread that asks.
+with yes - and goes on. Where nothing is in hand, another thread may have custody for what takes no time (`begin`).
 """
 
 from __future__ import annotations
@@ -10,15 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from enum import Enum
 from typing import Any, TypeVar
 
 from nri_netdev.custody import Custody
 from nri_netdev.errors import NriNetdevError, RequestError
 from nri_netdev.logs import event
-from nri_netdev.shells.alarm import Alarm
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -32,15 +30,6 @@ def patience_s(request_timeout_ms: int) -> float:
     return (request_timeout_ms or DEFAULT_REQUEST_TIMEOUT_MS) / 3000
 
 
-class Not(Enum):
-    """Why `Worker.at_once` has no result."""
-
-    NOW = "now"
-    """Something else is in hand, or the job is none that is done at once: nothing has been done."""
-    IN_TIME = "in time"
-    """It took too long, and was answered by somebody else."""
-
-
 class Worker:
     """Custody, as those see it who have something to be done."""
 
@@ -50,14 +39,12 @@ class Worker:
         """Whoever has it has custody."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._given = self._done = 0
-        self.alarm = Alarm()
-        """Rings on the event loop when a job that is done at once takes too long."""
         self.custody: Custody | None = None
         """What is there to be read; only jobs may change it. None while the ledger cannot be used."""
         self.trouble = ""
         """Why there is no custody, or ""."""
-        self.holders: frozenset[str] = frozenset()
-        """The ids of every pod and container that a claim hangs on, after the job before."""
+        self.holders: Collection[str] = ()
+        """The ids of every pod and container that a claim hangs on, as they are at any time."""
         self.limit_s = patience_s(0)
         """How long a job may take that an engine waits for."""
 
@@ -88,10 +75,7 @@ class Worker:
         def whole() -> _T:
             if self.custody is None:
                 raise RequestError(f"nothing can be given on this node: {self.trouble}")
-            try:
-                return job(self.custody)
-            finally:
-                self.holders = self.custody.holders()
+            return job(self.custody)
 
         future = self._work(whole)
         done, _ = await asyncio.wait([future], timeout=self.limit_s)
@@ -115,10 +99,7 @@ class Worker:
 
         def whole() -> None:
             if self.custody is not None:
-                try:
-                    job(self.custody)
-                finally:
-                    self.holders = self.custody.holders()
+                job(self.custody)
 
         try:
             await self._work(whole)
@@ -141,36 +122,23 @@ class Worker:
     async def close(self) -> None:
         """End the thread after the job that it has in hand."""
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
-        self.alarm.close()
 
     def is_idle(self) -> bool:
         """Whether nothing is in hand, and nothing waits for its turn."""
         return self._given == self._done and not self._tasks
 
-    def at_once(
-        self, job: Callable[[Custody], _T | None], *, late: Callable[[], None], undo: Callable[[Custody], None]
-    ) -> _T | Not:
-        """Do a job that an engine waits for on this thread, now, if nothing else is in hand.
-
-        Args:
-            job: what to do; its None says that it is to be done in some other way, and that nothing has changed.
-            late: called on the event loop when it takes longer than `limit_s`: answers for it, for good.
-            undo: done after it in that case.
-        """
+    def begin(self) -> Custody | None:
+        """Have custody on this thread, until `end`, for what takes no time; None if anything else is in hand."""
         if not self.is_idle() or not self._turn.acquire(blocking=False):
-            return Not.NOW
-        try:
-            if not self.is_idle() or self.custody is None:
-                return Not.NOW
-            self.alarm.set(self.limit_s, late)
-            result = _guarded(job, self.custody)
-            if self.alarm.clear():
-                return Not.NOW if result is None else result
-            if result is not None:
-                _guarded(undo, self.custody)
-            return Not.IN_TIME
-        finally:
-            self._turn.release()
+            return None
+        if self.is_idle() and self.custody is not None:
+            return self.custody
+        self._turn.release()
+        return None
+
+    def end(self) -> None:
+        """Give custody back."""
+        self._turn.release()
 
     def _work(self, job: Callable[[], _T]) -> asyncio.Future[_T]:
         def in_turn() -> _T:
@@ -191,14 +159,3 @@ class Worker:
             event(_log, logging.ERROR, "custody.bug", error=repr(error))
         if undo is not None and error is None:
             await self.quietly(undo)
-
-
-def _guarded(job: Callable[[Custody], _T | None], custody: Custody) -> _T | None:
-    """Do a job that has another chance; None if it fails."""
-    try:
-        return job(custody)
-    except NriNetdevError:
-        return None  # the other way tells why
-    except Exception:  # noqa: BLE001 - the root of what a thread was asked
-        event(_log, logging.ERROR, "custody.bug", exc_info=True)
-        return None

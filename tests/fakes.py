@@ -12,7 +12,7 @@ import errno
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from nri_netdev.domain.claim import Claim, Netns
+from nri_netdev.domain.claim import Claim, Netns, steady
 from nri_netdev.domain.links import Address, Inside, Inventory, Link
 from nri_netdev.domain.selectors import FactsOf, no_facts
 from nri_netdev.domain.snapshot import HomeReport, Shortfall, Snapshot
@@ -55,6 +55,7 @@ class FakeKernel:
         self.next_index = 10
         self.next_ino = 100
         self.refused: set[str] = set()
+        self.told: dict[int, tuple[object, int]] = {}
 
     # -- what tests do to the node ---------------------------------------------------------------------------------
 
@@ -149,6 +150,23 @@ class FakeKernel:
         del is_fresh
         at_home = [d for d in self.devices if d.netns == HOME]
         return Inventory(links=tuple(d.link for d in at_home), addresses={d.link.ifindex: d.addresses for d in at_home})
+
+    def news(self, netns: Netns | None = None) -> int:
+        ino = HOME if netns is None else netns.ino
+        now = [(steady(d.link), d.addresses) for d in self.devices if d.netns == ino]
+        before, number = self.told.get(ino, (now, 0))
+        self.told[ino] = (now, number if now == before else number + 1)
+        return self.told[ino][1]
+
+    def last_news(self, netns: Netns | None = None) -> int | None:
+        _, before = self.told.get(HOME if netns is None else netns.ino, (None, None))
+        return before if before == self.news(netns) else None
+
+    def is_called(self, ifindex: int, ifname: str) -> bool:
+        return self._at(HOME, ifindex).link.ifname == ifname
+
+    def link(self, ifindex: int) -> Link:
+        return self._at(HOME, ifindex).link
 
     def facts(self) -> FactsOf:
         return no_facts
@@ -291,19 +309,27 @@ class FakeLedger:
 
     def __init__(self) -> None:
         self.rows: dict[str, Claim] = {}
+        self.drafted: dict[str, Claim] = {}
         self.asked: set[str] = set()
         self.is_full = False
 
     def claims(self) -> tuple[Claim, ...]:
         return tuple(self.rows.values())
 
-    def write(self, *, put: Iterable[Claim] = (), drop: Iterable[Claim] = ()) -> None:
+    def drafts(self) -> tuple[Claim, ...]:
+        return tuple(self.drafted.values())
+
+    def write(self, *, put: Iterable[Claim] = (), drop: Iterable[Claim] = (), draft: Iterable[Claim] = ()) -> None:
         if self.is_full:
             raise StateError("cannot write the ledger: database or disk is full; make room on its disk")
         for claim in drop:
             self.rows.pop(claim.mark, None)
+            self.drafted.pop(claim.mark, None)
             self.asked.discard(claim.mark)
-        self.rows |= {claim.mark: claim for claim in put}
+        for claim in put:
+            self.drafted.pop(claim.mark, None)
+            self.rows[claim.mark] = claim
+        self.drafted |= {claim.mark: claim for claim in draft}
 
     def releases(self) -> frozenset[str]:
         return frozenset(self.asked)

@@ -11,7 +11,7 @@ import (
 // untilCreate is how long a pod that asks for something is there before its container is created. Kubelet and engine
 // take tens of milliseconds for that, in which nobody waits for a plugin. Here it is less: long enough that processes
 // have gone idle, no more time than any node gives, and a run that ends.
-const untilCreate = 3 * time.Millisecond
+const untilCreate = 10 * time.Millisecond
 
 // lap is how long the events of one container took: the first, RunPodSandbox, and those after it that an op is of.
 type lap struct{ runPod, rest time.Duration }

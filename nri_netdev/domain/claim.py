@@ -138,13 +138,14 @@ class Owner:
     namespace: str
     pod: str
     container_id: str
-    """The container that asked; for a pod-level claim the one that brought the interface in."""
+    """The container that asked; for a pod-level claim the one that brought the interface in. "" while that is still to
+    be created, or is not known because a daemon died over it."""
     container: str
 
     @property
     def holder_id(self) -> str:
         """The id whose end ends the claim."""
-        return self.pod_id if self.scope is Scope.POD else self.container_id
+        return self.container_id if self.scope is Scope.CONTAINER and self.container_id else self.pod_id
 
     def __str__(self) -> str:
         pod = f"pod {self.namespace}/{self.pod}"
@@ -201,6 +202,15 @@ class Claim:
     def ifname(self) -> str:
         """Its name on the host."""
         return self.snapshot.link.ifname
+
+
+def steady(link: Link) -> tuple[object, ...]:
+    """What a verdict may rest on; whether a link is up, has a carrier … may change from moment to moment."""
+    return (
+        (link.ifname, link.kind, link.mac, link.permanent_mac, link.alias, link.parent_bus, link.parent_dev),
+        (link.master, link.link, link.link_netnsid, link.netns_immutable),
+        tuple(name for name in link.altnames if not name.startswith(MARK_PREFIX)),
+    )
 
 
 def find(links: Iterable[Link], claim: Claim, *, at_home: bool) -> Link | None:

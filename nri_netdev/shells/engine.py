@@ -13,9 +13,9 @@ import random
 import socket
 import struct
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from google.protobuf.message import Message
 
@@ -24,6 +24,7 @@ from nri_netdev.domain.verdict import Grant
 from nri_netdev.errors import ConfigurationError
 from nri_netdev.logs import event
 from nri_netdev.proto import nri_pb2
+from nri_netdev.wire.glance import Glimpse
 from nri_netdev.wire.session import Closed, Event, Pending, PluginSession
 
 _log = logging.getLogger(__name__)
@@ -47,6 +48,25 @@ def backoff(rng: random.Random) -> Iterator[float]:
         pause = min(2 * pause, BACKOFF_LAST_S)
 
 
+class Answer(NamedTuple):
+    """What is said to an event that was seen at a glance."""
+
+    payload: bytes = b""
+    """The encoded response."""
+    then: Callable[[], None] | None = None
+    """Called when it is said."""
+
+
+NOTHING = Answer()
+"""There is nothing to adjust."""
+
+
+def look(seen: Glimpse) -> Answer | None:
+    """Have every event read."""
+    del seen
+    return None
+
+
 class EngineConnection:
     """One connection of the plugin to the engine; may be used on any thread.
 
@@ -54,6 +74,8 @@ class EngineConnection:
         connected: the socket, which is closed at the end.
         session: the plugin's side of NRI, new.
         handle: called with every event of the session, in order, on the thread that reads.
+        at_a_glance: called, on that thread, with an event that can be told at a glance: what to say to it, None to have
+            it read and handed to `handle`. It must not wait for anything.
         ended: called at the end, on that thread.
     """
 
@@ -62,16 +84,16 @@ class EngineConnection:
         connected: socket.socket,
         session: PluginSession,
         handle: Callable[[EngineConnection, Event], None],
+        at_a_glance: Callable[[Glimpse], Answer | None],
         ended: Callable[[], None],
     ) -> None:
         self._socket = connected
         self._session = session
         self._handle = handle
+        self._at_a_glance = at_a_glance
         self._ended = ended
         self._lock = threading.Lock()
         """Of the session, and of what is sent."""
-        self._told: deque[Event] = deque()
-        self._turn = 0
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         connected.setblocking(True)
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", _SEND_S, 0))
@@ -80,12 +102,7 @@ class EngineConnection:
         """Register with the engine, and read what it says from now on."""
         with self._lock:
             self._send(self._session.start())
-        self.read_on()
-
-    def read_on(self) -> None:
-        """Have a new thread read, in place of the one that has done so, if that is held up by what it hands on."""
-        self._turn += 1
-        threading.Thread(target=self._read, args=(self._turn,), name="engine", daemon=True).start()
+        threading.Thread(target=self._read, name="engine", daemon=True).start()
 
     def reply(self, request: Pending, message: Message | None) -> None:
         """Answer (`PluginSession.reply`); without effect once the connection is over."""
@@ -104,39 +121,69 @@ class EngineConnection:
 
     def _send(self, data: bytes) -> None:
         try:
-            self._socket.sendall(data)
+            if data:
+                self._socket.sendall(data)
         except OSError:
             self.close()  # the end of what can be read tells the rest
 
-    def _read(self, turn: int) -> None:
-        """Read and hand on, until the end, or until another thread has the turn."""
-        while turn == self._turn:
-            if not self._told:
-                self._hear()
-                continue
-            what = self._told.popleft()
-            try:
-                self._handle(self, what)
-            except Exception:  # noqa: BLE001 - the root of a thread
-                event(_log, logging.ERROR, "engine.bug", exc_info=True)
-                self.close()
-            if isinstance(what, Closed):
-                self._end(what)
-                return
+    def _read(self) -> None:
+        """Read and hand on, until the end."""
+        while True:
+            for what in self._hear():
+                try:
+                    self._handle(self, what)
+                except Exception:  # noqa: BLE001 - the root of a thread
+                    event(_log, logging.ERROR, "engine.bug", exc_info=True)
+                    self.close()
+                if isinstance(what, Closed):
+                    self._end(what)
+                    return
 
-    def _hear(self) -> None:
-        """Wait for what comes, and answer what needs no decision."""
-        try:
-            size = self._socket.recv_into(self._buffer)
-        except OSError as error:
-            event(_log, logging.WARNING, "engine.lost", error=str(error))
-            size = 0
+    def _hear(self) -> list[Event]:
+        """Wait for what comes, and answer what can be answered at once; the rest is returned."""
+        size = self._receive(0)
+        seen = self._glance(size)
+        while seen is None and 0 < size < self._session.expected(self._buffer[:size]) <= len(self._buffer):
+            more = self._receive(size)
+            if not more:
+                break
+            size += more
+            seen = self._glance(size)
+        if seen is not None and self._answer(seen):
+            return []
         with self._lock:
             told = self._session.receive_data(self._buffer[:size]) if size else self._session.receive_eof()
-            answer = self._session.data_to_send()
-            if answer:
-                self._send(answer)
-        self._told.extend(told)
+            self._send(self._session.data_to_send())
+        return told
+
+    def _receive(self, begin: int) -> int:
+        """Wait for bytes, and put them into the buffer from this place on; how many, 0 at the end."""
+        try:
+            return self._socket.recv_into(self._buffer[begin:])
+        except OSError as error:
+            event(_log, logging.WARNING, "engine.lost", error=str(error))
+            return 0
+
+    def _glance(self, size: int) -> Glimpse | None:
+        with self._lock:
+            return self._session.glance(self._buffer[:size])
+
+    def _answer(self, seen: Glimpse) -> bool:
+        """Answer an event that was seen at a glance; whether that could be done."""
+        try:
+            answer = self._at_a_glance(seen)
+        except Exception:  # noqa: BLE001 - it has another chance
+            event(_log, logging.ERROR, "engine.bug", exc_info=True)
+            return False
+        if answer is None:
+            return False
+        try:
+            with self._lock:
+                self._send(self._session.answer(seen, answer.payload))
+        finally:
+            if answer.then is not None:
+                answer.then()
+        return True
 
     def _end(self, how: Closed) -> None:
         if how.error is not None:
@@ -149,6 +196,7 @@ async def connect(
     where: Path | socket.socket,
     new_session: Callable[[], PluginSession],
     handle: Callable[[EngineConnection, Event], None],
+    at_a_glance: Callable[[Glimpse], Answer | None] = look,
 ) -> tuple[EngineConnection, asyncio.Future[None]]:
     """Connect to the engine's socket, or take over one that is connected already.
 
@@ -156,6 +204,7 @@ async def connect(
         where: the engine's socket.
         new_session: makes the session.
         handle: called with every event, on a thread that is not the loop's.
+        at_a_glance: called with what can be told at a glance, on that thread; see `EngineConnection`.
 
     Returns:
         The connection, and what is done at its end.
@@ -180,7 +229,7 @@ async def connect(
         with contextlib.suppress(RuntimeError):  # the loop is over, too
             loop.call_soon_threadsafe(_finish, closed)
 
-    connection = EngineConnection(connected, new_session(), handle, end)
+    connection = EngineConnection(connected, new_session(), handle, at_a_glance, end)
     connection.start()
     return connection, closed
 
@@ -194,6 +243,7 @@ async def stay_connected(
     path: Path,
     new_session: Callable[[], PluginSession],
     handle: Callable[[EngineConnection, Event], None],
+    at_a_glance: Callable[[Glimpse], Answer | None] = look,
     *,
     rng: random.Random,
     healthy: Callable[[], bool],
@@ -206,6 +256,7 @@ async def stay_connected(
         path: the engine's NRI socket; waited for if it is not there yet.
         new_session: makes the session of each connection.
         handle: called with every event.
+        at_a_glance: called with what can be told at a glance.
         rng: where the jitter comes from.
         healthy: asked when a connection has ended: whether it had got so far that the next try may be at once.
     """
@@ -213,7 +264,7 @@ async def stay_connected(
     told = ""
     while True:
         try:
-            _, closed = await connect(path, new_session, handle)
+            _, closed = await connect(path, new_session, handle, at_a_glance)
         except OSError as error:
             trouble = f"{error.strerror or error}"
         else:

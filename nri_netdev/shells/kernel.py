@@ -1,7 +1,7 @@
 """The node's kernel, as custody asks for it (`nri_netdev.ports.Kernel`): netns by path, interfaces by index.
 
 A call into a pod's netns opens what it needs and closes it again. What is of home stays open: a socket, and a mirror
-of what the host has; every thread that calls has its own.
+of what the host has.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import functools
 import os
 import select
 import signal
-import threading
+import socket
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -23,7 +23,7 @@ from nri_netdev.domain.selectors import FactsOf
 from nri_netdev.domain.snapshot import HomeReport, Snapshot
 from nri_netdev.errors import KernelError
 from nri_netdev.shells import capture, homing, netns, sysctls
-from nri_netdev.shells.mirror import Mirror
+from nri_netdev.shells.mirror import Mirror, link_events
 from nri_netdev.shells.rtnetlink import Rtnl, with_rtnl
 from nri_netdev.shells.sysfs import facts_reader
 
@@ -35,7 +35,7 @@ _DEATH_S = 1.0
 
 
 class HostKernel:
-    """The kernel of this host; home is the netns of the process.
+    """The kernel of this host; home is the netns of the process. For one thread at a time.
 
     Args:
         run_dir: below it netns are pinned, in `netns`.
@@ -44,6 +44,8 @@ class HostKernel:
     def __init__(self, run_dir: Path) -> None:
         self._pins = run_dir / "netns"
         self._home = _Home()
+        self._listened: dict[str, _Listened] = {}
+        """The pods' netns that are listened to, by the names of their pins."""
 
     def boot_id(self) -> str:
         """An id that changes with each boot."""
@@ -56,6 +58,31 @@ class HostKernel:
         mirror = self._home.mirror()
         return self._at(None, mirror.fresh if is_fresh else mirror.inventory)
 
+    def news(self, netns: Netns | None = None) -> int:
+        """A number that is another once something is no longer as it was that a verdict rests on.
+
+        At home, or in a pinned netns, which is listened to from the first time that this is asked until it is unpinned.
+        """
+        if netns is None:
+            mirror = self._home.mirror()
+            return self._at(None, mirror.news)
+        listened = self._listened.get(netns.pin)
+        if listened is None:
+            listened = self._listened[netns.pin] = _Listened(self._pins / netns.pin)
+        return listened.news()
+
+    def last_news(self, netns: Netns | None = None) -> int | None:
+        """What `news` would say, if that can be said without reading anything; else None. Waits for nothing."""
+        source = self._home.mirror() if netns is None else self._listened.get(netns.pin)
+        return None if source is None else source.last_news()
+
+    def is_called(self, ifindex: int, ifname: str) -> bool:
+        """Whether an interface at home has this name. Waits for nothing."""
+        try:
+            return socket.if_nametoindex(ifname) == ifindex
+        except OSError:
+            return False
+
     def facts(self) -> FactsOf:
         """A reader of what rtnetlink does not tell of interfaces at home, for one decision."""
         return facts_reader()
@@ -63,6 +90,10 @@ class HostKernel:
     def links(self, netns_path: str | None) -> tuple[Link, ...]:
         """Every link in a netns."""
         return self._at(netns_path, Rtnl.links)
+
+    def link(self, ifindex: int) -> Link:
+        """One interface at home."""
+        return self._at(None, Rtnl.link, ifindex)
 
     def marked(self, mark: str) -> Link | None:
         """The interface at home that has this mark."""
@@ -94,6 +125,9 @@ class HostKernel:
 
     def unpin(self, name: str) -> None:
         """Let a netns die, if nobody else keeps it."""
+        listened = self._listened.pop(name, None)
+        if listened is not None:
+            listened.close()
         netns.unpin(self._pins / name)
 
     def pins(self) -> frozenset[str]:
@@ -166,8 +200,31 @@ class HostKernel:
             return with_rtnl(netns_fd, function, *args)
 
 
-class _Home(threading.local):
-    """What a thread keeps open of the host's netns, for as long as nothing fails on it."""
+class _Listened:
+    """A pod's netns, whose links are listened to. It keeps the netns alive."""
+
+    def __init__(self, path: Path) -> None:
+        with netns.open_netns(path) as netns_fd:
+            self._events = netns.call_in_netns(netns_fd, link_events)
+        self._news = 0
+
+    def news(self) -> int:
+        """How often something was told."""
+        if self._events.read() != []:
+            self._news += 1
+        return self._news
+
+    def last_news(self) -> int | None:
+        """The same, if nothing has been told since."""
+        return None if self._events.is_told else self._news
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._events.close()
+
+
+class _Home:
+    """What is kept open of the host's netns, for as long as nothing fails on it."""
 
     def __init__(self) -> None:
         self._rtnl: Rtnl | None = None

@@ -23,26 +23,29 @@ from nri_netdev.domain.grammars import Scope
 from nri_netdev.domain.snapshot import Snapshot, fields_of
 from nri_netdev.errors import StateError
 
-VERSION = 1
+_TABLES = (
+    """
+    CREATE TABLE claims (mark TEXT PRIMARY KEY, claim TEXT NOT NULL) STRICT;
+    CREATE TABLE releases (mark TEXT PRIMARY KEY) STRICT;
+    """,
+    "CREATE TABLE drafts (mark TEXT PRIMARY KEY, claim TEXT NOT NULL) STRICT;",
+)
+"""What each version of the file has added."""
+VERSION = len(_TABLES)
 """`PRAGMA user_version` of the file: the shape of its tables and documents."""
-
-_TABLES = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE claims (mark TEXT PRIMARY KEY, claim TEXT NOT NULL) STRICT;
-CREATE TABLE releases (mark TEXT PRIMARY KEY) STRICT;
-PRAGMA user_version = {VERSION};
-COMMIT;
-"""
+_SNAPSHOTS = 64
+"""So many are remembered as they are written: a claim is written some times with the same one."""
 
 
 class Ledger:
-    """The claims of one node in `<state directory>/ledger.db`. Belongs to the thread that opened it.
+    """The claims of one node in `<state directory>/ledger.db`. For one thread at a time.
 
     Every method raises `StateError` with what to do when the file cannot be used.
     """
 
     def __init__(self, directory: Path, *, must_exist: bool = False) -> None:
         self.path = directory / "ledger.db"
+        self._snapshots: dict[int, tuple[Snapshot, str]] = {}
         if must_exist and not self.path.exists():
             raise StateError(f"there is no ledger at {self.path}; is --state-dir the daemon's?")
         try:
@@ -53,7 +56,7 @@ class Ledger:
         with self._translated("open"):
             previous = os.umask(0o077)
             try:
-                self._db = sqlite3.connect(self.path, isolation_level=None, timeout=1.0)
+                self._db = sqlite3.connect(self.path, isolation_level=None, timeout=1.0, check_same_thread=False)
                 try:
                     self._prepare()
                 except BaseException:
@@ -66,8 +69,9 @@ class Ledger:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self._db.executescript(_TABLES)
+        if version < VERSION:
+            tables = "".join(_TABLES[version:])
+            self._db.executescript(f"BEGIN IMMEDIATE; {tables} PRAGMA user_version = {VERSION}; COMMIT;")
         elif version != VERSION:
             raise StateError(
                 f"the ledger {self.path} is of version {version} and this program knows {VERSION}; run the newer "
@@ -82,20 +86,36 @@ class Ledger:
 
     def claims(self) -> tuple[Claim, ...]:
         """Every claim, oldest first."""
+        return self._all("SELECT claim FROM claims ORDER BY rowid")
+
+    def drafts(self) -> tuple[Claim, ...]:
+        """Every draft, oldest first."""
+        return self._all("SELECT claim FROM drafts ORDER BY rowid")
+
+    def _all(self, query: str) -> tuple[Claim, ...]:
         with self._translated("read"):
-            rows = self._db.execute("SELECT claim FROM claims ORDER BY rowid").fetchall()
+            rows = self._db.execute(query).fetchall()
         return tuple(_decode(text, self.path) for (text,) in rows)
 
-    def write(self, *, put: Iterable[Claim] = (), drop: Iterable[Claim] = ()) -> None:
-        """Put and drop claims in one commit: all of it is durable when this returns, or none of it has happened."""
+    def write(self, *, put: Iterable[Claim] = (), drop: Iterable[Claim] = (), draft: Iterable[Claim] = ()) -> None:
+        """Put and drop claims in one commit: all of it is durable when this returns, or none of it has happened.
+
+        Args:
+            put: claims to be written; what was a draft is one no more.
+            drop: claims and drafts to be forgotten.
+            draft: drafts to be written.
+        """
+        put = tuple(put)
+        ended = [(claim.mark,) for claim in drop]
         with self._translated("write"), self._transaction():
-            for claim in drop:
-                self._db.execute("DELETE FROM claims WHERE mark = ?", (claim.mark,))
-                self._db.execute("DELETE FROM releases WHERE mark = ?", (claim.mark,))
-            self._db.executemany(
-                "INSERT INTO claims VALUES (?, ?) ON CONFLICT (mark) DO UPDATE SET claim = excluded.claim",
-                [(claim.mark, _encode(claim)) for claim in put],
-            )
+            for table in ("claims", "releases", "drafts"):
+                self._db.executemany(f"DELETE FROM {table} WHERE mark = ?", ended)  # noqa: S608 - one of these three
+            self._db.executemany("DELETE FROM drafts WHERE mark = ?", [(claim.mark,) for claim in put])
+            for table, claims in (("claims", put), ("drafts", draft)):
+                self._db.executemany(
+                    f"INSERT INTO {table} VALUES (?, ?) ON CONFLICT (mark) DO UPDATE SET claim = excluded.claim",  # noqa: S608
+                    [(claim.mark, self._encode(claim)) for claim in claims],
+                )
 
     def ask_release(self, marks: Iterable[str]) -> None:
         """Ask the daemon, in another process, to bring these claims home by force."""
@@ -118,6 +138,16 @@ class Ledger:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _encode(self, claim: Claim) -> str:
+        if len(self._snapshots) > _SNAPSHOTS:
+            self._snapshots.clear()
+        known = self._snapshots.get(id(claim.snapshot))
+        if known is None:  # the snapshot is kept with its text, so that no other can get its id
+            known = self._snapshots[id(claim.snapshot)] = (claim.snapshot, _json(claim.snapshot.to_json()))
+        document = {**fields_of(claim), "owner": fields_of(claim.owner), "netns": fields_of(claim.netns)}
+        del document["snapshot"]
+        return f'{_json(document)[:-1]},"snapshot":{known[1]}}}'
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -155,13 +185,7 @@ def _code(error: sqlite3.DatabaseError) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-def _encode(claim: Claim) -> str:
-    document = {
-        **fields_of(claim),
-        "owner": fields_of(claim.owner),
-        "netns": fields_of(claim.netns),
-        "snapshot": claim.snapshot.to_json(),
-    }
+def _json(document: object) -> str:
     return json.dumps(document, separators=(",", ":"))
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping
 
+from nri_netdev.domain.claim import steady
 from nri_netdev.domain.links import Address, Inventory, Link
 from nri_netdev.errors import KernelError
 from nri_netdev.shells.netlink import RouteEvents
@@ -53,6 +54,15 @@ def link_events() -> RouteEvents:
     return _listening(RTNLGRP_LINK)
 
 
+def host_events() -> RouteEvents:
+    """Changes of links, addresses and routes of the calling thread's netns, from now on.
+
+    Raises:
+        KernelError: The kernel tells none.
+    """
+    return _listening(*_GROUPS)
+
+
 def _listening(*groups: int) -> RouteEvents:
     with translated("listen for changes of interfaces"):
         return RouteEvents(*groups)
@@ -66,12 +76,13 @@ class Mirror:
     """
 
     def __init__(self) -> None:
-        self._events = _listening(*_GROUPS)
+        self._events = host_events()
         self._links: dict[int, Link] = {}
         self._stale: set[int] | None = None
         """The links to be read again; None is all."""
         self._addresses: Mapping[int, tuple[Address, ...]] | None = None
         self._defaults: tuple[frozenset[int], frozenset[str]] | None = None
+        self._news = 0
 
     def close(self) -> None:
         """Stop listening."""
@@ -92,6 +103,18 @@ class Mirror:
             default_routes=leaving,
             default_sources=sources,
         )
+
+    def news(self, rtnl: Rtnl) -> int:
+        """A number that is another once the host is no longer as it was, up to what passes from moment to moment."""
+        self._listen()
+        self._read_links(rtnl)
+        return self._news
+
+    def last_news(self) -> int | None:
+        """The same, if no link need be read to say it; else None."""
+        if self._events.is_told:
+            self._listen()
+        return self._news if self._stale is not None and not self._stale else None
 
     def fresh(self, rtnl: Rtnl) -> Inventory:
         """The host, all of it read anew."""
@@ -114,16 +137,21 @@ class Mirror:
                     self._stale.add(ifindex)
                 if self._defaults is not None and ifindex in self._defaults[0]:
                     self._defaults = None  # a route that goes with its link is not told
+                    self._news += 1
             elif kind in {RTM_NEWADDR, RTM_DELADDR}:
                 self._addresses = None
+                self._news += 1
             elif kind in {RTM_NEWNEXTHOP, RTM_DELNEXTHOP} or (
                 kind in {RTM_NEWROUTE, RTM_DELROUTE} and payload[1] == 0  # rtm_dst_len
             ):
                 self._defaults = None
+                self._news += 1
 
     def _read_links(self, rtnl: Rtnl) -> None:
         if self._stale is None or len(self._stale) > _MANY:
-            self._links = {link.ifindex: link for link in rtnl.links()}
+            known, self._links = self._links, {link.ifindex: link for link in rtnl.links()}
+            if {n: steady(link) for n, link in known.items()} != {n: steady(link) for n, link in self._links.items()}:
+                self._news += 1
         else:
             for ifindex in self._stale:
                 before, now = self._links.get(ifindex), self._read_link(rtnl, ifindex)
@@ -133,10 +161,14 @@ class Mirror:
         self._stale = set()
 
     def _read_link(self, rtnl: Rtnl, ifindex: int) -> Link | None:
+        before = self._links.get(ifindex)
         try:
             self._links[ifindex] = rtnl.link(ifindex)
         except KernelError as error:
             if error.errno != errno.ENODEV:
                 raise
             self._links.pop(ifindex, None)
-        return self._links.get(ifindex)
+        now = self._links.get(ifindex)
+        if before is None or now is None or steady(before) != steady(now):
+            self._news += 1
+        return now

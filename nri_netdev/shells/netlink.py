@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 import struct
 
@@ -126,10 +127,17 @@ class RouteEvents:
         except OSError:
             self._socket.close()
             raise
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
 
     def fileno(self) -> int:
         """Readable when something has changed."""
         return self._socket.fileno()
+
+    @property
+    def is_told(self) -> bool:
+        """Whether there is something to be read; tells sooner than `read` that there is nothing."""
+        return bool(self._poll.poll(0))
 
     def read(self) -> list[tuple[int, bytes]] | None:
         """Type of message and what follows its header, of all since the last call; None if the kernel dropped some."""

@@ -16,20 +16,35 @@ from nri_netdev.wire.methods import PLUGIN_SERVICE
 
 _HEADERS: Final = Struct(">IIIIBB")
 """Of a frame and of the message that it begins: conn id, length; length, stream id, type, flags."""
-_SERVICE, _METHOD, _PAYLOAD, _POD, _CONTAINER, _ID = 0x0A, 0x12, 0x1A, 0x0A, 0x12, 0x0A
-"""Keys of fields with a length: of `ttrpc.Request`, of the requests about a pod and a container, and of a pod."""
+_SERVICE, _METHOD, _PAYLOAD, _POD, _CONTAINER, _ID, _ITS_POD, _NAME = 0x0A, 0x12, 0x1A, 0x0A, 0x12, 0x0A, 0x12, 0x1A
+"""Keys of fields with a length: of `ttrpc.Request`, of the requests about a pod and a container, of a pod and of a
+container."""
 _HEAD: Final = bytes([_SERVICE, len(PLUGIN_SERVICE)]) + PLUGIN_SERVICE.encode() + bytes([_METHOD])
 _METHOD_AT: Final = _HEADERS.size + len(_HEAD)
 
 
 class Glimpse(NamedTuple):
-    """A request about a pod, or about a pod and a container."""
+    """A request about a pod, or about a pod and a container; views are of what was read."""
 
     stream_id: int
     method: str
     pod_id: str
     pod: memoryview
-    """The encoded pod; a view of what was read."""
+    """The encoded pod."""
+    container: memoryview
+    """The encoded container, perhaps its beginning only; empty where there is none."""
+
+    def container_names(self) -> tuple[str, str]:
+        """The container's id and name; "" for what is not told where it should be."""
+        found = []
+        at = 0
+        for key in (_ID, _ITS_POD, _NAME):
+            try:
+                begin, at = _field(self.container, at, key)
+            except (IndexError, ValueError):
+                return "", ""
+            found.append(self.container[begin:at])
+        return (str(found[0], "ascii"), str(found[2], "utf-8")) if at <= len(self.container) else ("", "")
 
 
 def glance(data: memoryview) -> Glimpse | None:
@@ -59,9 +74,26 @@ def glance(data: memoryview) -> Glimpse | None:
         if last != payload_end or payload_end > _HEADERS.size + length or seen > end:
             return None
         id_at, id_end = _field(data, pod_at, _ID)
-        return Glimpse(stream_id, method, str(data[id_at:id_end], "ascii"), data[pod_at:pod_end])
+        pod_id = str(data[id_at:id_end], "ascii")
+        return Glimpse(stream_id, method, pod_id, data[pod_at:pod_end], data[seen : min(last, end)])
     except (IndexError, ValueError, StructError):
         return None
+
+
+def expected(data: memoryview) -> int:
+    """How many bytes there will be at least, from the beginning of a frame, once the message that begins it is whole.
+
+    Engines write a frame's header and its payload one after the other; what is read between them is not whole.
+    """
+    if len(data) < mux.HEADER.size:
+        return mux.HEADER.size
+    _, framed = mux.HEADER.unpack_from(data)
+    end: int = mux.HEADER.size + framed
+    if framed < ttrpc.HEADER.size or len(data) < _HEADERS.size:
+        return end
+    length: int = ttrpc.HEADER.unpack_from(data, mux.HEADER.size)[0]
+    rest = ttrpc.HEADER.size + length - framed
+    return end + mux.HEADER.size + rest if rest > 0 else end
 
 
 def _field(data: memoryview, at: int, key: int) -> tuple[int, int]:

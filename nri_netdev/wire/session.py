@@ -33,7 +33,7 @@ from nri_netdev.wire.events import (
     Synchronized,
 )
 from nri_netdev.wire.fields import take
-from nri_netdev.wire.glance import glance
+from nri_netdev.wire.glance import Glimpse, expected, glance
 from nri_netdev.wire.methods import Kind, event_mask
 from nri_netdev.wire.mux import PLUGIN_CONN_ID, RUNTIME_CONN_ID, FrameDecoder, frame
 from nri_netdev.wire.states import OURS, TRANSITIONS, Input, State
@@ -91,11 +91,8 @@ class _Part(NamedTuple):
         )
 
 
-Concerns = Callable[[str, bytes | memoryview, str], bool]
-
-
-def _always(method: str, encoded: bytes | memoryview, pod_id: str) -> bool:
-    del method, encoded, pod_id
+def _always(method: str, encoded: bytes | memoryview) -> bool:
+    del method, encoded
     return True
 
 
@@ -110,9 +107,8 @@ class PluginSession:
             engine does not know. None leaves the answer to `configure`.
         fail_request: whether the engine shall fail what we leave unanswered, instead of going on without us.
             Engines before NRI 0.12.4 go on all the same.
-        concerns: asked of each event once it serves: its rpc, what holds its pod - the encoded pod, or all of the
-            encoded request - and the pod's id, "" where that is not known. False has the event answered with an empty
-            response, without being decoded or told. Most events of a node concern nobody.
+        concerns: asked of each event's rpc and encoded request, once it serves; False has the event answered with an
+            empty response, without being decoded or told. Most events of a node concern nobody.
         keep_pod: what to keep, for `Synchronized`, of each encoded pod that Synchronize tells; None is left out. A
             large node's pods and containers come in many parts, and whole they take some 80 MiB. Its argument is
             valid during the call; a `DecodeError` that it raises breaks the protocol.
@@ -131,7 +127,7 @@ class PluginSession:
         nri_version: str = "v0.12.0",
         events: int | None = None,
         fail_request: bool = False,
-        concerns: Concerns = _always,
+        concerns: Callable[[str, bytes | memoryview], bool] = _always,
         keep_pod: Callable[[memoryview], Any] = nri_pb2.PodSandbox.FromString,  # type: ignore[assignment] # a view will do
         keep_container: Callable[[memoryview], Any] = nri_pb2.Container.FromString,  # type: ignore[assignment]
     ) -> None:
@@ -279,14 +275,47 @@ class PluginSession:
         self._out.clear()
         return data
 
+    # -- at a glance -----------------------------------------------------------------------------------------
+
+    def glance(self, data: memoryview) -> Glimpse | None:
+        """Look at bytes from the socket: if they are one whole event, as which, else None. Changes nothing.
+
+        What is not then answered by `answer` must be given to `receive_data`.
+        """
+        if not self._is_between_messages():
+            return None
+        seen = glance(data)
+        is_event = seen is not None and seen.method in methods.HOOKS_BY_METHOD and self._server.is_next(seen.stream_id)
+        return seen if is_event else None
+
+    def expected(self, data: memoryview) -> int:
+        """How many bytes will have come at least before a glance at them tells anything; 0 if it never will."""
+        return expected(data) if self._is_between_messages() else 0
+
+    def _is_between_messages(self) -> bool:
+        return self._state is State.SERVING and not self._frames.is_partial and not self._requests.is_partial
+
+    def answer(self, seen: Glimpse, payload: bytes) -> bytes:
+        """Answer what a glance has told.
+
+        Args:
+            seen: what `glance` gave last.
+            payload: the encoded response that belongs to the method; empty for nothing to adjust.
+
+        Returns:
+            What to send.
+        """
+        self._server.open(seen.stream_id)
+        if payload:
+            return frame(PLUGIN_CONN_ID, self._server.reply(seen.stream_id, payload))
+        return self._empty_answer(seen.stream_id)
+
     # -- what we hear ----------------------------------------------------------------------------------------
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> list[Event]:
         """Take bytes from the socket, cut anyhow; returns what happened, in order."""
         events: list[Event] = []
         if self._state is State.BROKEN or self._state is State.CLOSED:
-            return events
-        if self._state is State.SERVING and self._is_passed_over(data):
             return events
         try:
             for conn_id, chunk in self._frames.feed(data):
@@ -319,18 +348,6 @@ class PluginSession:
 
     # -- within ----------------------------------------------------------------------------------------------
 
-    def _is_passed_over(self, data: bytes | bytearray | memoryview) -> bool:
-        """Answer at a glance what concerns nobody; whether that was all."""
-        if self._frames.is_partial or self._requests.is_partial:
-            return False
-        seen = glance(memoryview(data))
-        if seen is None or seen.method not in methods.HOOKS_BY_METHOD:
-            return False
-        if self._concerns(seen.method, seen.pod, seen.pod_id) or not self._server.pass_over(seen.stream_id):
-            return False
-        self._out.append(_empty(seen.stream_id))
-        return True
-
     def _advance(self, what: Input) -> None:
         after = TRANSITIONS.get((self._state, what))
         if after is not None:
@@ -355,7 +372,7 @@ class PluginSession:
 
     def _decode_event(self, method: str, request: type[Message], payload: bytes | memoryview) -> Message | None:
         """The request of an event; None if it concerns nobody."""
-        if self._state is State.SERVING and not self._concerns(method, payload, ""):
+        if self._state is State.SERVING and not self._concerns(method, payload):
             return None
         return request.FromString(payload)  # type: ignore[arg-type] # a view will do
 
@@ -499,14 +516,10 @@ class PluginSession:
 
     def _empty_answer(self, stream_id: int) -> bytes:
         self._server.close(stream_id)
-        return _empty(stream_id)
+        return _EMPTY_ANSWER.pack(PLUGIN_CONN_ID, ttrpc.HEADER.size, 0, stream_id, ttrpc.MessageType.RESPONSE, 0)
 
     def _encode_reply(self, stream_id: int, message: Message) -> bytes:
         return frame(PLUGIN_CONN_ID, self._server.reply(stream_id, message.SerializeToString()))
-
-
-def _empty(stream_id: int) -> bytes:
-    return _EMPTY_ANSWER.pack(PLUGIN_CONN_ID, ttrpc.HEADER.size, 0, stream_id, ttrpc.MessageType.RESPONSE, 0)
 
 
 def _pending(call: ttrpc.Call) -> Pending:

@@ -214,7 +214,7 @@ class Server:
         stream_id = message.stream_id
         if message.type != MessageType.REQUEST:
             return b""
-        if stream_id <= self._last_id or not stream_id & 1:
+        if not self.is_next(stream_id):
             text = f"stream id {stream_id} is even or not above the last, {self._last_id}"
             return encode_status(stream_id, Code.INVALID_ARGUMENT, text)
         self._last_id = stream_id
@@ -226,12 +226,14 @@ class Server:
         except DecodeError as error:
             return encode_status(stream_id, Code.INTERNAL, f"cannot decode the request: {error}")
 
-    def pass_over(self, stream_id: int) -> bool:
-        """Note a request that is answered without having been opened; whether its id is as it must be."""
-        if stream_id <= self._last_id or not stream_id & 1:
-            return False
+    def is_next(self, stream_id: int) -> bool:
+        """Whether a request may have this id."""
+        return bool(stream_id & 1) and stream_id > self._last_id
+
+    def open(self, stream_id: int) -> None:
+        """Note a request that may come next and that somebody else has read."""
         self._last_id = stream_id
-        return True
+        self._open.add(stream_id)
 
     def _open_call(self, message: Message) -> Call | bytes:
         """Decode a request, and note that it waits.

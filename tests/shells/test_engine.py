@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import socket
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from itertools import islice, pairwise
 from pathlib import Path
@@ -25,6 +26,8 @@ from nri_netdev.shells import engine
 from nri_netdev.shells.engine import (
     BACKOFF_FIRST_S,
     BACKOFF_LAST_S,
+    NOTHING,
+    Answer,
     EngineConnection,
     adjustment,
     backoff,
@@ -35,8 +38,10 @@ from nri_netdev.shells.engine import (
     stay_connected,
 )
 from nri_netdev.testing.engine import Engine
-from nri_netdev.wire.methods import Kind
-from nri_netdev.wire.session import Closed, Event, PluginSession, Request, Synchronized, event_mask
+from nri_netdev.wire.glance import Glimpse
+from nri_netdev.wire.methods import HOOKS, Kind
+from nri_netdev.wire.session import Closed, Event, PluginSession, Request, State, Synchronized, event_mask
+from tests.wire.helpers import POD, serving
 
 ONE, OTHER = random.Random(1), random.Random(2)  # noqa: S311 - repeatable
 
@@ -172,6 +177,99 @@ def test_a_peer_that_is_no_engine(
         assert closed.error is not None
 
     check(path)
+    assert [record.message for record in caplog.records] == ["engine.broke_protocol"]
+
+
+class Stub:
+    """A session that serves from the beginning, and an engine's end of its socket."""
+
+    def __init__(self) -> None:
+        self.theirs, ours = socket.socketpair()
+        self.ended = threading.Event()
+        self.told: list[Event] = []
+        self.seen: list[Glimpse] = []
+        self.then = 0
+        session, self.engine = serving()
+        self.connection = EngineConnection(ours, session, self.handle, self.look, self.ended.set)
+        session._state = State.NEW
+        self.connection.start()
+        self.theirs.recv(1000)
+        session._state = State.SERVING
+
+    def handle(self, connection: EngineConnection, what: Event) -> None:
+        self.told.append(what)
+        if isinstance(what, Request):
+            connection.reply(what, None)
+
+    def look(self, seen: Glimpse) -> Answer | None:
+        self.seen.append(seen)
+        return {"StopContainer": None, "RemoveContainer": Answer(b"", self.count)}.get(seen.method, NOTHING)
+
+    def count(self) -> None:
+        self.then += 1
+
+    def answered(self) -> int:
+        """The stream id of the next answer."""
+        return int.from_bytes(self.theirs.recv(18, socket.MSG_WAITALL)[12:16], "big")
+
+    def hang_up(self) -> None:
+        """End the connection, and see that it ends."""
+        self.theirs.close()
+        assert self.ended.wait(20)
+
+
+@pytest.fixture
+def stub() -> Iterator[Stub]:
+    one = Stub()
+    yield one
+    one.hang_up()
+
+
+@pytest.mark.parametrize("cut", [1, 8, 18, 60, 4104, 4112])
+def test_in_pieces_as_at_once(stub: Stub, cut: int) -> None:
+    """An event whose bytes come in two pieces is told at a glance all the same, and answered once."""
+    container = nri_pb2.Container(id="c", env=["x" * 5000])
+    data = stub.engine.request("CreateContainer", nri_pb2.CreateContainerRequest(pod=POD, container=container))
+    stub.theirs.sendall(data[:cut])
+    stub.theirs.sendall(data[cut:])
+    assert stub.answered() == stub.seen[0].stream_id
+    stub.hang_up()
+    assert [type(what) for what in stub.told] == [Closed]
+
+
+def test_at_a_glance_or_read(stub: Stub) -> None:
+    """Each is answered by who took it; what is to follow an answer follows it once."""
+    kinds = (Kind.CREATE_CONTAINER, Kind.STOP_CONTAINER, Kind.REMOVE_CONTAINER, Kind.STOP_CONTAINER)
+    for kind in kinds:
+        stub.theirs.sendall(stub.engine.hook(kind))
+        stub.answered()
+    stub.hang_up()
+    assert [seen.method for seen in stub.seen] == [HOOKS[kind].method for kind in kinds]
+    assert [type(what) for what in stub.told] == [Request, Request, Closed]
+    assert stub.then == 1
+
+
+def test_a_bug_in_a_glance(stub: Stub, caplog: pytest.LogCaptureFixture) -> None:
+    """Is told, and the event is read instead."""
+    stub.connection._at_a_glance = lambda _: 1 / 0  # type: ignore[assignment,return-value]
+    stub.theirs.sendall(stub.engine.hook(Kind.CREATE_CONTAINER))
+    stub.answered()
+    assert [type(what) for what in stub.told] == [Request]
+    assert [record.message for record in caplog.records] == ["engine.bug"]
+
+
+def test_a_bug_in_a_handler(stub: Stub, caplog: pytest.LogCaptureFixture) -> None:
+    """Ends the connection, so that the engine does not wait for nothing; a new one will be made."""
+    stub.connection._handle = lambda _, what: 1 / (not isinstance(what, Request))  # type: ignore[assignment,return-value]
+    stub.theirs.sendall(stub.engine.hook(Kind.STOP_CONTAINER))
+    assert stub.ended.wait(20)
+    assert [record.message for record in caplog.records] == ["engine.bug"]
+
+
+def test_the_end_in_the_middle_of_a_message(stub: Stub, caplog: pytest.LogCaptureFixture) -> None:
+    """Is an error, though nothing of it was looked at."""
+    stub.theirs.sendall(stub.engine.hook(Kind.STOP_CONTAINER)[:40])
+    stub.hang_up()
     assert [record.message for record in caplog.records] == ["engine.broke_protocol"]
 
 

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from nri_netdev.proto import nri_pb2, ttrpc_pb2
 from nri_netdev.testing.engine_session import EngineEvent, EngineSession, PluginConfigured, PluginRegistered
 from nri_netdev.wire import methods, mux, ttrpc
-from nri_netdev.wire.session import Closed, Concerns, Event, Kind, PluginSession, Request, Synchronized, event_mask
+from nri_netdev.wire.session import Closed, Event, Kind, PluginSession, Request, Synchronized, event_mask
 
 T = TypeVar("T")
 
@@ -110,13 +110,16 @@ def only(things: list[T]) -> T:
     return things[0]
 
 
-def everything(method: str, encoded: bytes | memoryview, pod_id: str) -> bool:
+def everything(method: str, encoded: bytes | memoryview) -> bool:
     """Every event is a session's concern."""
     return True
 
 
 def serving(
-    events: int | None = ALL_OLD_EVENTS, *, concerns: Concerns = everything, **configuration: object
+    events: int | None = ALL_OLD_EVENTS,
+    *,
+    concerns: Callable[[str, bytes | memoryview], bool] = everything,
+    **configuration: object,
 ) -> tuple[PluginSession, EngineBytes]:
     """A session that has been registered, configured and synchronized."""
     engine = EngineBytes()

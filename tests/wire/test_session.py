@@ -189,11 +189,11 @@ def test_synchronize_of_what_cannot_be_read(field: str) -> None:
 
 
 def test_what_concerns_nobody_is_answered_and_not_told() -> None:
-    """Asked with the rpc, what holds the pod and, at a glance, its id; the answer is empty, and there is no event."""
-    asked: list[tuple[str, bytes, str]] = []
+    """Asked with the rpc and its encoded request; the answer is an empty response, and there is no event."""
+    asked: list[tuple[str, bytes]] = []
 
-    def concerns(method: str, encoded: bytes | memoryview, pod_id: str) -> bool:
-        asked.append((method, bytes(encoded), pod_id))
+    def concerns(method: str, encoded: bytes | memoryview) -> bool:
+        asked.append((method, bytes(encoded)))
         return b"wanted" in bytes(encoded)
 
     plugin, engine = serving(concerns=concerns)
@@ -203,31 +203,59 @@ def test_what_concerns_nobody_is_answered_and_not_told() -> None:
     stopped = nri_pb2.StateChangeEvent(event=nri_pb2.Event.STOP_POD_SANDBOX, pod=POD)
     assert plugin.receive_data(engine.request("StateChange", stopped)) == []
     assert [answer for _, answer in answers(plugin.data_to_send())] == [ttrpc_pb2.Response()] * 2
-    assert asked == [
-        ("CreateContainer", POD.SerializeToString(), POD.id),
-        ("StateChange", stopped.SerializeToString(), ""),
-    ]
-    wanted = nri_pb2.PodSandbox(id="p", annotations={"wanted": ""})
+    assert asked == [("CreateContainer", plain.SerializeToString()), ("StateChange", stopped.SerializeToString())]
+    wanted = nri_pb2.PodSandbox(annotations={"wanted": ""})
     request = only(plugin.receive_data(engine.request("CreateContainer", nri_pb2.CreateContainerRequest(pod=wanted))))
     assert isinstance(request, Request)
     assert request.pod == wanted
 
 
-@pytest.mark.parametrize("is_forward", [True, False])
-def test_at_a_glance_stream_ids_rise_too(is_forward: bool) -> None:
-    """One that is not above the last is told that, and nothing of it is believed."""
-    plugin, engine = serving(concerns=lambda method, encoded, pod_id: False)
-    asked = nri_pb2.CreateContainerRequest(pod=POD, container=CONTAINER)
-    plugin.receive_data(engine.request("CreateContainer", asked, stream_id=1001))
-    plugin.data_to_send()
-    plugin.receive_data(engine.request("CreateContainer", asked, stream_id=1003 if is_forward else 1001))
-    _, answer = only(answers(plugin.data_to_send()))
-    assert (answer == ttrpc_pb2.Response()) == is_forward
+def test_a_glance_changes_nothing() -> None:
+    """What it has told may be answered, or read after all; its stream id is used up by either."""
+    plugin, engine = serving()
+    asked = engine.request("CreateContainer", nri_pb2.CreateContainerRequest(pod=POD, container=CONTAINER))
+    seen = plugin.glance(memoryview(asked))
+    assert seen == plugin.glance(memoryview(asked))
+    assert seen is not None
+    assert (seen.pod_id, seen.container_names()) == ("pod1", ("ctr1", "c"))
+    request = only(plugin.receive_data(asked))
+    assert isinstance(request, Request)
+    assert plugin.glance(memoryview(asked)) is None
+    again = engine.hook(Kind.STOP_CONTAINER)
+    seen = plugin.glance(memoryview(again))
+    assert seen is not None
+    assert only(answers(plugin.answer(seen, b""))) == (seen.stream_id, ttrpc_pb2.Response())
+    assert plugin.glance(memoryview(again)) is None
+    plugin.receive_data(again)
+    assert only(answers(plugin.data_to_send()))[1].status.code == ttrpc.Code.INVALID_ARGUMENT
+
+
+def test_an_answer_at_a_glance() -> None:
+    """Its payload is the encoded response, as it is of what was read."""
+    plugin, engine = serving()
+    asked = engine.hook(Kind.CREATE_CONTAINER)
+    response = nri_pb2.CreateContainerResponse()
+    response.adjust.linux.net_devices["ens1"].name = "net1"
+    seen = plugin.glance(memoryview(asked))
+    assert seen is not None
+    _, answer = only(answers(plugin.answer(seen, response.SerializeToString())))
+    assert nri_pb2.CreateContainerResponse.FromString(answer.payload) == response
+
+
+def test_no_glance_before_there_is_service_or_within_a_message() -> None:
+    """Then all is read."""
+    plugin, engine = PluginSession("n", "10"), EngineBytes()
+    plugin.start()
+    assert plugin.glance(memoryview(engine.hook(Kind.CREATE_CONTAINER))) is None
+    plugin, engine = serving()
+    plugin.receive_data(engine.hook(Kind.CREATE_CONTAINER)[:30])
+    assert plugin.glance(memoryview(engine.hook(Kind.STOP_CONTAINER))) is None
+    assert plugin.glance(memoryview(b"")) is None
 
 
 def test_concern_is_not_asked_before_there_is_service() -> None:
     """An event that comes too early breaks the protocol, whomever it concerns."""
-    plugin, engine = PluginSession("n", "10", concerns=lambda method, encoded, pod_id: False), EngineBytes()
+    plugin, engine = PluginSession("n", "10", concerns=lambda method, encoded: False), EngineBytes()
     plugin.start()
     assert "an event of a pod" in broken(plugin.receive_data(engine.request("StopContainer")))
 

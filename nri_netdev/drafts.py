@@ -1,0 +1,221 @@
+"""Drafts: what a container that is still to be created will be given, made ready while nobody waits.
+
+An engine tells of a pod some time before it creates the pod's containers, and has every other pod of the node wait for
+the answer to each of these. So what a pod's annotations ask for is judged as soon as the pod is there, and all is done
+that must be done before an interface may be given: snapshot, ledger, pin, mark. When the container is created nothing
+is left but to see that everything still is as it was; if not, it is done from the beginning. A draft binds nobody:
+until it is confirmed, whoever comes first gets the interface (docs/adr/0012).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+from nri_netdev.book import Book, reported
+from nri_netdev.domain.claim import Claim, Netns
+from nri_netdev.domain.links import Link
+from nri_netdev.domain.pods import Container, PodSandbox
+from nri_netdev.domain.policy import Policy
+from nri_netdev.domain.request import Entry
+from nri_netdev.domain.verdict import Grant
+from nri_netdev.errors import KernelError, RequestError
+from nri_netdev.offer import Asker, offer
+from nri_netdev.ports import Kernel
+from nri_netdev.shells.faults import step
+
+_log = logging.getLogger(__name__)
+
+MAX_DRAFTS = 64
+"""Containers that are awaited at one time; each takes an open file, and a node starts a few at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Awaited:
+    """A container that is still to be created."""
+
+    pod: PodSandbox
+    name: str
+    """Its name; "" for whichever of the pod's comes first."""
+    entries: tuple[Entry, ...]
+    """What it will ask for."""
+    netns: Netns
+    """The pod's."""
+    encode: Callable[[Sequence[Grant]], bytes]
+    """Makes the answer to the engine of what is granted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What a container will be given."""
+
+    awaited: Awaited
+    grants: tuple[Grant, ...]
+    claims: tuple[Claim, ...]
+    """One for each grant, whose container is not known yet."""
+    basis: tuple[object, ...]
+    """What was so when it was judged: the news of the host and of the pod, the policy, what others were promised."""
+    links: tuple[Link, ...]
+    """The interfaces, marked."""
+    answer: bytes
+    """What is to be said to the engine, encoded."""
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the kernel would tell every change of the interfaces: it does not of those that are down."""
+        return all(link.is_up and (link.has_carrier or link.link is None) for link in self.links)
+
+    def confirmed(self, container_id: str, container: str, now_s: int) -> tuple[Claim, ...]:
+        """The claims of the container that has come, by its id and name."""
+        return tuple(
+            replace(claim, owner=replace(claim.owner, container_id=container_id, container=container), since_s=now_s)
+            for claim in self.claims
+        )
+
+
+class Drafts:
+    """Every draft of the node.
+
+    Args:
+        book: where claims and drafts are written.
+        kernel: the node.
+        now_s: the wall clock, in seconds since the epoch.
+    """
+
+    def __init__(self, book: Book, kernel: Kernel, now_s: Callable[[], float]) -> None:
+        self._book = book
+        self._kernel = kernel
+        self._now_s = now_s
+        self._drafts: dict[tuple[str, str], Draft] = {}
+
+    def __len__(self) -> int:
+        return len(self._drafts)
+
+    def make(self, awaited: Awaited, policy: Policy | None) -> None:
+        """Make ready what a container will ask for; without effect where that cannot be given now."""
+        if len(self._drafts) >= MAX_DRAFTS or not awaited.entries:
+            return
+        try:
+            with reported("keep a netns"):
+                self._kernel.pin(awaited.netns)
+                self._make(awaited, policy)
+        except RequestError:
+            pass  # the container is told why when it is created
+        finally:
+            self._let_go(awaited.netns)
+
+    def _make(self, awaited: Awaited, policy: Policy | None) -> None:
+        pod, netns = awaited.pod, awaited.netns
+        basis = self._kernel.news(), self._kernel.news(netns), policy, self._book.promised
+        made = offer(
+            self._kernel,
+            awaited.entries,
+            Asker(pod=pod, container=Container(id="", name=awaited.name, pod_id=pod.id), netns=netns),
+            claims=self._book.claims(),
+            drafts=self._book.drafts(),
+            policy=policy,
+            now_s=self._now_s,
+        )
+        drafted = {draft.ifname for draft in self._book.drafts()}
+        if made.inherited or made.would_fail or any(claim.ifname in drafted for claim in made.claims):
+            return
+        step("drafts.judged")
+        self._book.draft(made.claims)
+        try:
+            for claim in made.claims:
+                step("drafts.written")
+                self._kernel.mark(claim.snapshot.link.ifindex, claim.mark)
+            step("drafts.marked")
+            links = tuple(self._kernel.link(claim.snapshot.link.ifindex) for claim in made.claims)
+            self._kernel.news()  # the marks, which are none
+        except KernelError:
+            self._strike(made.claims)
+            raise
+        self._drafts[pod.id, awaited.name] = Draft(
+            awaited=awaited,
+            grants=made.grants,
+            claims=made.claims,
+            basis=basis,
+            links=links,
+            answer=awaited.encode(made.grants),
+        )
+
+    def ready(self, pod_id: str, container: str, policy: Policy | None) -> Draft | None:
+        """The draft of a container, if it is sure that everything still is as it was. Waits for nothing."""
+        draft = self._of(pod_id, container)
+        if draft is None or not draft.is_told:
+            return None
+        news = self._kernel.last_news(), self._kernel.last_news(draft.awaited.netns)
+        is_so = draft.basis == (*news, policy, self._book.promised)
+        return draft if is_so and all(self._kernel.is_called(k.ifindex, k.ifname) for k in draft.links) else None
+
+    def standing(self, pod_id: str, container: str, policy: Policy | None) -> Draft | None:
+        """The draft of a container, if everything still is as it was when it was made."""
+        draft = self._of(pod_id, container)
+        return draft if draft is not None and self._stands(draft, policy) else None
+
+    def _of(self, pod_id: str, container: str) -> Draft | None:
+        return self._drafts.get((pod_id, container)) or self._drafts.get((pod_id, ""))
+
+    def _stands(self, draft: Draft, policy: Policy | None) -> bool:
+        news = self._kernel.news(), self._kernel.news(draft.awaited.netns)
+        is_so = draft.basis == (*news, policy, self._book.promised)
+        return is_so and all(self._kernel.link(link.ifindex) == link for link in draft.links)
+
+    def take(self, draft: Draft) -> None:
+        """A draft has been confirmed."""
+        del self._drafts[draft.awaited.pod.id, draft.awaited.name]
+
+    def refresh(self, policy: Policy | None) -> None:
+        """Judge anew whatever is no longer as it was, and forget what nobody can come for."""
+        for draft in tuple(self._drafts.values()):
+            with reported("look at a draft"):
+                if self._is_abandoned(draft.awaited.netns):
+                    self._drop(draft)
+                elif not self._stands(draft, policy):
+                    self._drop(draft)
+                    self.make(draft.awaited, policy)
+
+    def drop(self, *, pod_id: str | None = None, ifnames: Collection[str] = ()) -> None:
+        """Forget all drafts of a pod, and all that have one of these interfaces."""
+        for (pod, _), draft in tuple(self._drafts.items()):
+            if pod == pod_id or any(claim.ifname in ifnames for claim in draft.claims):
+                self._drop(draft)
+
+    def drop_of(self, pod_id: str, container: str) -> None:
+        """Forget the draft of a container."""
+        draft = self._of(pod_id, container)
+        if draft is not None:
+            self._drop(draft)
+
+    def drop_all(self) -> None:
+        """Forget every draft."""
+        for draft in tuple(self._drafts.values()):
+            self._drop(draft)
+
+    def _drop(self, draft: Draft) -> None:
+        """Nothing was given, so there is nothing to restore but the marks."""
+        self.take(draft)
+        self._strike(draft.claims)
+        self._let_go(draft.awaited.netns)
+
+    def _is_abandoned(self, netns: Netns) -> bool:
+        """Whether the pod went without a word."""
+        try:
+            return self._kernel.netns(netns.path) != netns
+        except KernelError:
+            return True
+
+    def _strike(self, claims: Sequence[Claim]) -> None:
+        self._book.drop(*claims)
+        for claim in claims:
+            with contextlib.suppress(KernelError):  # an interface that is gone
+                self._kernel.unmark(claim.snapshot.link.ifindex, claim.mark)
+
+    def _let_go(self, netns: Netns) -> None:
+        """Take the pin away if nobody needs it."""
+        if not self._book.needs(netns):
+            with reported("unpin"):
+                self._kernel.unpin(netns.pin)
