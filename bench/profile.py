@@ -41,7 +41,7 @@ STEPS = {
         "adjustment",
         "entries_of",
     ),
-    "nri_netdev.worker": ("Worker.begin"),
+    "nri_netdev.worker": ("Worker.begin",),
     "nri_netdev.custody": (
         "Custody.prepare",
         "Custody.ready",

@@ -128,6 +128,7 @@ EVENTS = {
     "daemon.stopped": "It has ended in order.",
     "daemon.stopping": "It was told to end, and finishes what it has in hand.",
     "engine.away": "The engine's socket is not there or was closed. Is the engine up, is NRI enabled?",
+    "engine.bug": "A bug: report it with the traceback. The event is read in another way, or the connection made anew.",
     "engine.broke_protocol": "The engine sent what NRI does not allow. Which version is it?",
     "engine.configured": "Who the engine is.",
     "engine.connecting": "It looks for the engine's socket.",

@@ -35,6 +35,8 @@ class Book:
         self._drafts: dict[str, Claim] = {}
         self._marks: dict[str, dict[str, None]] = {}
         """In order, by the ids of all that an event must be heard of, for a claim or draft hangs on it."""
+        self._unwritten: set[str] = set()
+        """Claims that the ledger still has as drafts."""
         self.promised = 0
         """How often claims were made that were no drafts before."""
         left = ledger.drafts()
@@ -108,12 +110,18 @@ class Book:
         for claim in claims:
             self._strike(claim)
             self._note(self._claims, claim)
+            self._unwritten.add(claim.mark)
+
+    def unwritten(self, holder_id: str) -> tuple[Claim, ...]:
+        """The claims of a container or pod that the ledger still has as drafts."""
+        return tuple(claim for claim in self.of(holder_id) if claim.mark in self._unwritten)
 
     def put(self, claim: Claim) -> Claim:
         """Remember a change of a claim. A ledger that fails now must not keep an interface from coming home."""
         self._note(self._claims, claim)
         with reported("write the ledger", **about(claim)):
             self._ledger.write(put=[claim])
+            self._unwritten.discard(claim.mark)
         return claim
 
     def drop(self, *claims: Claim) -> None:
@@ -132,6 +140,7 @@ class Book:
             self._marks.setdefault(name, {})[claim.mark] = None
 
     def _strike(self, claim: Claim) -> None:
+        self._unwritten.discard(claim.mark)
         for book in (self._claims, self._drafts):
             known = book.pop(claim.mark, None)
             if known is not None:

@@ -142,14 +142,13 @@ class Custody:
         self._known[draft.awaited.pod.id] = self._known[container_id] = Holder.PENDING
 
     def confirmed(self, container_id: str) -> None:
-        """Write down which container was promised something by `confirm`, and what its interfaces are just now."""
-        for claim in self._book.of(container_id):
-            if claim.state is State.PLANNED:
-                with reported("look again", **about(claim)):
-                    claim = dataclasses.replace(claim, snapshot=self._seen_again(claim))  # noqa: PLW2901
-                self._book.put(claim)
-                step("custody.promised")
-                event(_log, logging.INFO, "claim.promised", **about(claim), inside=claim.inside)
+        """Write down which container has been given what was made ready, and what its interfaces are just now."""
+        for claim in self._book.unwritten(container_id):
+            with reported("look again", **about(claim)):
+                claim = dataclasses.replace(claim, snapshot=self._seen_again(claim))  # noqa: PLW2901
+            self._book.put(claim)
+            step("custody.promised")
+            event(_log, logging.INFO, "claim.promised", **about(claim), inside=claim.inside)
 
     def _seen_again(self, claim: Claim) -> Snapshot:
         """A snapshot of this moment; the one that there is if the runtime has begun to move the interface."""
@@ -172,7 +171,8 @@ class Custody:
             move: whether to move the interfaces in at once, instead of leaving that to the runtime.
 
         Returns:
-            What the runtime is to move for this container; nothing for what is inside already.
+            What the runtime is to move for this container; nothing for what is inside already. `confirmed` is to follow
+            when there is time.
 
         Raises:
             RequestError: It may not be; nothing was given, nothing has changed.
@@ -181,7 +181,6 @@ class Custody:
             draft = self._drafts.standing(pod.id, container.name, self.policy)
             if draft is not None:
                 self.confirm(draft, container.id, container.name)
-                self.confirmed(container.id)
                 return draft.grants
         self._drafts.drop_of(pod.id, container.name)
         self._supersede(pod, container)
@@ -247,6 +246,7 @@ class Custody:
         missed = self.missing(pod, container, entries)
         if missed:
             self.create(pod, container, missed)
+        self.confirmed(container.id)
         for claim in self._book.of(container.id):
             is_known = not container.pid or claim.owner.scope is Scope.POD
             self._settle(claim if is_known else self._book.put(dataclasses.replace(claim, pid=container.pid)))

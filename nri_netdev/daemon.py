@@ -394,6 +394,8 @@ class Daemon:
             refuse(connection, request, error, doing="create")
             return
         connection.reply(request, adjustment(grants) if grants and asks else None)
+        if grants:
+            self._worker.spawn(self._worker.quietly(lambda custody: custody.confirmed(container.id)))
 
     async def _start(self, connection: EngineConnection, request: Request) -> None:
         """The last moment before the container's process runs: all must have arrived, or it does not run."""

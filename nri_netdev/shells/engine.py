@@ -128,16 +128,20 @@ class EngineConnection:
 
     def _read(self) -> None:
         """Read and hand on, until the end."""
-        while True:
-            for what in self._hear():
-                try:
+        how: Closed | None = None
+        while how is None:
+            try:
+                for what in self._hear():
                     self._handle(self, what)
-                except Exception:  # noqa: BLE001 - the root of a thread
-                    event(_log, logging.ERROR, "engine.bug", exc_info=True)
-                    self.close()
-                if isinstance(what, Closed):
-                    self._end(what)
-                    return
+                    how = what if isinstance(what, Closed) else None
+            except Exception:  # noqa: BLE001 - the root of a thread
+                event(_log, logging.ERROR, "engine.bug", exc_info=True)
+                how = Closed(error=None)
+                self._handle(self, how)
+        if how.error is not None:
+            event(_log, logging.ERROR, "engine.broke_protocol", error=str(how.error))
+        self._socket.close()
+        self._ended()
 
     def _hear(self) -> list[Event]:
         """Wait for what comes, and answer what can be answered at once; the rest is returned."""
@@ -184,12 +188,6 @@ class EngineConnection:
             if answer.then is not None:
                 answer.then()
         return True
-
-    def _end(self, how: Closed) -> None:
-        if how.error is not None:
-            event(_log, logging.ERROR, "engine.broke_protocol", error=str(how.error))
-        self._socket.close()
-        self._ended()
 
 
 async def connect(

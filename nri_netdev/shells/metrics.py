@@ -220,6 +220,7 @@ COUNTED: tuple[tuple[str, Metric, Callable[[Fields], Labels | None]], ...] = (
     ("custody.refused", LEDGER_ERRORS, lambda fields: () if "ledger" in str(fields.get("doing")) else None),
     ("custody.refused", CUSTODY_ERRORS, _text("doing", "work")),
     ("custody.bug", BUGS, _plain),
+    ("engine.bug", BUGS, _plain),
 )
 """Which event adds one to which counter, under which labels; None for an event that is not meant."""
 
@@ -227,7 +228,7 @@ HOMEWARD = ("partial", "lost")
 """States of a claim that a trouble turns into an incomplete return, counted once for each claim."""
 ENDED = ("claim.home", "claim.released")
 
-TOLD = ("create.refused", "start.refused", "container.missed", "claim.trouble", "custody.bug")
+TOLD = ("create.refused", "start.refused", "container.missed", "claim.trouble", "custody.bug", "engine.bug")
 """Events that `nri-netdev status` shows the latest of."""
 TOLD_AT_MOST = 20
 

@@ -55,12 +55,12 @@ def link_events() -> RouteEvents:
 
 
 def host_events() -> RouteEvents:
-    """Changes of links, addresses and routes of the calling thread's netns, from now on.
+    """Changes of links and addresses of the calling thread's netns, from now on; a router's routes would be too many.
 
     Raises:
         KernelError: The kernel tells none.
     """
-    return _listening(*_GROUPS)
+    return _listening(RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR)
 
 
 def _listening(*groups: int) -> RouteEvents:
@@ -76,7 +76,7 @@ class Mirror:
     """
 
     def __init__(self) -> None:
-        self._events = host_events()
+        self._events = _listening(*_GROUPS)
         self._links: dict[int, Link] = {}
         self._stale: set[int] | None = None
         """The links to be read again; None is all."""

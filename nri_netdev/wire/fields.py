@@ -55,9 +55,15 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
     Raises:
         DecodeError: The message ends in it, or it does not end.
     """
-    value = 0
-    for index, byte in enumerate(data[at : at + _MAX_VARINT_BYTES]):
-        value |= (byte & 0x7F) << 7 * index
-        if byte < 0x80:
-            return value, at + index + 1
+    value = shift = 0
+    try:
+        while shift < 7 * _MAX_VARINT_BYTES:
+            byte = data[at]
+            at += 1
+            if byte < 0x80:
+                return value | byte << shift, at
+            value |= (byte & 0x7F) << shift
+            shift += 7
+    except IndexError:
+        pass
     raise DecodeError("a number does not end")
