@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from nri_netdev.domain.claim import Claim, Netns
@@ -35,10 +35,12 @@ class Book:
         self._drafts: dict[str, Claim] = {}
         self._marks: dict[str, dict[str, None]] = {}
         """In order, by the ids of all that an event must be heard of, for a claim or draft hangs on it."""
+        self._left: dict[str, Claim] = {}
+        """What is forgotten, and could not be struck from the ledger yet."""
         self._unwritten: set[str] = set()
         """Claims that the ledger still has as drafts."""
         self.promised = 0
-        """How often claims were made that were no drafts before."""
+        """How often claims were made."""
         left = ledger.drafts()
         for claim in (*ledger.claims(), *left):
             self._note(self._claims, claim)
@@ -88,7 +90,7 @@ class Book:
         Raises:
             StateError: They are not written; nothing has changed.
         """
-        self._ledger.write(put=claims, drop=instead_of)
+        self._write(put=claims, drop=instead_of)
         for old in instead_of:
             self._strike(old)
         for claim in claims:
@@ -101,16 +103,17 @@ class Book:
         Raises:
             StateError: They are not written; nothing has changed.
         """
-        self._ledger.write(draft=drafts)
+        self._write(draft=drafts)
         for claim in drafts:
             self._note(self._drafts, claim)
 
     def confirm(self, claims: Sequence[Claim]) -> None:
         """Make claims of drafts. That is durable, as they are; `put` each when there is time."""
         for claim in claims:
-            self._strike(claim)
             self._note(self._claims, claim)
+            self._drafts.pop(claim.mark, None)
             self._unwritten.add(claim.mark)
+        self.promised += 1
 
     def unwritten(self, holder_id: str) -> tuple[Claim, ...]:
         """The claims of a container or pod that the ledger still has as drafts."""
@@ -120,38 +123,42 @@ class Book:
         """Remember a change of a claim. A ledger that fails now must not keep an interface from coming home."""
         self._note(self._claims, claim)
         with reported("write the ledger", **about(claim)):
-            self._ledger.write(put=[claim])
+            self._write(put=[claim])
             self._unwritten.discard(claim.mark)
         return claim
 
     def drop(self, *claims: Claim) -> None:
-        """Forget claims and drafts."""
+        """Forget claims and drafts. What the ledger cannot be rid of now goes with the next that is written."""
         for claim in claims:
             self._strike(claim)
+            self._left[claim.mark] = claim
         with reported("write the ledger", **about(claims[0])):
-            self._ledger.write(drop=claims)
+            self._write()
+
+    def _write(self, *, put: Sequence[Claim] = (), drop: Sequence[Claim] = (), draft: Sequence[Claim] = ()) -> None:
+        self._ledger.write(put=put, drop=(*drop, *self._left.values()), draft=draft)
+        self._left.clear()
 
     def _note(self, book: dict[str, Claim], claim: Claim) -> None:
-        before = book.get(claim.mark)
-        if before is not None and before.owner != claim.owner:
-            self._unlist(before)
+        """Enter a claim. Who reads `holders` meanwhile misses none of its names."""
+        before = self._claims.get(claim.mark) or self._drafts.get(claim.mark)
         book[claim.mark] = claim
-        for name in filter(None, (claim.owner.pod_id, claim.owner.container_id)):
+        for name in _names(claim):
             self._marks.setdefault(name, {})[claim.mark] = None
+        if before is not None:
+            self._unlist(claim.mark, _names(before) - _names(claim))
 
     def _strike(self, claim: Claim) -> None:
         self._unwritten.discard(claim.mark)
-        for book in (self._claims, self._drafts):
-            known = book.pop(claim.mark, None)
-            if known is not None:
-                self._unlist(known)
+        known = self._claims.pop(claim.mark, None) or self._drafts.pop(claim.mark, None)
+        if known is not None:
+            self._unlist(claim.mark, _names(known))
 
-    def _unlist(self, claim: Claim) -> None:
-        for name in (claim.owner.pod_id, claim.owner.container_id):
-            marks = self._marks.get(name, {})
-            marks.pop(claim.mark, None)
-            if not marks:
-                self._marks.pop(name, None)
+    def _unlist(self, mark: str, names: Iterable[str]) -> None:
+        for name in names:
+            self._marks[name].pop(mark, None)
+            if not self._marks[name]:
+                del self._marks[name]
 
     def trouble(self, claim: Claim, *troubles: str) -> None:
         """Keep and tell what is wrong; once, not on every occasion."""
@@ -159,6 +166,11 @@ class Book:
             self.put(replace(claim, troubles=troubles))
             for trouble in troubles:
                 event(_log, logging.ERROR, "claim.trouble", **about(claim), state=claim.state, trouble=trouble)
+
+
+def _names(claim: Claim) -> frozenset[str]:
+    """The ids that a claim hangs on."""
+    return frozenset(filter(None, (claim.owner.pod_id, claim.owner.container_id)))
 
 
 @contextlib.contextmanager

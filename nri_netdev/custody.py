@@ -19,11 +19,13 @@ from nri_netdev.domain.claim import (
     MARK_PREFIX,
     Action,
     Claim,
+    Fate,
     Holder,
     Netns,
     Place,
     State,
     decide,
+    fate,
     find,
     state_after,
 )
@@ -149,6 +151,7 @@ class Custody:
             self._book.put(claim)
             step("custody.promised")
             event(_log, logging.INFO, "claim.promised", **about(claim), inside=claim.inside)
+        self.refresh_drafts()
 
     def _seen_again(self, claim: Claim) -> Snapshot:
         """A snapshot of this moment; the one that there is if the runtime has begun to move the interface."""
@@ -220,6 +223,9 @@ class Custody:
         found = self._locate(claim)
         if found.place is not Place.HOST or found.link is None:
             return None
+        self._kernel.pin(claim.netns)
+        if claim.mark not in found.link.altnames:
+            self._kernel.mark(found.link.ifindex, claim.mark)  # a daemon died before it could
         owner = dataclasses.replace(claim.owner, container_id=container.id, container=container.name)
         self._book.put(dataclasses.replace(claim, owner=owner))
         return Grant(entry=dataclasses.replace(entry, interface=claim.ifname, name=claim.inside), link=found.link)
@@ -280,23 +286,30 @@ class Custody:
         self.forget_drafts()
         containers = tuple(containers)
         for claim in self.claims:
-            self._bind(claim, containers)
+            if not claim.owner.container_id:
+                self._bind(claim, containers)
         known = {pod.id: Holder.PENDING for pod in pods}
         known |= {c.id: Holder.RUNNING if c.is_running else Holder.PENDING for c in containers}
         self._known = {name: known.get(name, Holder.ENDED) for name in self.holders()}
         self._is_synchronized = True
         self.settle()
 
-    def _bind(self, claim: Claim, containers: Collection[Container]) -> None:
-        """Find the container of a claim that a daemon died over; without one, nothing came of it."""
-        owner = claim.owner
-        if owner.holder_id != owner.pod_id or owner.scope is Scope.POD:
-            return
-        its = [c.id for c in containers if (c.pod_id, c.name) == (owner.pod_id, owner.container)]
-        if its:
-            self._book.put(dataclasses.replace(claim, owner=dataclasses.replace(owner, container_id=its[-1])))
-        elif not claim.state.is_homeward:
-            self._book.put(dataclasses.replace(claim, state=State.RETURNING))
+    def _bind(self, claim: Claim, containers: Iterable[Container]) -> None:
+        """Find out what became of a draft that a daemon has died over."""
+        its = [c for c in containers if c.pod_id == claim.owner.pod_id and claim.owner.is_of(c.name)]
+        with reported("find out about a draft", **about(claim)):
+            found = self._locate(claim)
+            is_awaited = any(not container.is_running for container in its)
+            match fate(claim, found.place, found.link, has_container=bool(its), is_awaited=is_awaited):
+                case Fate.GIVEN:
+                    owner = dataclasses.replace(claim.owner, container_id=its[-1].id)
+                    self._book.put(dataclasses.replace(claim, owner=owner))
+                case Fate.ENDED:
+                    self._book.put(dataclasses.replace(claim, state=State.RETURNING))
+                case Fate.NOTHING:
+                    if found.place is Place.HOST and found.link is not None:
+                        self._kernel.unmark(found.link.ifindex, claim.mark)
+                    self._forget(claim)
 
     def refresh_drafts(self) -> None:
         """Something has changed: what was made ready must be so for what is now."""
@@ -328,6 +341,7 @@ class Custody:
         for mark in self._book.releases():
             self.release(mark)
         self.refresh_drafts()
+        self._drafts.renew()
 
     def release(self, mark: str) -> tuple[str, ...]:
         """Bring an interface home whoever holds it, and forget the claim, whatever is still wrong.
@@ -451,7 +465,7 @@ class Custody:
 
     def _is_abandoned(self, claim: Claim) -> bool:
         """Whether the pod went without a word: the engine's mount of its netns is gone and no process is left in it."""
-        if claim.state.is_homeward:
+        if claim.state.is_homeward or not claim.owner.container_id:
             return False
         with contextlib.suppress(KernelError):
             if self._kernel.netns(claim.netns.path) == claim.netns:
@@ -557,7 +571,8 @@ class Custody:
             if claim.boot_id == boot_id:
                 continue
             with reported("put a name right after a reboot", **about(claim)):
-                link = None if claim.snapshot.link.is_virtual else find(self._kernel.links(None), claim, at_home=True)
+                is_gone = claim.snapshot.link.is_virtual or not claim.owner.container_id
+                link = None if is_gone else find(self._kernel.links(None), claim, at_home=True)
                 if link is not None and link.ifname != claim.ifname:
                     self._kernel.rename(link.ifindex, claim.ifname)
             self._forget(claim)

@@ -69,10 +69,11 @@ EVENTS = (
     Kind.CREATE_CONTAINER,
     Kind.START_CONTAINER,
     Kind.STOP_CONTAINER,
+    Kind.REMOVE_CONTAINER,
     Kind.STOP_POD_SANDBOX,
 )
-"""What we subscribe to; every engine knows these. That a pod or container is removed is always told after its end, and
-every pod of the node would pay for being told twice."""
+"""What we subscribe to; every engine knows these. Where a plugin before us fails at a container's end we are not told
+of it, so its removal is heard, too; a pod's end is found out without being told (`Custody.tick`)."""
 
 ENGINES_THAT_HEED_START_ERRORS = frozenset({"containerd"})
 """CRI-O logs an error of StartContainer and goes on; there the process is killed before it runs."""
@@ -275,6 +276,8 @@ class Daemon:
         draft = None
         try:
             draft = custody.ready(seen.pod_id, name)
+            if draft is not None and not self._injection.asks(draft.awaited.pod.runtime_handler):
+                draft = None
         finally:
             if draft is None:
                 self._worker.end()

@@ -95,7 +95,8 @@ class Drafts:
 
     def make(self, awaited: Awaited, policy: Policy | None) -> None:
         """Make ready what a container will ask for; without effect where that cannot be given now."""
-        if len(self._drafts) >= MAX_DRAFTS or not awaited.entries:
+        is_new = (awaited.pod.id, awaited.name) not in self._drafts
+        if len(self._drafts) >= MAX_DRAFTS or not awaited.entries or not is_new:
             return
         try:
             with reported("keep a netns"):
@@ -177,6 +178,20 @@ class Drafts:
                 elif not self._stands(draft, policy):
                     self._drop(draft)
                     self.make(draft.awaited, policy)
+
+    def renew(self) -> None:
+        """Take the snapshots again, as not every change is told: then they are never older than the timer's pause."""
+        for key, draft in tuple(self._drafts.items()):
+            with reported("look at a draft"):
+                claims = tuple(map(self._renewed, draft.claims))
+                if claims != draft.claims:
+                    self._book.draft(claims)
+                    self._drafts[key] = replace(draft, claims=claims)
+
+    def _renewed(self, claim: Claim) -> Claim:
+        snapshot = self._kernel.snapshot(claim.snapshot.link.ifindex)
+        is_same = replace(snapshot, taken_s=claim.snapshot.taken_s) == claim.snapshot
+        return claim if is_same else replace(claim, snapshot=snapshot)
 
     def drop(self, *, pod_id: str | None = None, ifnames: Collection[str] = ()) -> None:
         """Forget all drafts of a pod, and all that have one of these interfaces."""

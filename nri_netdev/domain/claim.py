@@ -8,7 +8,7 @@ this one way. The picture in docs/custody.md is drawn from these tables.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from nri_netdev.domain.grammars import Scope
@@ -138,14 +138,18 @@ class Owner:
     namespace: str
     pod: str
     container_id: str
-    """The container that asked; for a pod-level claim the one that brought the interface in. "" while that is still to
-    be created, or is not known because a daemon died over it."""
+    """The container that asked; for a pod-level claim the one that brought the interface in. "" in a draft, and while
+    nobody knows because a daemon died over one."""
     container: str
 
     @property
     def holder_id(self) -> str:
         """The id whose end ends the claim."""
         return self.container_id if self.scope is Scope.CONTAINER and self.container_id else self.pod_id
+
+    def is_of(self, container: str) -> bool:
+        """Whether a container of the pod that has this name is the one, or may be."""
+        return not self.container or self.container == container
 
     def __str__(self) -> str:
         pod = f"pod {self.namespace}/{self.pod}"
@@ -211,6 +215,44 @@ def steady(link: Link) -> tuple[object, ...]:
         (link.master, link.link, link.link_netnsid, link.netns_immutable),
         tuple(name for name in link.altnames if not name.startswith(MARK_PREFIX)),
     )
+
+
+def lasting(link: Link) -> tuple[object, ...]:
+    """What an administrator has made of an interface, marks of ours left out; not what passes, like its carrier."""
+    return *steady(link), link.is_up, link.mtu, link.txqueuelen, link.group
+
+
+class Fate(StrEnum):
+    """What became of a draft that a daemon has died over."""
+
+    GIVEN = "given"
+    """To a container that exists, or that is what must be thought."""
+    ENDED = "ended"
+    """It was given, or may have been, and has ended: it must come home, or is to be restored."""
+    NOTHING = "nothing"
+    """It was not given, or came to nothing; what has been done to the interface since is somebody else's business."""
+
+
+def fate(claim: Claim, place: Place, link: Link | None, *, has_container: bool, is_awaited: bool) -> Fate:
+    """Find out what became of a draft.
+
+    Args:
+        claim: the draft.
+        place: where its interface is now.
+        link: the interface, unless it is nowhere.
+        has_container: whether a container that it was made for exists.
+        is_awaited: whether one of those is created and not started, so that its runtime may be about to move it.
+    """
+    if place is not Place.HOST:
+        given = Fate.ENDED if place is Place.POD else Fate.NOTHING
+        return Fate.GIVEN if has_container else given
+    if link is None or claim.mark not in link.altnames:
+        return Fate.NOTHING  # it is marked before it is given
+    if is_awaited:
+        return Fate.GIVEN
+    was = claim.snapshot.link
+    is_set_down = was.is_up and lasting(link) == lasting(replace(was, is_up=False))
+    return Fate.ENDED if is_set_down else Fate.NOTHING  # a runtime sets it down, then fails to move it
 
 
 def find(links: Iterable[Link], claim: Claim, *, at_home: bool) -> Link | None:

@@ -151,7 +151,7 @@ class HostKernel:
 
     def inside(self, netns_path: str) -> Inside:
         """What a netns has, for who is to come into it."""
-        return self._at(netns_path, lambda rtnl: Inside(links=rtnl.links(), has_ipv6=sysctls.has_ipv6()))
+        return self._at(netns_path, lambda rtnl: Inside(links=rtnl.links(), has_ipv6=_has_ipv6()))
 
     def complete(self, netns_path: str, ifindex: int, ifname: str, snapshot: Snapshot) -> None:
         """Give an interface in a pod its name there and the addresses that it had, and set it up."""
@@ -201,26 +201,30 @@ class HostKernel:
 
 
 class _Listened:
-    """A pod's netns, whose links are listened to. It keeps the netns alive."""
+    """A pod's netns that is listened to, for its links and for whether it has IPv6. It keeps the netns alive."""
 
     def __init__(self, path: Path) -> None:
         with netns.open_netns(path) as netns_fd:
-            self._events = netns.call_in_netns(netns_fd, link_events)
+            self._events, self._ipv6 = netns.call_in_netns(netns_fd, lambda: (link_events(), sysctls.Ipv6()))
+        self._had_ipv6 = self._ipv6.is_there()
         self._news = 0
 
     def news(self) -> int:
-        """How often something was told."""
-        if self._events.read() != []:
+        """How often something has changed."""
+        has_ipv6 = self._ipv6.is_there()
+        if self._events.read() != [] or has_ipv6 != self._had_ipv6:
             self._news += 1
+        self._had_ipv6 = has_ipv6
         return self._news
 
     def last_news(self) -> int | None:
-        """The same, if nothing has been told since."""
-        return None if self._events.is_told else self._news
+        """The same, if nothing has changed since."""
+        return None if self._events.is_told or self._ipv6.is_there() != self._had_ipv6 else self._news
 
     def close(self) -> None:
         """Listen no more."""
         self._events.close()
+        self._ipv6.close()
 
 
 class _Home:
@@ -260,6 +264,11 @@ class _Home:
         if self._sysctls is None:
             self._sysctls = sysctls.Sysctls()
         return self._sysctls
+
+
+def _has_ipv6() -> bool:
+    with contextlib.closing(sysctls.Ipv6()) as ipv6:
+        return ipv6.is_there()
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping
 
-from nri_netdev.domain.claim import steady
+from nri_netdev.domain.claim import lasting
 from nri_netdev.domain.links import Address, Inventory, Link
 from nri_netdev.errors import KernelError
 from nri_netdev.shells.netlink import RouteEvents
@@ -129,6 +129,7 @@ class Mirror:
         told = self._events.read()
         if told is None:
             self._forget()
+            self._news += 1
             return
         for kind, payload in told:
             if kind in {RTM_NEWLINK, RTM_DELLINK}:
@@ -150,7 +151,7 @@ class Mirror:
     def _read_links(self, rtnl: Rtnl) -> None:
         if self._stale is None or len(self._stale) > _MANY:
             known, self._links = self._links, {link.ifindex: link for link in rtnl.links()}
-            if {n: steady(link) for n, link in known.items()} != {n: steady(link) for n, link in self._links.items()}:
+            if {n: lasting(link) for n, link in known.items()} != {n: lasting(link) for n, link in self._links.items()}:
                 self._news += 1
         else:
             for ifindex in self._stale:
@@ -169,6 +170,6 @@ class Mirror:
                 raise
             self._links.pop(ifindex, None)
         now = self._links.get(ifindex)
-        if before is None or now is None or steady(before) != steady(now):
+        if before is None or now is None or lasting(before) != lasting(now):
             self._news += 1
         return now

@@ -168,9 +168,30 @@ def _directory(path: Path) -> Iterator[int]:
         os.close(fd)
 
 
-def has_ipv6() -> bool:
-    """Whether an interface that comes into the calling thread's netns may have IPv6 addresses there."""
-    return _read(_SYSCTL_ROOT / "ipv6/conf/default/disable_ipv6") == "0"
+class Ipv6:
+    """Whether an interface that comes into the netns of the thread that makes this may have IPv6 addresses there.
+
+    May be asked from anywhere: an open file of sysctls stays with the netns that it was opened in.
+    """
+
+    def __init__(self) -> None:
+        try:
+            path = _SYSCTL_ROOT / "ipv6/conf/default/disable_ipv6"
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._fd = -1
+
+    def is_there(self) -> bool:
+        """As it is now."""
+        try:
+            return self._fd >= 0 and os.pread(self._fd, 1, 0) == b"0"
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Ask no more."""
+        if self._fd >= 0:
+            os.close(self._fd)
 
 
 def read_sysctl(ifname: str, key: str) -> str | None:
