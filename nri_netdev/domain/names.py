@@ -7,7 +7,6 @@ here as the kernel and runc, crun and youki all take.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 
@@ -141,5 +140,7 @@ def did_you_mean(word: str, meant: Mapping[str, str]) -> str:
     """
     if len(word) > _QUOTED_CHARS:  # near nothing, and the comparison takes time quadratic in the length
         return ""
+    import difflib  # noqa: PLC0415 - a daemon needs it only where somebody has slipped
+
     near = difflib.get_close_matches(word.lower(), meant, n=1)
     return f" (did you mean {quote(meant[near[0]])}?)" if near else ""

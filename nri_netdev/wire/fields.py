@@ -6,7 +6,7 @@ read one by one, they are taken out first, and what is left is decoded. Source: 
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Iterable
 
 from google.protobuf.message import DecodeError
 
@@ -15,17 +15,17 @@ _FIXED_BYTES = {1: 8, 5: 4}
 _MAX_VARINT_BYTES = 10
 
 
-def take(data: memoryview, numbers: Container[int]) -> tuple[bytes, list[tuple[int, memoryview]]]:
+def take(data: memoryview, numbers: Iterable[int]) -> tuple[bytes, dict[int, list[memoryview]]]:
     """Take the fields with these numbers, if they have a length, out of a message.
 
     Returns:
-        What is left of the message, still one, and number and content of what was taken, in order.
+        What is left of the message, still one, and for each of the numbers the contents of what was taken, in order.
 
     Raises:
         DecodeError: It is not protobuf, or has a group, which proto3 lacks.
     """
     left: list[memoryview] = []
-    taken: list[tuple[int, memoryview]] = []
+    taken: dict[int, list[memoryview]] = {number: [] for number in numbers}
     at, end = 0, len(data)
     while at < end:
         begin = at
@@ -41,8 +41,8 @@ def take(data: memoryview, numbers: Container[int]) -> tuple[bytes, list[tuple[i
             raise DecodeError(f"field {number} is of type {kind}")
         if size > end - at:
             raise DecodeError(f"field {number} is longer than its message")
-        if kind == _LENGTH and number in numbers:
-            taken.append((number, data[at : at + size]))
+        if kind == _LENGTH and number in taken:
+            taken[number].append(data[at : at + size])
         else:
             left.append(data[begin : at + size])
         at += size

@@ -83,12 +83,8 @@ class _Part(NamedTuple):
         """
         request = nri_pb2.SynchronizeRequest
         pods, containers = request.PODS_FIELD_NUMBER, request.CONTAINERS_FIELD_NUMBER
-        left, told = take(memoryview(payload), {pods, containers})
-        return cls(
-            pods=[view for number, view in told if number == pods],
-            containers=[view for number, view in told if number == containers],
-            more=request.FromString(left).more,
-        )
+        left, told = take(memoryview(payload), [pods, containers])
+        return cls(pods=told[pods], containers=told[containers], more=request.FromString(left).more)
 
 
 def _always(method: str, encoded: bytes | memoryview) -> bool:

@@ -313,9 +313,10 @@ def _read_request(data: memoryview) -> tuple[str, str, bytes | memoryview, int]:
         request = ttrpc_pb2.Request.FromString(data)  # type: ignore[arg-type] # a view will do
         payload: bytes | memoryview = request.payload
     else:
-        left, payloads = take(data, {ttrpc_pb2.Request.PAYLOAD_FIELD_NUMBER})
+        number = ttrpc_pb2.Request.PAYLOAD_FIELD_NUMBER
+        left, taken = take(data, [number])
         request = ttrpc_pb2.Request.FromString(left)
-        payload = payloads[-1][1] if payloads else b""
+        payload = taken[number][-1] if taken[number] else b""
     return request.service, request.method, payload, request.timeout_nano
 
 

@@ -20,8 +20,8 @@ def test_what_is_left_and_what_is_taken_is_all(
     """The payload is taken, and the rest is the message without it."""
     more = [ttrpc_pb2.KeyValue(key="k", value="v")] if metadata else []
     whole = ttrpc_pb2.Request(service=service, method=method, payload=payload, timeout_nano=timeout, metadata=more)
-    left, taken = take(memoryview(whole.SerializeToString()), {3})
-    assert [(number, bytes(content)) for number, content in taken] == ([(3, payload)] if payload else [])
+    left, taken = take(memoryview(whole.SerializeToString()), [3])
+    assert [bytes(content) for content in taken[3]] == ([payload] if payload else [])
     whole.ClearField("payload")
     assert ttrpc_pb2.Request.FromString(left) == whole
 
@@ -31,8 +31,8 @@ def test_what_repeats_comes_in_order(names: list[tuple[str, str]], more: bool) -
     """Each pod by itself, and the flag after them."""
     pods = [nri_pb2.PodSandbox(id=pod_id, name=name) for pod_id, name in names]
     whole = nri_pb2.SynchronizeRequest(pods=pods, more=more)
-    left, taken = take(memoryview(whole.SerializeToString()), {1, 2})
-    assert [nri_pb2.PodSandbox.FromString(bytes(content)) for _, content in taken] == pods
+    left, taken = take(memoryview(whole.SerializeToString()), [1, 2])
+    assert [nri_pb2.PodSandbox.FromString(bytes(content)) for content in taken[1]] == pods
     assert nri_pb2.SynchronizeRequest.FromString(left).more is more
 
 
@@ -43,11 +43,11 @@ def test_what_repeats_comes_in_order(names: list[tuple[str, str]], more: bool) -
 def test_anything_at_all(data: bytes) -> None:
     """It raises `DecodeError` or tells every byte once, and it takes nothing that protobuf finds broken."""
     try:
-        left, taken = take(memoryview(data), {1})
+        left, taken = take(memoryview(data), [1])
     except DecodeError:
         return
-    assert len(left) + sum(len(content) for _, content in taken) <= len(data)
-    if not taken:
+    assert len(left) + sum(map(len, taken[1])) <= len(data)
+    if not taken[1]:
         assert left == data
 
 
@@ -64,4 +64,4 @@ def test_anything_at_all(data: bytes) -> None:
 def test_what_is_no_protobuf(data: bytes, why: str) -> None:
     """It is told, and not read beyond its end."""
     with pytest.raises(DecodeError, match=why):
-        take(memoryview(data), {1})
+        take(memoryview(data), [1])
