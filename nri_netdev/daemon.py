@@ -116,7 +116,7 @@ class Daemon:
         self._connection: EngineConnection | None = None
         self._is_healthy = False
         self._handed = self._heard = 0
-        """Events that the engine's thread has handed to the loop, and that have come there."""
+        """What the engine's thread has handed to the loop, and what of it has come as far as the worker."""
         self._links_changed = asyncio.Event()
 
     # -- what others see -------------------------------------------------------------------------------------------
@@ -308,7 +308,10 @@ class Daemon:
             try:
                 work()
             finally:
-                self._heard += 1
+                self._loop.call_soon(count)  # when tasks that this has begun have given the worker their jobs
+
+        def count() -> None:
+            self._heard += 1
 
         self._handed += 1
         with contextlib.suppress(RuntimeError):  # the loop is over

@@ -24,6 +24,9 @@ _T = TypeVar("_T")
 DEFAULT_REQUEST_TIMEOUT_MS = 2000
 """The engine's patience where it does not tell (NRI before 0.7)."""
 
+BEGIN_S = 0.005
+"""How long to wait for the job in hand, rather than be the next job: most take one millisecond."""
+
 
 def patience_s(request_timeout_ms: int) -> float:
     """How long an answer may take, in seconds: a third of what the engine waits, as others are in the queue too."""
@@ -123,15 +126,14 @@ class Worker:
         """End the thread after the job that it has in hand."""
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
 
-    def is_idle(self) -> bool:
-        """Whether nothing is in hand, and nothing waits for its turn."""
-        return self._given == self._done and not self._tasks
-
     def begin(self) -> Custody | None:
-        """Have custody on this thread, until `end`, for what takes no time; None if anything else is in hand."""
-        if not self.is_idle() or not self._turn.acquire(blocking=False):
+        """Have custody on this thread, until `end`, for what takes no time.
+
+        None if that is not to be had soon, or if jobs wait for their turn, which were given before.
+        """
+        if not self._turn.acquire(timeout=BEGIN_S):
             return None
-        if self.is_idle() and self.custody is not None:
+        if self._given == self._done and self.custody is not None:
             return self.custody
         self._turn.release()
         return None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -16,6 +17,8 @@ from nri_netdev.domain.claim import DECISIONS, MARK_PREFIX, Holder, Place, State
 from nri_netdev.domain.grammars import Grammar, Scope
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.request import Entry
+from nri_netdev.domain.snapshot import Snapshot
+from nri_netdev.domain.verdict import Grant
 from nri_netdev.errors import RequestError
 from nri_netdev.shells import faults
 from tests.fakes import HOME, Device, FakeKernel, FakeLedger, Namespace
@@ -25,11 +28,20 @@ class Killed(BaseException):
     """The daemon was killed at a fault point."""
 
 
+class Kernel(FakeKernel):
+    """As the real one, it takes no mark for a part of what an interface was."""
+
+    def snapshot(self, ifindex: int) -> Snapshot:
+        snapshot = super().snapshot(ifindex)
+        altnames = tuple(name for name in snapshot.link.altnames if not name.startswith(MARK_PREFIX))
+        return dataclasses.replace(snapshot, link=dataclasses.replace(snapshot.link, altnames=altnames))
+
+
 @dataclass
 class World:
     """A node with its daemon, and an engine that tells it what happens."""
 
-    kernel: FakeKernel = field(default_factory=FakeKernel)
+    kernel: FakeKernel = field(default_factory=Kernel)
     ledger: FakeLedger = field(default_factory=FakeLedger)
     clock: float = 1000.0
     made: int = 0
@@ -77,6 +89,38 @@ class World:
             )
         return container
 
+    def prepare(self, pod: PodSandbox, asked: Mapping[str, tuple[Entry, ...]]) -> None:
+        """Tell of a pod, whose containers will ask for this."""
+        self.custody.prepare(pod, asked, encode=encoded)
+
+    def answer(
+        self, pod: PodSandbox, name: str, asked: tuple[Entry, ...], *, moves: bool = True, late: bool = False
+    ) -> Container:
+        """Create a container as the daemon has it done: from its draft if that is ready, else by a whole decision.
+
+        Args:
+            pod: its pod.
+            name: its name.
+            asked: what it asks for.
+            moves: whether the runtime moves the interfaces in.
+            late: whether the claim is written down only after that.
+        """
+        self.made += 1
+        container = Container(id=f"c{self.made}", name=name, pod_id=pod.id, pid=10_000 + self.made)
+        draft = self.custody.ready(pod.id, name)
+        grants = self.custody.create(pod, container, asked) if draft is None else draft.grants
+        self.live[container.id] = container  # it has its answer by now
+        if draft is not None:
+            self.custody.confirm(draft, container.id, name)
+        if not late:
+            self.custody.confirmed(container.id)
+        if moves:
+            self.kernel.runtime_create(
+                self.namespaces[pod.id], {grant.link.ifname: grant.entry.inside for grant in grants}
+            )
+        self.custody.confirmed(container.id)
+        return container
+
     def start(self, container: Container) -> None:
         self.namespaces[container.pod_id].processes.add(container.pid)
         self.custody.starting(self.live_pods[container.pod_id], container, ())
@@ -112,6 +156,9 @@ class World:
     def assert_all_is_home(self) -> None:
         assert self.custody.claims == ()
         assert self.ledger.rows == {}
+        assert self.ledger.drafted == {}
+        assert not self.custody.has_drafts
+        assert not self.custody.holders()
         assert self.kernel.pins() == frozenset()
         assert all(d.netns == HOME for d in self.kernel.devices)
         assert not [n for d in self.kernel.devices for n in d.link.altnames if n.startswith(MARK_PREFIX)]
@@ -122,6 +169,11 @@ def entries(*asked: tuple[str, str], scope: Scope = Scope.CONTAINER) -> tuple[En
         Entry(interface=host, name=inside, key="k", number=n, scope=scope, grammar=Grammar.NATIVE)
         for n, (host, inside) in enumerate(asked, 1)
     )
+
+
+def encoded(grants: Sequence[Grant]) -> bytes:
+    """An answer that can be read."""
+    return " ".join(f"{grant.link.ifname}={grant.entry.inside}" for grant in grants).encode()
 
 
 @pytest.fixture(name="world")
@@ -513,6 +565,24 @@ def steps_of(action: Callable[[], None]) -> int:
     return count
 
 
+def killed_at(at: int, action: Callable[[], object]) -> bool:
+    """Kill the daemon at this fault point, counted from 1; whether it came there."""
+    left = at
+
+    def kill(_: str) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Killed
+
+    with faults.hooked(kill):
+        try:
+            action()
+        except Killed:
+            return True
+    return False
+
+
 def new_world() -> World:
     world = World()
     world.kernel.add("ens1")
@@ -525,16 +595,8 @@ def test_killed_at_any_step_everything_is_home_after_the_next_start(at: int) -> 
     """Whatever instant the daemon is killed at, its next start puts right what it left."""
     world = new_world()
     before = world.home()
-    left = at
 
-    def kill(_: str) -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            raise Killed
-
-    with faults.hooked(kill), pytest.raises(Killed):
-        life(world)
+    assert killed_at(at, lambda: life(world))
     for pod in list(world.live_pods.values()):
         world.remove_pod(pod, told=False)
     world.start_daemon()
@@ -564,18 +626,46 @@ def test_power_loss_at_any_commit_leaves_nothing_to_do() -> None:
         after.assert_all_is_home()
 
 
+def test_a_pods_promise_that_a_daemon_died_over_is_pinned_before_it_is_given(world: World) -> None:
+    """Written down, then killed before the netns was pinned: the next container gets it pinned all the same."""
+    pod = world.run_pod()
+
+    def kill(name: str) -> None:
+        if name == "custody.promised":
+            raise Killed
+
+    with faults.hooked(kill), pytest.raises(Killed):
+        world.create(pod, "one", ("ens1", "net1"), scope=Scope.POD)
+    world.start_daemon()
+    world.run(pod, "one", ("ens1", "net1"), scope=Scope.POD)
+
+    assert inside(world, pod) == {"net1"}
+    assert world.kernel.pins() == {claim.netns.pin for claim in world.custody.claims}
+
+    world.remove_pod(pod, told=False)
+    world.start_daemon()
+
+    world.assert_all_is_home()
+    assert "ens1" in world.home()
+
+
 class Lives(RuleBasedStateMachine):
     """Random lives of pods, containers, daemons, engines and devices."""
 
     names = ("ens1", "ens2", "ens3")
+    deaths = st.sampled_from([0] * 9 + list(range(1, 7)))
+    """At which fault point the daemon is killed; mostly none."""
 
     @initialize()
     def boot(self) -> None:
         self.world = World()
         self.kinds = {"ens1": "veth", "ens2": None, "ens3": "macvlan"}
+        self.asked: dict[tuple[str, str], tuple[Entry, ...]] = {}
         for ifname, kind in self.kinds.items():
             self.world.kernel.add(ifname, kind=kind)
         self.is_up = True
+        self.run_pod()
+        self.run_pod()
 
     def teardown(self) -> None:
         """Whatever happened, when all pods have gone and the daemon runs, everything is home."""
@@ -597,27 +687,52 @@ class Lives(RuleBasedStateMachine):
             self.world.run_pod()
 
     @precondition(lambda self: self.is_up and self.world.live_pods)
-    @rule(
-        data=st.data(),
-        ifname=st.sampled_from(names),
-        scope=st.sampled_from(Scope),
-        moves=st.booleans(),
-        go=st.booleans(),
-    )
-    def create(self, data: st.DataObject, ifname: str, scope: Scope, moves: bool, go: bool) -> None:
-        pod = data.draw(st.sampled_from(sorted(self.world.live_pods)))
-        app = data.draw(st.sampled_from(["one", "two"]))
-        try:
-            container = self.world.create(
-                self.world.live_pods[pod], app, (ifname, f"n{ifname}"), scope=scope, moves=moves
-            )
-        except RequestError:
+    @rule(data=st.data(), at=deaths)
+    def prepare(self, data: st.DataObject, at: int) -> None:
+        """The engine tells of some pods, and the daemon may die over it."""
+        askers = [self.some_asker(data) for _ in range(data.draw(st.integers(1, 3)))]
+
+        def told() -> None:
+            for pod, app, asked in askers:
+                self.world.prepare(pod, {app if asked[0].scope is Scope.CONTAINER else "": asked})
+
+        self.perhaps_killed(at, told)
+
+    @precondition(lambda self: self.is_up and self.world.live_pods)
+    @rule(data=st.data(), at=deaths, runtime=st.sampled_from(["moves", "is quick", "fails"]), go=st.booleans())
+    def create(self, data: st.DataObject, at: int, runtime: str, go: bool) -> None:
+        """From a draft, or by a whole decision; the daemon may die before the claim is written down, or while."""
+        if data.draw(st.booleans()):
+            self.prepare(data, 0)
+        pod, app, asked = self.some_asker(data)
+        made: list[Container] = []
+        moves, late = runtime != "fails", runtime == "is quick"
+        with contextlib.suppress(RequestError):
+            self.perhaps_killed(at, lambda: made.append(self.world.answer(pod, app, asked, moves=moves, late=late)))
+        if not made or not go:
             return
-        if go:
-            try:
-                self.world.start(container)
-            except RequestError:  # the engine undoes what it cannot start
-                self.world.die(container)
+        try:
+            self.world.start(made[0])
+        except RequestError:  # the engine undoes what it cannot start
+            self.world.die(made[0])
+
+    def some_asker(self, data: st.DataObject) -> tuple[PodSandbox, str, tuple[Entry, ...]]:
+        """A container that may be created, and what it asks for, which never changes."""
+        pod_id = data.draw(st.sampled_from(sorted(self.world.live_pods)))
+        app = data.draw(st.sampled_from(["one", "two"]))
+        if (pod_id, app) not in self.asked:
+            is_first = pod_id not in {pod for pod, _ in self.asked}
+            ifname = data.draw(st.sampled_from(self.names))
+            scope = data.draw(st.sampled_from(Scope)) if is_first else Scope.CONTAINER
+            asked = entries((ifname, f"n{ifname}"), scope=scope)
+            for name in ("one", "two") if scope is Scope.POD else (app,):
+                self.asked[pod_id, name] = asked
+        return self.world.live_pods[pod_id], app, self.asked[pod_id, app]
+
+    def perhaps_killed(self, at: int, action: Callable[[], object]) -> None:
+        """Do something, and kill the daemon at this fault point if it comes to it."""
+        if killed_at(at, action):
+            self.is_up = False
 
     @precondition(lambda self: self.world.live)
     @rule(data=st.data(), told=st.booleans())
@@ -635,6 +750,7 @@ class Lives(RuleBasedStateMachine):
     def kill_daemon(self) -> None:
         self.is_up = False
 
+    @precondition(lambda self: not self.is_up)
     @rule(synchronize=st.booleans())
     def start_daemon(self, synchronize: bool) -> None:
         self.world.start_daemon(synchronize=synchronize)
@@ -644,19 +760,12 @@ class Lives(RuleBasedStateMachine):
     @rule(at=st.integers(1, 6))
     def kill_daemon_within(self, at: int) -> None:
         """Kill it at one of the next fault points of a Synchronize."""
-        left = at
+        self.perhaps_killed(at, self.world.synchronize)
 
-        def kill(_: str) -> None:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                raise Killed
-
-        with faults.hooked(kill):
-            try:
-                self.world.synchronize()
-            except Killed:
-                self.is_up = False
+    @precondition(lambda self: self.is_up)
+    @rule()
+    def refresh_drafts(self) -> None:
+        self.world.custody.refresh_drafts()
 
     @precondition(lambda self: self.is_up)
     @rule()
@@ -682,10 +791,21 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def one_holder_each(self) -> None:
-        """No interface has two claims, and all that is out is claimed."""
-        claimed = [claim.ifname for claim in self.world.ledger.rows.values()]
+        """No interface has two claims or drafts, and all that is out is claimed."""
+        ledger = self.world.ledger
+        claimed = [claim.ifname for claim in (*ledger.rows.values(), *ledger.drafted.values())]
         assert len(claimed) == len(set(claimed))
         assert len([d for d in self.world.kernel.devices if d.netns != HOME]) <= len(claimed)
+
+    @precondition(lambda self: self.is_up)
+    @invariant()
+    def every_mark_and_pin_is_needed(self) -> None:
+        """By a claim or a draft; and who has one is heard of."""
+        claims = (*self.world.ledger.rows.values(), *self.world.ledger.drafted.values())
+        marks = {n for d in self.world.kernel.devices for n in d.link.altnames if n.startswith(MARK_PREFIX)}
+        assert marks <= {claim.mark for claim in claims}
+        assert self.world.kernel.pins() <= {claim.netns.pin for claim in claims}
+        assert {claim.owner.pod_id for claim in claims} <= set(self.world.custody.holders())
 
     @precondition(lambda self: self.is_up)
     @invariant()
@@ -698,6 +818,6 @@ class Lives(RuleBasedStateMachine):
 
 
 Lives.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=250, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestLives = Lives.TestCase

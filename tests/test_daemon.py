@@ -116,6 +116,7 @@ async def test_gives_and_takes_back(node: Node) -> None:
         await engine.run_pod_sandbox(pod)
         adjust = await engine.create_container(pod, node.container())
         assert {name: device.name for name, device in adjust.linux.net_devices.items()} == {"ens1": "net1"}
+        await until(node.ledger.claims)
         assert [claim.state for claim in node.ledger.claims()] == [State.PLANNED]
         node.kernel.runtime_create(node.netns, {"ens1": "net1"})
         await engine.start_container(pod, node.container())
@@ -124,6 +125,115 @@ async def test_gives_and_takes_back(node: Node) -> None:
         assert node.ledger.claims() == ()
         assert node.nic.netns == HOME
         assert node.nic.link.ifname == "ens1"
+
+
+# -- what was made ready -----------------------------------------------------------------------------------------------
+
+
+async def told(node: Node, engine: Engine, value: str = "- ens1") -> nri_pb2.PodSandbox:
+    """Tell of the pod, and wait until all is ready for its container."""
+    pod = node.pod(value)
+    await engine.run_pod_sandbox(pod)
+    await until(node.ledger.drafts)
+    await until(lambda: node.nic.link.altnames)
+    return pod
+
+
+def is_untouched(node: Node) -> bool:
+    """Whether nothing is claimed or drafted, marked or pinned."""
+    return not (node.ledger.claims() or node.ledger.drafts() or node.nic.link.altnames or node.kernel.pins())
+
+
+@on_loop
+async def test_a_container_is_answered_by_what_was_made_ready_for_its_pod(node: Node) -> None:
+    """Nothing is judged when it is created, and everything after it is as ever."""
+
+    def inventory(**_: Any) -> Any:
+        raise ZeroDivisionError
+
+    async with node.engine() as engine, node.daemon():
+        await engine.wait_plugin()
+        pod = await told(node, engine, "- {interface: ens1, name: net1}")
+        node.kernel.inventory = inventory  # type: ignore[method-assign]
+        adjust = await engine.create_container(pod, node.container())
+        assert {name: device.name for name, device in adjust.linux.net_devices.items()} == {"ens1": "net1"}
+        await until(node.ledger.claims)
+        assert [claim.owner.container_id for claim in node.ledger.claims()] == ["c1"]
+        assert node.ledger.drafts() == ()
+        node.kernel.runtime_create(node.netns, {"ens1": "net1"})
+        await engine.start_container(pod, node.container())
+        assert [claim.state for claim in node.ledger.claims()] == [State.HELD]
+        await engine.stop_container(pod, node.container())
+        assert is_untouched(node)
+        assert node.nic.link.ifname == "ens1"
+
+
+@on_loop
+async def test_a_container_that_comes_before_all_is_ready(node: Node) -> None:
+    """It waits for its turn and gets what it asked for, once."""
+    ready, inventory, asked = threading.Event(), node.kernel.inventory, threading.Event()
+
+    def slowly(**fields: Any) -> Any:
+        asked.set()
+        ready.wait()
+        return inventory(**fields)
+
+    node.kernel.inventory = slowly  # type: ignore[method-assign]
+    async with node.engine(request_timeout_s=60.0) as engine, node.daemon():
+        await engine.wait_plugin()
+        await engine.run_pod_sandbox(node.pod())
+        await until(asked.is_set)
+        create = asyncio.ensure_future(engine.create_container(node.pod(), node.container()))
+        ready.set()
+        assert list((await create).linux.net_devices) == ["ens1"]
+        await until(node.ledger.claims)
+        assert (len(node.ledger.claims()), node.ledger.drafts()) == (1, ())
+
+
+@on_loop
+async def test_what_was_made_ready_ends_with_its_pod_or_the_daemon(node: Node) -> None:
+    """No row, no mark and no pin is left of it."""
+    async with node.engine() as engine:
+        async with node.daemon():
+            await engine.wait_plugin()
+            await engine.stop_pod_sandbox(await told(node, engine))
+            assert is_untouched(node)
+            await told(node, engine)
+        assert is_untouched(node)
+
+
+@on_loop
+async def test_what_was_ready_for_one_connection_is_not_for_the_next(node: Node) -> None:
+    """The engine may be another one; a container that is created then is judged as if its pod had never been told."""
+    async with node.engine() as engine, node.daemon():
+        await engine.wait_plugin()
+        pod = await told(node, engine)
+        engine.hang_up()
+        await until(lambda: not engine.plugins)
+        await engine.wait_plugin(timeout_s=20)
+        await until(lambda: is_untouched(node))
+        assert (await engine.create_container(pod, node.container())).linux.net_devices
+        await until(node.ledger.claims)
+
+
+@on_loop
+async def test_nothing_is_made_ready_where_the_runtime_is_not_asked(node: Node) -> None:
+    """With `injection: netlink` the interface is moved when the container is created, and not before."""
+    written: list[object] = []
+    write = node.ledger.write
+
+    def recorded(**changes: Any) -> None:
+        written.append(changes.get("draft"))
+        write(**changes)
+
+    node.ledger.write = recorded  # type: ignore[method-assign]
+    node.settings = replace(node.settings, injection="netlink")
+    async with node.engine() as engine, node.daemon():
+        await engine.wait_plugin()
+        await engine.run_pod_sandbox(node.pod())
+        assert not (await engine.create_container(node.pod(), node.container())).ByteSize()
+        assert node.nic.netns == node.netns.ino
+        assert not any(written)
 
 
 @on_loop
@@ -142,6 +252,7 @@ async def test_what_asks_for_nothing_never_meets_the_worker(node: Node) -> None:
         assert not (await engine.create_container(plain, node.container(2, "p2"))).ByteSize()
         await engine.start_container(plain, node.container(2, "p2"))
         await engine.stop_container(plain, node.container(2, "p2"))
+        await engine.stop_pod_sandbox(plain)
         busy.set()
 
 

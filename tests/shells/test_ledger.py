@@ -70,6 +70,60 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         assert ledger.claims() == (changed, written[2])
 
 
+def test_a_draft_is_kept_until_it_is_a_claim_or_dropped(tmp_path: Path) -> None:
+    """Apart from claims, with every field; what is put is a draft no more, what is dropped is in no table."""
+    drafts = [claim(number, state=State.PLANNED) for number in (1, 2, 3)]
+    with Ledger(tmp_path) as ledger:
+        ledger.write(draft=drafts)
+    with Ledger(tmp_path, must_exist=True) as ledger:
+        assert (ledger.claims(), ledger.drafts()) == ((), tuple(drafts))
+
+        held = replace(drafts[1], state=State.HELD)
+        ledger.write(put=[held], drop=[drafts[0]])
+
+        assert (ledger.claims(), ledger.drafts()) == ((held,), (drafts[2],))
+
+        ledger.write(draft=[changed := replace(drafts[2], inside="net9")])
+
+        assert ledger.drafts() == (changed,)
+
+        ledger.write(drop=[held, drafts[2]])
+
+        assert (ledger.claims(), ledger.drafts()) == ((), ())
+
+
+def test_a_draft_that_is_dropped_for_a_claim_goes_in_the_same_commit(tmp_path: Path) -> None:
+    """If the claim cannot be written, the draft is still there."""
+    with Ledger(tmp_path) as ledger:
+        ledger.write(draft=[claim(1)])
+        with pytest.raises(TypeError):
+            ledger.write(put=[claim(2, key=object())], drop=[claim(1)])
+
+        assert (ledger.claims(), ledger.drafts()) == ((), (claim(1),))
+
+
+def test_a_ledger_from_before_there_were_drafts(tmp_path: Path) -> None:
+    """Its claims and the releases that were asked for are kept, and it can hold drafts from now on."""
+    with Ledger(tmp_path / "new") as ledger:
+        ledger.write(put=[claim(1), claim(2, state=State.LOST)])
+    with contextlib.closing(sqlite3.connect(tmp_path / "new/ledger.db")) as new:
+        rows = new.execute("SELECT mark, claim FROM claims ORDER BY rowid").fetchall()
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as old:
+        old.execute("PRAGMA journal_mode = WAL")
+        old.execute("CREATE TABLE claims (mark TEXT PRIMARY KEY, claim TEXT NOT NULL) STRICT")
+        old.execute("CREATE TABLE releases (mark TEXT PRIMARY KEY) STRICT")
+        old.execute("PRAGMA user_version = 1")
+        old.executemany("INSERT INTO claims VALUES (?, ?)", rows)
+        old.execute("INSERT INTO releases VALUES (?)", [claim(1).mark])
+        old.commit()
+    for _ in range(2):
+        with Ledger(tmp_path, must_exist=True) as ledger:
+            assert ledger.claims() == (claim(1), claim(2, state=State.LOST))
+            assert ledger.releases() == {claim(1).mark}
+            ledger.write(draft=[claim(3)])
+            assert ledger.drafts() == (claim(3),)
+
+
 def test_a_commit_is_whole_or_not_at_all(tmp_path: Path) -> None:
     """One claim of several that cannot be written takes the others with it."""
     with Ledger(tmp_path) as ledger:
@@ -138,11 +192,13 @@ def test_killed_it_has_what_it_had_promised(tmp_path: Path, after: int) -> None:
 def test_any_prefix_of_the_log_is_a_sound_ledger(tmp_path: Path) -> None:
     """Power loss: however much of the write-ahead log reached the disk, what is read is what some commit had left."""
     source = tmp_path / "source"
-    states = [()]
+    states: list[tuple[tuple[Claim, ...], tuple[Claim, ...]]] = [((), ())]
     with Ledger(source) as ledger:
         for number in range(1, 6):
-            ledger.write(put=[claim(number)])
-            states.append(ledger.claims())
+            ledger.write(draft=[claim(number), claim(10 + number)])
+            states.append((ledger.claims(), ledger.drafts()))
+            ledger.write(put=[claim(number)], drop=[claim(10 + number)])
+            states.append((ledger.claims(), ledger.drafts()))
         files = {path.name: path.read_bytes() for path in source.iterdir() if not path.name.endswith("-shm")}
     log = files["ledger.db-wal"]
     for cut in range(0, len(log) + 1, 1009):
@@ -151,7 +207,7 @@ def test_any_prefix_of_the_log_is_a_sound_ledger(tmp_path: Path) -> None:
         (copy / "ledger.db").write_bytes(files["ledger.db"])
         (copy / "ledger.db-wal").write_bytes(log[:cut])
         with Ledger(copy) as ledger:
-            assert ledger.claims() in states
+            assert (ledger.claims(), ledger.drafts()) in states
 
 
 def test_none_where_one_must_be(tmp_path: Path) -> None:
