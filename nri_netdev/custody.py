@@ -34,12 +34,12 @@ from nri_netdev.domain.grammars import Scope
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.policy import Policy
 from nri_netdev.domain.request import Entry
-from nri_netdev.domain.snapshot import HomeReport, Snapshot
+from nri_netdev.domain.snapshot import HomeReport
 from nri_netdev.domain.verdict import Grant
 from nri_netdev.drafts import Awaited, Draft, Drafts
 from nri_netdev.errors import KernelError, RequestError, StateError
 from nri_netdev.logs import event
-from nri_netdev.offer import Asker, Offer, offer
+from nri_netdev.offer import Asker, Offer, offer, seen_again
 from nri_netdev.ports import Found, Kernel, Store, locate, pod_path
 from nri_netdev.shells.faults import step
 
@@ -147,20 +147,11 @@ class Custody:
         """Write down which container has been given what was made ready, and what its interfaces are just now."""
         for claim in self._book.unwritten(container_id):
             with reported("look again", **about(claim)):
-                claim = dataclasses.replace(claim, snapshot=self._seen_again(claim))  # noqa: PLW2901
+                claim = dataclasses.replace(claim, snapshot=seen_again(self._kernel, claim))  # noqa: PLW2901
             self._book.put(claim)
             step("custody.promised")
             event(_log, logging.INFO, "claim.promised", **about(claim), inside=claim.inside)
         self.refresh_drafts()
-
-    def _seen_again(self, claim: Claim) -> Snapshot:
-        """A snapshot of this moment; the one that there is if the runtime has begun to move the interface."""
-        link = self._kernel.link(claim.snapshot.link.ifindex)
-        if claim.mark not in link.altnames:
-            return claim.snapshot
-        snapshot = self._kernel.snapshot(link.ifindex)
-        is_same = self._kernel.link(link.ifindex) == link and link.is_up == claim.snapshot.link.is_up
-        return snapshot if is_same else claim.snapshot
 
     def create(
         self, pod: PodSandbox, container: Container, entries: Sequence[Entry], *, move: bool = False
@@ -181,7 +172,7 @@ class Custody:
             RequestError: It may not be; nothing was given, nothing has changed.
         """
         if not move and not self._is_known(pod.id, container.name):
-            draft = self._drafts.standing(pod.id, container.name, self.policy)
+            draft = self._drafts.standing(pod.id, container.name, entries, self.policy)
             if draft is not None:
                 self.confirm(draft, container.id, container.name)
                 return draft.grants
@@ -303,7 +294,8 @@ class Custody:
             match fate(claim, found.place, found.link, has_container=bool(its), is_awaited=is_awaited):
                 case Fate.GIVEN:
                     owner = dataclasses.replace(claim.owner, container_id=its[-1].id)
-                    self._book.put(dataclasses.replace(claim, owner=owner))
+                    pid = its[-1].pid if owner.scope is Scope.CONTAINER else 0
+                    self._book.put(dataclasses.replace(claim, owner=owner, pid=pid))
                 case Fate.ENDED:
                     self._book.put(dataclasses.replace(claim, state=State.RETURNING))
                 case Fate.NOTHING:

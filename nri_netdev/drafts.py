@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from nri_netdev.book import Book, reported
-from nri_netdev.domain.claim import Claim, Netns
-from nri_netdev.domain.links import Link
+from nri_netdev.domain.claim import Claim, Netns, lasting
+from nri_netdev.domain.links import Address, Link
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.policy import Policy
 from nri_netdev.domain.request import Entry
 from nri_netdev.domain.verdict import Grant
 from nri_netdev.errors import KernelError, RequestError
-from nri_netdev.offer import Asker, offer
+from nri_netdev.offer import Asker, granted, offer
 from nri_netdev.ports import Kernel
 from nri_netdev.shells.faults import step
 
@@ -45,6 +45,16 @@ class Awaited:
     """The pod's."""
     encode: Callable[[Sequence[Grant]], bytes]
     """Makes the answer to the engine of what is granted."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from others."""
+        return self.pod.id, self.name
+
+    @property
+    def asker(self) -> Asker:
+        """Who asks, as far as that is known."""
+        return Asker(pod=self.pod, container=Container(id="", name=self.name, pod_id=self.pod.id), netns=self.netns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +105,7 @@ class Drafts:
 
     def make(self, awaited: Awaited, policy: Policy | None) -> None:
         """Make ready what a container will ask for; without effect where that cannot be given now."""
-        is_new = (awaited.pod.id, awaited.name) not in self._drafts
-        if len(self._drafts) >= MAX_DRAFTS or not awaited.entries or not is_new:
+        if len(self._drafts) >= MAX_DRAFTS or not awaited.entries or awaited.key in self._drafts:
             return
         try:
             with reported("keep a netns"):
@@ -108,19 +117,16 @@ class Drafts:
             self._let_go(awaited.netns)
 
     def _make(self, awaited: Awaited, policy: Policy | None) -> None:
-        pod, netns = awaited.pod, awaited.netns
-        basis = self._kernel.news(), self._kernel.news(netns), policy, self._book.promised
+        basis = self._basis(awaited, policy)
         made = offer(
             self._kernel,
             awaited.entries,
-            Asker(pod=pod, container=Container(id="", name=awaited.name, pod_id=pod.id), netns=netns),
-            claims=self._book.claims(),
-            drafts=self._book.drafts(),
+            awaited.asker,
+            claims=(*self._book.claims(), *self._book.drafts()),
             policy=policy,
             now_s=self._now_s,
         )
-        drafted = {draft.ifname for draft in self._book.drafts()}
-        if made.inherited or made.would_fail or any(claim.ifname in drafted for claim in made.claims):
+        if made.inherited or made.would_fail:
             return
         step("drafts.judged")
         self._book.draft(made.claims)
@@ -129,12 +135,12 @@ class Drafts:
                 step("drafts.written")
                 self._kernel.mark(claim.snapshot.link.ifindex, claim.mark)
             step("drafts.marked")
-            links = tuple(self._kernel.link(claim.snapshot.link.ifindex) for claim in made.claims)
+            links = self._links(made.claims)
             self._kernel.news()  # the marks, which are none
         except KernelError:
             self._strike(made.claims)
             raise
-        self._drafts[pod.id, awaited.name] = Draft(
+        self._drafts[awaited.key] = Draft(
             awaited=awaited,
             grants=made.grants,
             claims=made.claims,
@@ -152,22 +158,27 @@ class Drafts:
         is_so = draft.basis == (*news, policy, self._book.promised)
         return draft if is_so and all(self._kernel.is_called(k.ifindex, k.ifname) for k in draft.links) else None
 
-    def standing(self, pod_id: str, container: str, policy: Policy | None) -> Draft | None:
-        """The draft of a container, if everything still is as it was when it was made."""
+    def standing(self, pod_id: str, container: str, entries: Sequence[Entry], policy: Policy | None) -> Draft | None:
+        """The draft of a container, if it is what it asks for and everything still is as it was."""
         draft = self._of(pod_id, container)
-        return draft if draft is not None and self._stands(draft, policy) else None
+        is_so = draft is not None and draft.awaited.entries == tuple(entries) and self._stands(draft, policy)
+        return draft if is_so else None
 
     def _of(self, pod_id: str, container: str) -> Draft | None:
         return self._drafts.get((pod_id, container)) or self._drafts.get((pod_id, ""))
 
+    def _basis(self, awaited: Awaited, policy: Policy | None) -> tuple[object, ...]:
+        return self._kernel.news(), self._kernel.news(awaited.netns), policy, self._book.promised
+
     def _stands(self, draft: Draft, policy: Policy | None) -> bool:
-        news = self._kernel.news(), self._kernel.news(draft.awaited.netns)
-        is_so = draft.basis == (*news, policy, self._book.promised)
-        return is_so and all(self._kernel.link(link.ifindex) == link for link in draft.links)
+        return draft.basis == self._basis(draft.awaited, policy) and draft.links == self._links(draft.claims)
+
+    def _links(self, claims: Sequence[Claim]) -> tuple[Link, ...]:
+        return tuple(self._kernel.link(claim.snapshot.link.ifindex) for claim in claims)
 
     def take(self, draft: Draft) -> None:
         """A draft has been confirmed."""
-        del self._drafts[draft.awaited.pod.id, draft.awaited.name]
+        del self._drafts[draft.awaited.key]
 
     def refresh(self, policy: Policy | None) -> None:
         """Judge anew whatever is no longer as it was, and forget what nobody can come for."""
@@ -175,9 +186,33 @@ class Drafts:
             with reported("look at a draft"):
                 if self._is_abandoned(draft.awaited.netns):
                     self._drop(draft)
-                elif not self._stands(draft, policy):
+                elif not self._stands(draft, policy) and not self._judge_again(draft, policy):
                     self._drop(draft)
                     self.make(draft.awaited, policy)
+
+    def _judge_again(self, draft: Draft, policy: Policy | None) -> bool:
+        """Let a draft stand if what has changed concerns others; whether it does."""
+        basis, links = self._basis(draft.awaited, policy), self._links(draft.claims)
+        if basis[1] != draft.basis[1] or [*map(lasting, links)] != [*map(lasting, draft.links)]:
+            return False
+        addresses = self._kernel.inventory().addresses
+        if any(
+            _plain(addresses.get(c.snapshot.link.ifindex, ())) != _plain(c.snapshot.addresses) for c in draft.claims
+        ):
+            return False
+        own = {claim.mark for claim in draft.claims}
+        grants = granted(
+            self._kernel,
+            draft.awaited.entries,
+            draft.awaited.asker,
+            claims=(*self._book.claims(), *(other for other in self._book.drafts() if other.mark not in own)),
+            policy=policy,
+            now_s=self._now_s,
+        )
+        if [*map(_given, grants)] != [*map(_given, draft.grants)]:
+            return False
+        self._drafts[draft.awaited.key] = replace(draft, basis=basis, links=links)
+        return True
 
     def renew(self) -> None:
         """Take the snapshots again, as not every change is told: then they are never older than the timer's pause."""
@@ -189,9 +224,8 @@ class Drafts:
                     self._drafts[key] = replace(draft, claims=claims)
 
     def _renewed(self, claim: Claim) -> Claim:
-        snapshot = self._kernel.snapshot(claim.snapshot.link.ifindex)
-        is_same = replace(snapshot, taken_s=claim.snapshot.taken_s) == claim.snapshot
-        return claim if is_same else replace(claim, snapshot=snapshot)
+        now = self._kernel.snapshot(claim.snapshot.link.ifindex)
+        return claim if claim.snapshot.is_still(now) else replace(claim, snapshot=now)
 
     def drop(self, *, pod_id: str | None = None, ifnames: Collection[str] = ()) -> None:
         """Forget all drafts of a pod, and all that have one of these interfaces."""
@@ -234,3 +268,12 @@ class Drafts:
         if not self._book.needs(netns):
             with reported("unpin"):
                 self._kernel.unpin(netns.pin)
+
+
+def _given(grant: Grant) -> tuple[int, str]:
+    return grant.link.ifindex, grant.entry.inside
+
+
+def _plain(addresses: Iterable[Address]) -> list[tuple[str, int, int]]:
+    """Addresses without what runs down."""
+    return [(address.address, address.prefixlen, address.flags) for address in addresses]

@@ -14,7 +14,7 @@ from nri_netdev.domain.claim import MARK_PREFIX, Claim, Netns, Owner, State, ste
 from nri_netdev.domain.links import Inside, Inventory
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.policy import Policy
-from nri_netdev.domain.request import Entry, explain
+from nri_netdev.domain.request import Entry, Problem, explain
 from nri_netdev.domain.snapshot import Snapshot
 from nri_netdev.domain.verdict import Grant, PodNetns, judge
 from nri_netdev.errors import RequestError
@@ -81,23 +81,12 @@ def offer(
     if not asked:
         return Offer()
     pod = kernel.inside(asker.netns.path) if asker.netns else Inside()
-    inside = PodNetns(
-        is_host=asker.netns is None, names=frozenset(n for link in pod.links for n in (link.ifname, *link.altnames))
-    )
     for is_fresh in (False, True):
         inventory = kernel.inventory(is_fresh=is_fresh)
         heirs = _heirs(claims, inventory)
         others = [claim for claim in claims if heirs.get(claim.ifname) is not claim]
-        grants, problems = judge(
-            asked,
-            inventory=inventory,
-            netns=inside,
-            claims=others if is_fresh else [*others, *drafts],
-            now_s=int(now_s()),
-            policy=policy,
-            pod=asker.pod,
-            facts_of=kernel.facts(),
-        )
+        taken = others if is_fresh else [*others, *drafts]
+        grants, problems = _judged(kernel, asked, asker, pod, inventory, claims=taken, policy=policy, now_s=now_s)
         if problems and is_fresh:
             raise RequestError(explain(problems))
         snapshots = [] if problems else [kernel.snapshot(grant.link.ifindex) for grant in grants]
@@ -105,6 +94,71 @@ def offer(
             made = _offer(kernel, grants, snapshots, asker=asker, heirs=heirs, now_s=int(now_s()))
             return replace(made, has_ipv6=pod.has_ipv6)
     raise RequestError("the interfaces that are asked for are being changed just now; retry")
+
+
+def granted(
+    kernel: Kernel,
+    asked: Sequence[Entry],
+    asker: Asker,
+    *,
+    claims: Collection[Claim],
+    policy: Policy | None,
+    now_s: Callable[[], float],
+) -> tuple[Grant, ...]:
+    """What a container would be granted, by what the host has told of itself; nothing if not all of it.
+
+    Args:
+        kernel: the node.
+        asked: what the container asks for.
+        asker: the container.
+        claims: what others have.
+        policy: who may take what.
+        now_s: the wall clock, in seconds since the epoch.
+
+    Raises:
+        KernelError: Something cannot be read.
+    """
+    pod = kernel.inside(asker.netns.path) if asker.netns else Inside()
+    grants, _ = _judged(kernel, asked, asker, pod, kernel.inventory(), claims=claims, policy=policy, now_s=now_s)
+    return grants
+
+
+def seen_again(kernel: Kernel, claim: Claim) -> Snapshot:
+    """A snapshot of this moment; the one that there is if the runtime has begun to move the interface.
+
+    Raises:
+        KernelError: It is at home no more.
+    """
+    link = kernel.link(claim.snapshot.link.ifindex)
+    if claim.mark not in link.altnames:
+        return claim.snapshot
+    snapshot = kernel.snapshot(link.ifindex)
+    is_untouched = kernel.link(link.ifindex) == link and link.is_up == claim.snapshot.link.is_up
+    return snapshot if is_untouched else claim.snapshot
+
+
+def _judged(
+    kernel: Kernel,
+    asked: Sequence[Entry],
+    asker: Asker,
+    pod: Inside,
+    inventory: Inventory,
+    *,
+    claims: Collection[Claim],
+    policy: Policy | None,
+    now_s: Callable[[], float],
+) -> tuple[tuple[Grant, ...], tuple[Problem, ...]]:
+    names = frozenset(name for link in pod.links for name in (link.ifname, *link.altnames))
+    return judge(
+        asked,
+        inventory=inventory,
+        netns=PodNetns(is_host=asker.netns is None, names=names),
+        claims=claims,
+        now_s=int(now_s()),
+        policy=policy,
+        pod=asker.pod,
+        facts_of=kernel.facts(),
+    )
 
 
 def _heirs(claims: Collection[Claim], inventory: Inventory) -> Mapping[str, Claim]:

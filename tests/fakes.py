@@ -12,7 +12,7 @@ import errno
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from nri_netdev.domain.claim import Claim, Netns, steady
+from nri_netdev.domain.claim import MARK_PREFIX, Claim, Netns, steady
 from nri_netdev.domain.links import Address, Inside, Inventory, Link
 from nri_netdev.domain.selectors import FactsOf, no_facts
 from nri_netdev.domain.snapshot import HomeReport, Shortfall, Snapshot
@@ -180,7 +180,8 @@ class FakeKernel:
 
     def snapshot(self, ifindex: int) -> Snapshot:
         device = self._at(HOME, ifindex)
-        return Snapshot(link=device.link, addresses=device.addresses)
+        altnames = tuple(name for name in device.link.altnames if not name.startswith(MARK_PREFIX))
+        return Snapshot(link=replace(device.link, altnames=altnames), addresses=device.addresses)
 
     def netns(self, path: str) -> Netns:
         return Netns(path=path, dev=4, ino=self._ino(path))

@@ -16,7 +16,7 @@ from nri_netdev.domain.links import Link
 from nri_netdev.domain.snapshot import Snapshot
 from nri_netdev.errors import StateError
 from tests.fakes import FakeLedger
-from tests.test_custody import World, entries, inside
+from tests.world import World, entries, inside
 
 PODS = ("p1", "p2")
 CONTAINERS = ("", "c1", "c2", "c3")
@@ -222,7 +222,6 @@ def drafts_written(world: World, monkeypatch: pytest.MonkeyPatch) -> list[Claim]
     return written
 
 
-@pytest.mark.xfail(strict=True, reason="FAULT: Book.confirm has every other draft judged and written again")
 def test_confirming_a_draft_leaves_those_of_strangers_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many pods as are started at once: each container costs its own work, not that of all who wait."""
     world = World()
@@ -237,7 +236,6 @@ def test_confirming_a_draft_leaves_those_of_strangers_as_they_are(monkeypatch: p
     assert written == []
 
 
-@pytest.mark.xfail(strict=True, reason="FAULT: Drafts._renewed takes a lifetime that runs down for a change")
 def test_an_address_that_grows_older_is_not_written_each_second(monkeypatch: pytest.MonkeyPatch) -> None:
     """Addresses of DHCP and of routers have a lifetime; that it runs down is no change."""
     world = World()

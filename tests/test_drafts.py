@@ -17,7 +17,7 @@ from nri_netdev.domain.selectors import Selector
 from nri_netdev.drafts import MAX_DRAFTS
 from nri_netdev.errors import RequestError
 from tests.fakes import HOME, Device
-from tests.test_custody import World, entries, inside, killed_at, new_world, steps_of
+from tests.world import World, entries, inside, killed_at, new_world, steps_of
 
 
 @pytest.fixture(name="world")

@@ -90,6 +90,15 @@ class Snapshot:
             losses=_union(self.losses, newer.losses, lambda text: text),
         )
 
+    def is_still(self, later: Self) -> bool:
+        """Whether a later snapshot says the same, but that lifetimes have run down meanwhile."""
+        passed_s = later.taken_s - self.taken_s
+        aged = tuple(
+            now if _is_aged(was, now, passed_s) else was
+            for was, now in zip(self.addresses, later.addresses, strict=False)
+        )
+        return replace(self, taken_s=later.taken_s, addresses=aged + self.addresses[len(aged) :]) == later
+
     def to_json(self) -> dict[str, Any]:
         """The document that `from_json` reads: JSON's own types only."""
         master = self.master
@@ -135,6 +144,18 @@ class Snapshot:
 def fields_of(value: Any) -> dict[str, Any]:
     """What a dataclass with slots holds; `asdict` copies all of it, which takes ten times as long."""
     return {name: getattr(value, name) for name in value.__slots__}
+
+
+_LIFETIME_SLACK_S = 2
+
+
+def _is_aged(was: Address, now: Address, passed_s: int) -> bool:
+    """Whether an address is the same, and no more than older."""
+    lifetimes = ((was.valid_lft_s, now.valid_lft_s), (was.preferred_lft_s, now.preferred_lft_s))
+    return replace(was, valid_lft_s=now.valid_lft_s, preferred_lft_s=now.preferred_lft_s) == now and all(
+        before is after if before is None or after is None else abs(before - passed_s - after) <= _LIFETIME_SLACK_S
+        for before, after in lifetimes
+    )
 
 
 def _messages(documents: Any) -> tuple[Message, ...]:
