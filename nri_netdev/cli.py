@@ -158,10 +158,12 @@ def _settings(options: argparse.Namespace) -> Any:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from nri_netdev.lean import without
+    from nri_netdev.lean import protobuf_once, without
 
-    with without("ssl"):
+    with without("ssl"), protobuf_once():
         import asyncio  # noqa: F401 - which would load OpenSSL; nothing here is encrypted
+
+        from nri_netdev.proto import nri_pb2, ttrpc_pb2  # noqa: F401
     from nri_netdev import daemon, logs
 
     watched = _watched(options)

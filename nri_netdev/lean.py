@@ -1,8 +1,9 @@
 """Imports that leave out what a daemon never uses.
 
 asyncio loads OpenSSL where there is one (4 MiB), and the first line of prometheus-client a web server, a mail parser
-and OpenSSL again (7 MiB, of which rendering needs 0.3), and gRPC a second gRPC for asyncio (1 MiB). They work without:
-CPython may be built without `ssl`, and the modules that are wanted do not use the rest of their package.
+and OpenSSL again (7 MiB, of which rendering needs 0.3), gRPC a second gRPC for asyncio (1 MiB), and protobuf itself a
+second time in Python (1 MiB) where it is there in C. They work without: CPython may be built without `ssl`, and the
+modules that are wanted do not use the rest of their package.
 """
 
 from __future__ import annotations
@@ -63,3 +64,14 @@ def hollow(name: str) -> Iterator[None]:
         yield
     finally:
         del sys.modules[name]
+
+
+@contextlib.contextmanager
+def protobuf_once() -> Iterator[None]:
+    """Have messages that are imported within a block not load protobuf in Python, where it is there in C."""
+    from google.protobuf.internal import api_implementation  # noqa: PLC0415 - only who wants messages
+
+    with contextlib.ExitStack() as stack:
+        if api_implementation.Type() != "python":
+            stack.enter_context(hollow("google.protobuf.internal.python_message"))
+        yield

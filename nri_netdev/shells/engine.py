@@ -75,7 +75,7 @@ class EngineConnection:
         session: the plugin's side of NRI, new.
         handle: called with every event of the session, in order, on the thread that reads.
         at_a_glance: called, on that thread, with an event that can be told at a glance: what to say to it, None to have
-            it read and handed to `handle`. It must not wait for anything.
+            it read and handed to `handle`. The engine waits, so it must not take longer than some milliseconds.
         ended: called at the end, on that thread.
     """
 
