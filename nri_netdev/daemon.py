@@ -45,7 +45,7 @@ from nri_netdev.shells.engine import (
 from nri_netdev.shells.kernel import kill_in_netns
 from nri_netdev.shells.ledger import Ledger, Lock
 from nri_netdev.shells.measured import MeasuredKernel
-from nri_netdev.shells.metrics import CONTAINERS, CREATE_SECONDS, Meters
+from nri_netdev.shells.metrics import CONTAINERS, CREATE_SECONDS, GRANTS, Meters
 from nri_netdev.shells.mirror import host_events
 from nri_netdev.wire.glance import Glimpse
 from nri_netdev.wire.methods import HOOKS, Kind
@@ -291,6 +291,7 @@ class Daemon:
                 self._worker.end()
             self._hand_on(lambda: self._worker.spawn(self._worker.quietly(lambda c: c.confirmed(container_id))))
             self.meters.count(CONTAINERS, "true")
+            self.meters.count(GRANTS, "ready")
             self.meters.observe(CREATE_SECONDS, time.perf_counter() - begin_s)
 
         return Answer(draft.answer, then)
@@ -401,6 +402,7 @@ class Daemon:
             return
         connection.reply(request, adjustment(grants) if grants and asks else None)
         if grants:
+            self.meters.count(GRANTS, "decided")
             self._worker.spawn(self._worker.quietly(lambda custody: custody.confirmed(container.id)))
 
     async def _start(self, connection: EngineConnection, request: Request) -> None:

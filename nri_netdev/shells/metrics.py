@@ -68,6 +68,12 @@ CREATE_SECONDS = Metric(
     text="Time to answer CreateContainer for a pod with annotations.",
     buckets=_BUCKETS_S,
 )
+GRANTS = Metric(
+    name="nri_netdev_grants_total",
+    kind=Kind.COUNTER,
+    text="Containers that were given interfaces, by how: ready (as made ready when the pod came), decided (just then).",
+    labels=("how",),
+)
 REFUSALS = Metric(
     name="nri_netdev_refusals_total",
     kind=Kind.COUNTER,
@@ -144,6 +150,7 @@ METRICS = (
     POOL_FREE,
     CONTAINERS,
     CREATE_SECONDS,
+    GRANTS,
     REFUSALS,
     MOVE_SECONDS,
     ARRIVALS,

@@ -40,6 +40,31 @@ def test_an_interface_arrives_under_its_new_name(daemon: Daemon, node: Node, cri
     assert node.link("nic0") is None
 
 
+def test_it_is_ready_when_the_container_comes(node: Node, crictl: Crictl) -> None:
+    """The engine is told what was made ready as it told of the pod."""
+    node.add_veth("nic0")
+    scrape = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9810/metrics', timeout=9).read().decode())"
+    with node.daemon(options=["--metrics=127.0.0.1:9810"]):
+        container = crictl.run(crictl.run_pod("web", annotations={KEY: "- nic0"}), "app")
+        said = node.machine.run("python3", "-c", scrape)
+
+        assert inside(crictl, container) == {"nic0"}
+        assert re.findall(r"^nri_netdev_grants_total\S*", said, re.MULTILINE) == [
+            'nri_netdev_grants_total{how="ready"}'
+        ]
+
+
+def test_what_was_ready_and_is_so_no_more(daemon: Daemon, node: Node, crictl: Crictl) -> None:
+    """A name that somebody takes in the pod meanwhile is noticed when the container comes."""
+    node.add_veth("nic0")
+    pod = crictl.run_pod("web", annotations={KEY: "- {interface: nic0, name: net1}"})
+    node.machine.run("nsenter", f"--net={crictl.netns_path(pod)}", *["ip", "link", "add", "net1", "type", "ifb"])
+
+    with pytest.raises(CriError, match="already taken in the pod"):
+        crictl.run(pod, "app")
+    assert node.link("nic0")
+
+
 def test_an_interface_keeps_its_name(daemon: Daemon, node: Node, crictl: Crictl) -> None:
     """Without a field `name` it is called inside as it is outside."""
     node.add_veth("nic0")
