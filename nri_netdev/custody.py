@@ -138,8 +138,8 @@ class Custody:
 
     def confirm(self, draft: Draft, container_id: str, container: str) -> None:
         """A draft is given to the container that has come; `confirmed` is to follow when there is time."""
-        self._drafts.take(draft)
         self._book.confirm(draft.confirmed(container_id, container, int(self._now_s())))
+        self._drafts.take(draft)
         step("custody.confirmed")
         self._known[draft.awaited.pod.id] = self._known[container_id] = Holder.PENDING
 

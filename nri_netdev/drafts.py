@@ -10,7 +10,6 @@ until it is confirmed, whoever comes first gets the interface (docs/adr/0012).
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -25,8 +24,6 @@ from nri_netdev.errors import KernelError, RequestError
 from nri_netdev.offer import Asker, granted, offer
 from nri_netdev.ports import Kernel
 from nri_netdev.shells.faults import step
-
-_log = logging.getLogger(__name__)
 
 MAX_DRAFTS = 64
 """Containers that are awaited at one time; each takes an open file, and a node starts a few at once."""
@@ -128,6 +125,7 @@ class Drafts:
         )
         if made.inherited or made.would_fail:
             return
+        answer = awaited.encode(made.grants)
         step("drafts.judged")
         self._book.draft(made.claims)
         try:
@@ -146,7 +144,7 @@ class Drafts:
             claims=made.claims,
             basis=basis,
             links=links,
-            answer=awaited.encode(made.grants),
+            answer=answer,
         )
 
     def ready(self, pod_id: str, container: str, policy: Policy | None) -> Draft | None:
