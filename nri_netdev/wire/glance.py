@@ -19,6 +19,8 @@ _HEADERS: Final = Struct(">IIIIBB")
 _SERVICE, _METHOD, _PAYLOAD, _POD, _CONTAINER, _ID, _ITS_POD, _NAME = 0x0A, 0x12, 0x1A, 0x0A, 0x12, 0x0A, 0x12, 0x1A
 """Keys of fields with a length: of `ttrpc.Request`, of the requests about a pod and a container, of a pod and of a
 container."""
+_EVENT, _NEXT = 0x08, 0x08
+"""The key of `StateChangeEvent.event`; what the keys of pod and container are higher by behind it."""
 _HEAD: Final = bytes([_SERVICE, len(PLUGIN_SERVICE)]) + PLUGIN_SERVICE.encode() + bytes([_METHOD])
 _METHOD_AT: Final = _HEADERS.size + len(_HEAD)
 
@@ -67,13 +69,18 @@ def glance(data: memoryview) -> Glimpse | None:
         at = _METHOD_AT + 1 + data[_METHOD_AT]
         method = str(data[_METHOD_AT + 1 : at], "ascii")
         at, payload_end = _field(data, at, _PAYLOAD)
-        pod_at, pod_end = _field(data, at, _POD)
+        pod_key, container_key = _POD, _CONTAINER
+        if data[at] == _EVENT and data[at + 1] < 0x80:  # a StateChange, whose first field is the event
+            at, pod_key, container_key = at + 2, pod_key + _NEXT, container_key + _NEXT
+        pod_at, pod_end = _field(data, at, pod_key)
         seen, last = pod_end, pod_end
         if pod_end != payload_end:
-            seen, last = _field(data, pod_end, _CONTAINER)
+            seen, last = _field(data, pod_end, container_key)
         if last != payload_end or payload_end > _HEADERS.size + length or seen > end:
             return None
         id_at, id_end = _field(data, pod_at, _ID)
+        if id_end > pod_end:
+            return None
         pod_id = str(data[id_at:id_end], "ascii")
         return Glimpse(stream_id, method, pod_id, data[pod_at:pod_end], data[seen : min(last, end)])
     except (IndexError, ValueError, StructError):

@@ -94,6 +94,8 @@ HOOKS: Final = MappingProxyType({kind: _hook(kind) for kind in Kind})
 """Every event."""
 HOOKS_BY_METHOD: Final = MappingProxyType({hook.method: hook for hook in HOOKS.values()})
 """Every event, by the name of its rpc."""
+EVENTS: Final = frozenset({STATE_CHANGE, *HOOKS_BY_METHOD})
+"""The rpcs that tell of an event."""
 STATE_CHANGES: Final = MappingProxyType({int(hook.kind): hook for hook in HOOKS.values() if hook.is_state_change})
 """The events that come as StateChange up to NRI 0.11, by the number that bears there."""
 

@@ -281,7 +281,7 @@ class PluginSession:
         if not self._is_between_messages():
             return None
         seen = glance(data)
-        is_event = seen is not None and seen.method in methods.HOOKS_BY_METHOD and self._server.is_next(seen.stream_id)
+        is_event = seen is not None and seen.method in methods.EVENTS and self._server.is_next(seen.stream_id)
         return seen if is_event else None
 
     def expected(self, data: memoryview) -> int:
