@@ -46,8 +46,6 @@ def _measure(made: Programs, plugins: tuple[Contender, Contender], size: Size, o
             for plugin in plugins:
                 _say(f"round {number + 1} of {size.rounds}: {plugin.title}")
                 rounds[plugin.name].append(measures.one_round(engine, plugin, size))
-            floor = contender.floor()
-            rounds[floor.name].append(measures.plain(engine, floor, size))
     with host.on_one_core(), Engine(made, LOG) as engine:
         for number in range(size.rounds):
             for plugin in plugins:

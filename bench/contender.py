@@ -65,11 +65,6 @@ def go(programs: Programs) -> Contender:
     return Contender(name="go", title="Go plugin", command=(str(programs.injector), "-socket", str(SOCKET)))
 
 
-def floor() -> Contender:
-    """A plugin that looks at nothing."""
-    return Contender(name="floor", title="floor", command=(sys.executable, "-m", "bench.floor", str(SOCKET)))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
     """One entry of the annotation."""

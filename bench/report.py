@@ -19,18 +19,11 @@ class Row:
     goal: float | None = None
     """The most that it may be, as a ratio to the Go plugin's, or absolute."""
     is_absolute: bool = False
-    whose: str = "ours"
-    """Name of the plugin that is held against the Go plugin."""
 
 
 ROWS = (
     Row(measure="plain_p50_us", title="CreateContainer, not annotated, p50 (µs)", goal=0.65),
     Row(measure="plain_p99_us", title="CreateContainer, not annotated, p99 (µs)", goal=0.65),
-    Row(
-        measure="plain_p50_us",
-        title="the same, answered unseen by the least that Python takes, p50 (µs)",
-        whose="floor",
-    ),
     Row(measure="one_core_plain_p50_us", title="CreateContainer, not annotated, all on one core, p50 (µs)"),
     Row(measure="one_core_plain_p99_us", title="CreateContainer, not annotated, all on one core, p99 (µs)"),
     Row(
@@ -70,7 +63,7 @@ def lines(rounds: Rounds) -> list[Line]:
     """The table."""
     found = []
     for row in ROWS:
-        both = zip(rounds[row.whose], rounds["go"], strict=True)
+        both = zip(rounds["ours"], rounds["go"], strict=True)
         pairs = [(ours[row.measure], go[row.measure]) for ours, go in both]
         ours, ratio = median(first for first, _ in pairs), median(first / second for first, second in pairs)
         found.append(

@@ -36,7 +36,7 @@ def test_everything_is_measured_of_both(built: None, tmp_path: Path) -> None:
     run("bench", "--short", f"--json={result}")
 
     found = json.loads(result.read_text())
-    assert len(found["table"]) == 15
+    assert len(found["table"]) == 14
     assert all(line["ours"] > 0 and line["go"] > 0 for line in found["table"])
     assert all(time_us > 0 for scale in found["scales"].values() for by in scale.values() for time_us in by.values())
     assert {path.name for path in tmp_path.glob("*.svg")} == {
