@@ -135,6 +135,17 @@ class Book:
         with reported("write the ledger", **about(claims[0])):
             self._write()
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the ledger has yet to be told something."""
+        return bool(self._left or self._unwritten)
+
+    def catch_up(self) -> None:
+        """Tell the ledger what it could not be told before."""
+        if self._left:
+            with reported("write the ledger"):
+                self._write()
+
     def _write(self, *, put: Sequence[Claim] = (), drop: Sequence[Claim] = (), draft: Sequence[Claim] = ()) -> None:
         self._ledger.write(put=put, drop=(*drop, *self._left.values()), draft=draft)
         self._left.clear()
@@ -142,6 +153,7 @@ class Book:
     def _note(self, book: dict[str, Claim], claim: Claim) -> None:
         """Enter a claim. Who reads `holders` meanwhile misses none of its names."""
         before = self._claims.get(claim.mark) or self._drafts.get(claim.mark)
+        self._left.pop(claim.mark, None)
         book[claim.mark] = claim
         for name in _names(claim):
             self._marks.setdefault(name, {})[claim.mark] = None

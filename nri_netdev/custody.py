@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from nri_netdev.book import Book, about, reported
 from nri_netdev.domain.claim import (
@@ -50,6 +50,8 @@ LOST_AFTER_S = 3.0
 milliseconds on an idle machine, and its hardware is nowhere meanwhile."""
 
 _TICKS_UNTIL_AGAIN = 10
+GRACE_S = 10.0
+"""How long a container may take that an engine was creating when it told what exists."""
 
 
 class Custody:
@@ -80,6 +82,10 @@ class Custody:
         self._is_synchronized = False
         self._missing_since: dict[str, float] = {}
         self._ticks = 0
+        self._told: tuple[Container, ...] = ()
+        """The containers that existed at the last Synchronize."""
+        self._graceful: tuple[Collection[str], float] = ((), 0.0)
+        """The pods that existed then, and until when their containers may still be about to come."""
         self._book = Book(ledger)
         self._drafts = Drafts(self._book, kernel, now_s)
         self._after_boot()
@@ -95,6 +101,11 @@ class Custody:
     def holders(self) -> Collection[str]:
         """The ids of every pod and container that an event must be heard of; as they are at any time, on any thread."""
         return self._book.holders()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the ledger has yet to be told something."""
+        return self._book.is_behind
 
     @property
     def has_drafts(self) -> bool:
@@ -151,7 +162,7 @@ class Custody:
             self._book.put(claim)
             step("custody.promised")
             event(_log, logging.INFO, "claim.promised", **about(claim), inside=claim.inside)
-        self.refresh_drafts()
+            self.refresh_drafts()
 
     def create(
         self, pod: PodSandbox, container: Container, entries: Sequence[Entry], *, move: bool = False
@@ -177,6 +188,8 @@ class Custody:
                 self.confirm(draft, container.id, container.name)
                 return draft.grants
         self._drafts.drop_of(pod.id, container.name)
+        for claim in self._open(pod.id, container.name):
+            self._bind(claim, is_over=True)
         self._supersede(pod, container)
         wanted = {entry.interface for entry in entries}
         for claim in self.claims:
@@ -240,6 +253,8 @@ class Custody:
         Raises:
             RequestError: Something is not inside, and could not be put there.
         """
+        for claim in self._open(pod.id, container.name):
+            self._bind_to(claim, container)
         missed = self.missing(pod, container, entries)
         if missed:
             self.create(pod, container, missed)
@@ -275,33 +290,59 @@ class Custody:
     def synchronize(self, pods: Iterable[PodSandbox], containers: Iterable[Container]) -> None:
         """The engine has told all that exists: whatever is not in it has ended."""
         self.forget_drafts()
-        containers = tuple(containers)
-        for claim in self.claims:
-            if not claim.owner.container_id:
-                self._bind(claim, containers)
+        pods, self._told = tuple(pods), tuple(containers)
+        self._graceful = frozenset(pod.id for pod in pods), self._monotonic_s() + GRACE_S
         known = {pod.id: Holder.PENDING for pod in pods}
-        known |= {c.id: Holder.RUNNING if c.is_running else Holder.PENDING for c in containers}
+        known |= {c.id: Holder.RUNNING if c.is_running else Holder.PENDING for c in self._told}
         self._known = {name: known.get(name, Holder.ENDED) for name in self.holders()}
         self._is_synchronized = True
         self.settle()
 
-    def _bind(self, claim: Claim, containers: Iterable[Container]) -> None:
-        """Find out what became of a draft that a daemon has died over."""
-        its = [c for c in containers if c.pod_id == claim.owner.pod_id and claim.owner.is_of(c.name)]
+    def _bind(self, claim: Claim, *, is_over: bool = False) -> None:
+        """Find out what became of a draft that a daemon has died over.
+
+        An engine may be about to create a container that it has not told of yet. So as long as its pod exists, what is
+        at home is not taken for lost at once.
+
+        Args:
+            claim: the draft.
+            is_over: whether its pod has ended, or another container comes in its place.
+        """
+        its = [] if is_over else [c for c in self._told if c.pod_id == claim.owner.pod_id and claim.owner.is_of(c.name)]
+        pods, until_s = self._graceful
+        is_early = not is_over and claim.owner.pod_id in pods and self._monotonic_s() < until_s
         with reported("find out about a draft", **about(claim)):
             found = self._locate(claim)
-            is_awaited = any(not container.is_running for container in its)
-            match fate(claim, found.place, found.link, has_container=bool(its), is_awaited=is_awaited):
-                case Fate.GIVEN:
-                    owner = dataclasses.replace(claim.owner, container_id=its[-1].id)
-                    pid = its[-1].pid if owner.scope is Scope.CONTAINER else 0
-                    self._book.put(dataclasses.replace(claim, owner=owner, pid=pid))
-                case Fate.ENDED:
-                    self._book.put(dataclasses.replace(claim, state=State.RETURNING))
-                case Fate.NOTHING:
-                    if found.place is Place.HOST and found.link is not None:
-                        self._kernel.unmark(found.link.ifindex, claim.mark)
-                    self._forget(claim)
+            became = fate(
+                claim,
+                found.place,
+                found.link,
+                has_container=bool(its),
+                is_awaited=any(not container.is_running for container in its),
+                may_come=is_early and (not its or claim.owner.scope is Scope.POD),
+            )
+            if became is Fate.GIVEN:
+                self._bind_to(claim, min(its, key=lambda container: container.is_running))
+            elif became is Fate.ENDED:
+                self._settle(self._book.put(dataclasses.replace(claim, state=State.RETURNING)))
+            elif became is Fate.NOTHING:
+                if found.place is Place.HOST and found.link is not None:
+                    self._kernel.unmark(found.link.ifindex, claim.mark)
+                self._forget(claim)
+
+    def _bind_to(self, claim: Claim, container: Container) -> None:
+        owner = dataclasses.replace(claim.owner, container_id=container.id, container=container.name)
+        pid = container.pid if owner.scope is Scope.CONTAINER else 0
+        self._known[container.id] = Holder.RUNNING if container.is_running else Holder.PENDING
+        self._settle(self._book.put(dataclasses.replace(claim, owner=owner, pid=pid)))
+
+    def _is_open(self, claim: Claim) -> bool:
+        """Whether it is not known yet what became of it."""
+        return not claim.owner.container_id and not claim.state.is_homeward
+
+    def _open(self, pod_id: str, container: str) -> Iterator[Claim]:
+        """The drafts of a pod's container that a daemon has died over."""
+        return (claim for claim in self._book.of(pod_id) if self._is_open(claim) and claim.owner.is_of(container))
 
     def refresh_drafts(self) -> None:
         """Something has changed: what was made ready must be so for what is now."""
@@ -322,12 +363,15 @@ class Custody:
         What could not be brought home is tried again now and then.
         """
         self._ticks += 1
+        self._book.catch_up()
         for claim in self.claims:
             if self._is_abandoned(claim):
                 self._known[claim.owner.pod_id] = self._known[claim.owner.container_id] = Holder.ENDED
                 self._settle(claim)
-            elif claim.mark in self._missing_since or (
-                claim.state is State.RETURNING and self._ticks % _TICKS_UNTIL_AGAIN == 0
+            elif (
+                claim.mark in self._missing_since
+                or self._is_open(claim)
+                or (claim.state is State.RETURNING and self._ticks % _TICKS_UNTIL_AGAIN == 0)
             ):
                 self._settle(claim)
         for mark in self._book.releases():
@@ -358,6 +402,10 @@ class Custody:
 
     def _settle(self, claim: Claim) -> None:
         """Read, decide, act. Never raises for what the kernel refuses: that is told and tried again."""
+        if self._is_open(claim):
+            if self._is_synchronized:
+                self._bind(claim, is_over=self._holder(claim) is Holder.ENDED)
+            return
         with reported("settle", **about(claim)):
             found = self._locate(claim)
             holder = self._holder(claim)
@@ -457,7 +505,7 @@ class Custody:
 
     def _is_abandoned(self, claim: Claim) -> bool:
         """Whether the pod went without a word: the engine's mount of its netns is gone and no process is left in it."""
-        if claim.state.is_homeward or not claim.owner.container_id:
+        if claim.state.is_homeward or self._is_open(claim):
             return False
         with contextlib.suppress(KernelError):
             if self._kernel.netns(claim.netns.path) == claim.netns:

@@ -508,7 +508,7 @@ class Daemon:
                 await self._open()
                 if self._worker.custody is not None and self._connection is not None:
                     self._connection.close()  # to be told anew what exists
-            elif self._worker.holders:
+            elif self._worker.holders or self._worker.custody.is_behind:
                 await self._worker.quietly(Custody.tick)
 
     async def _watch_links(self) -> None:

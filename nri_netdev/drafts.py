@@ -184,9 +184,15 @@ class Drafts:
             with reported("look at a draft"):
                 if self._is_abandoned(draft.awaited.netns):
                     self._drop(draft)
-                elif not self._stands(draft, policy) and not self._judge_again(draft, policy):
+                elif not self._may_stand(draft, policy):
                     self._drop(draft)
                     self.make(draft.awaited, policy)
+
+    def _may_stand(self, draft: Draft, policy: Policy | None) -> bool:
+        try:
+            return self._stands(draft, policy) or self._judge_again(draft, policy)
+        except KernelError:
+            return False  # its interface is gone
 
     def _judge_again(self, draft: Draft, policy: Policy | None) -> bool:
         """Let a draft stand if what has changed concerns others; whether it does."""

@@ -512,6 +512,7 @@ def test_killed_at_any_step_everything_is_where_it_belongs(at: int, left: str, i
     assert not world.ledger.drafted
     if left == "created":
         world.custody.starting(pod, container, entries(*PAIR))
+    world.wait()
     is_inside = left == "created" or (left == "started" and is_given)
     assert inside(world, pod) == ({"net1", "net2"} if is_inside else set())
     if is_inside:
@@ -542,6 +543,7 @@ def test_killed_while_another_takes_it_it_is_nobodys_twice(at: int) -> None:
     assert len(world.custody.claims) <= 1
 
     world.synchronize()
+    world.wait()
     world.start(world.create(world.run_pod(), "app", ENS1))
     for pod in list(world.live_pods.values()):
         world.remove_pod(pod)
@@ -555,6 +557,7 @@ def test_a_pods_draft_that_a_daemon_died_over_is_nobodys_until_a_container_comes
     pod = world.run_pod()
     world.prepare(pod, {"": asked})
     world.start_daemon()
+    world.wait()
 
     world.assert_all_is_home()
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nri_netdev.custody import Custody
+from nri_netdev.custody import GRACE_S, Custody
 from nri_netdev.domain.claim import MARK_PREFIX
 from nri_netdev.domain.grammars import Grammar, Scope
 from nri_netdev.domain.pods import Container, PodSandbox
@@ -131,6 +131,11 @@ class World:
         if told:
             self.custody.ended(pod.id)
         self.kernel.unmount(namespace)
+
+    def wait(self) -> None:
+        """Let time pass until it is known what became of whatever a daemon has died over."""
+        self.clock += GRACE_S
+        self.custody.tick()
 
     def home(self) -> dict[str, tuple[str, ...]]:
         """Names at home, and the addresses there."""

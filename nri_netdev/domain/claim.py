@@ -231,9 +231,13 @@ class Fate(StrEnum):
     """It was given, or may have been, and has ended: it must come home, or is to be restored."""
     NOTHING = "nothing"
     """It was not given, or came to nothing; what has been done to the interface since is somebody else's business."""
+    OPEN = "open"
+    """That cannot be known yet."""
 
 
-def fate(claim: Claim, place: Place, link: Link | None, *, has_container: bool, is_awaited: bool) -> Fate:
+def fate(
+    claim: Claim, place: Place, link: Link | None, *, has_container: bool, is_awaited: bool, may_come: bool
+) -> Fate:
     """Find out what became of a draft.
 
     Args:
@@ -242,17 +246,21 @@ def fate(claim: Claim, place: Place, link: Link | None, *, has_container: bool, 
         link: the interface, unless it is nowhere.
         has_container: whether a container that it was made for exists.
         is_awaited: whether one of those is created and not started, so that its runtime may be about to move it.
+        may_come: whether an engine may be creating one of which it has not told yet.
     """
-    if place is not Place.HOST:
-        given = Fate.ENDED if place is Place.POD else Fate.NOTHING
-        return Fate.GIVEN if has_container else given
-    if link is None or claim.mark not in link.altnames:
-        return Fate.NOTHING  # it is marked before it is given
+    if place is Place.POD and has_container:
+        return Fate.GIVEN
+    if place not in {Place.POD, Place.HOST} or link is None or claim.mark not in link.altnames:
+        return Fate.NOTHING  # it is marked before it is given, and given to nobody but its pod
     if is_awaited:
         return Fate.GIVEN
+    if may_come:
+        return Fate.OPEN
     was = claim.snapshot.link
     is_set_down = was.is_up and lasting(link) == lasting(replace(was, is_up=False))
-    return Fate.ENDED if is_set_down else Fate.NOTHING  # a runtime sets it down, then fails to move it
+    return (
+        Fate.ENDED if place is Place.POD or is_set_down else Fate.NOTHING
+    )  # a runtime failed to move what it set down
 
 
 def find(links: Iterable[Link], claim: Claim, *, at_home: bool) -> Link | None:

@@ -75,6 +75,7 @@ class Desk:
         self.pod = pod or PodSandbox(id="")
         self._netns = netns
         self._held = {claim.ifname: claim for claim in claims}
+        self._held |= {claim.home_ifname: claim for claim in claims if claim.home_ifname is not None}
         self._now_s = now_s
         self.sees = partial(matches, facts_of=facts_of, links=inventory.links)
         self._applicable = tuple(rule for rule in policy.rules if rule.why_not_for(self.pod) is None) if policy else ()
