@@ -295,14 +295,14 @@ def _daemon(stage: _Stage) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _ip(netns_path: str | Path) -> list[str]:
-    """One line for each interface but the loopback and the cable's other end."""
+    """One line for each interface but the loopback and cables' other ends, of which a trial's may not be gone yet."""
     with open_netns(netns_path) as netns_fd:
         inventory = with_rtnl(netns_fd, Rtnl.inventory)
     return [
         f"{link.ifname:6}{'up' if link.is_up else 'down':6}{link.mac}  mtu {link.mtu}  "
         + "  ".join(str(a) for a in inventory.addresses.get(link.ifindex, ()) if a.scope == 0)
         for link in inventory.links
-        if not link.is_loopback and link.ifname != "cable"
+        if not link.is_loopback and not link.ifname.endswith("cable")
     ]
 
 
