@@ -156,12 +156,14 @@ class Custody:
 
     def confirmed(self, container_id: str) -> None:
         """Write down which container has been given what was made ready, and what its interfaces are just now."""
-        for claim in self._book.unwritten(container_id):
+        unwritten = self._book.unwritten(container_id)
+        for claim in unwritten:
             with reported("look again", **about(claim)):
                 claim = dataclasses.replace(claim, snapshot=seen_again(self._kernel, claim))  # noqa: PLW2901
             self._book.put(claim)
             step("custody.promised")
             event(_log, logging.INFO, "claim.promised", **about(claim), inside=claim.inside)
+        if unwritten:
             self.refresh_drafts()
 
     def create(

@@ -253,10 +253,12 @@ class Daemon:
 
     def _concerns(self, method: str, encoded: bytes | memoryview) -> bool:
         """Whether an event that is not told at a glance may ask for something or end a holder."""
-        if method == _CREATE and not may_mention(encoded):
+        if may_mention(encoded):
+            return True
+        if method == _CREATE:
             self.meters.count(CONTAINERS, "false")
             return False
-        return bool(self._worker.holders) or may_mention(encoded)
+        return bool(self._worker.holders)
 
     def _at_a_glance(self, seen: Glimpse) -> Answer | None:
         """What to say to an event where it arrives, on the engine's thread; None where more is to be known or done."""

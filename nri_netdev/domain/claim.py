@@ -257,10 +257,8 @@ def fate(
     if may_come:
         return Fate.OPEN
     was = claim.snapshot.link
-    is_set_down = was.is_up and lasting(link) == lasting(replace(was, is_up=False))
-    return (
-        Fate.ENDED if place is Place.POD or is_set_down else Fate.NOTHING
-    )  # a runtime failed to move what it set down
+    is_set_down = was.is_up and lasting(link) == lasting(replace(was, is_up=False))  # as a failed runtime leaves it
+    return Fate.ENDED if place is Place.POD or is_set_down else Fate.NOTHING
 
 
 def find(links: Iterable[Link], claim: Claim, *, at_home: bool) -> Link | None:
