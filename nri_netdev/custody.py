@@ -40,7 +40,7 @@ from nri_netdev.drafts import Awaited, Draft, Drafts
 from nri_netdev.errors import KernelError, RequestError, StateError
 from nri_netdev.logs import event
 from nri_netdev.offer import Asker, Offer, offer, seen_again
-from nri_netdev.ports import Found, Kernel, Store, locate, pod_path
+from nri_netdev.ports import Found, Kernel, Store, is_mounted, locate, pod_path
 from nri_netdev.shells.faults import step
 
 _log = logging.getLogger(__name__)
@@ -509,10 +509,7 @@ class Custody:
         """Whether the pod went without a word: the engine's mount of its netns is gone and no process is left in it."""
         if claim.state.is_homeward or self._is_open(claim):
             return False
-        with contextlib.suppress(KernelError):
-            if self._kernel.netns(claim.netns.path) == claim.netns:
-                return False
-        return not self._kernel.has_processes(claim.netns)
+        return not is_mounted(self._kernel, claim.netns) and not self._kernel.has_processes(claim.netns)
 
     # -- giving ----------------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from nri_netdev.domain.request import Entry
 from nri_netdev.domain.verdict import Grant
 from nri_netdev.errors import KernelError, RequestError
 from nri_netdev.offer import Asker, granted, offer
-from nri_netdev.ports import Kernel
+from nri_netdev.ports import Kernel, is_mounted
 from nri_netdev.shells.faults import step
 
 MAX_DRAFTS = 64
@@ -182,7 +182,7 @@ class Drafts:
         """Judge anew whatever is no longer as it was, and forget what nobody can come for."""
         for draft in tuple(self._drafts.values()):
             with reported("look at a draft"):
-                if self._is_abandoned(draft.awaited.netns):
+                if not is_mounted(self._kernel, draft.awaited.netns):  # the pod went without a word
                     self._drop(draft)
                 elif not self._may_stand(draft, policy):
                     self._drop(draft)
@@ -253,13 +253,6 @@ class Drafts:
         self.take(draft)
         self._strike(draft.claims)
         self._let_go(draft.awaited.netns)
-
-    def _is_abandoned(self, netns: Netns) -> bool:
-        """Whether the pod went without a word."""
-        try:
-            return self._kernel.netns(netns.path) != netns
-        except KernelError:
-            return True
 
     def _strike(self, claims: Sequence[Claim]) -> None:
         self._book.drop(*claims)

@@ -164,7 +164,11 @@ def pod_path(kernel: Kernel, netns: Netns) -> str | None:
     pinned = kernel.pinned(netns)
     if pinned is not None:
         return pinned
+    return netns.path if is_mounted(kernel, netns) else None
+
+
+def is_mounted(kernel: Kernel, netns: Netns) -> bool:
+    """Whether the engine's path still leads to a claim's netns."""
     with contextlib.suppress(KernelError):
-        if kernel.netns(netns.path) == netns:
-            return netns.path
-    return None
+        return kernel.netns(netns.path) == netns
+    return False
