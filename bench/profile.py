@@ -23,14 +23,14 @@ from bench import contender, host, measures, programs
 from bench.contender import Engine
 
 STEPS = {
-    "nri_netdev.shells.engine": (
+    "nri_netdev.shells.engine.connection": (
         "EngineConnection._hear",
         "EngineConnection._receive",
         "EngineConnection._send",
         "EngineConnection.reply",
     ),
     "nri_netdev.wire.session": ("PluginSession.receive_data", "PluginSession.reply", "PluginSession.answer", "glance"),
-    "nri_netdev.daemon": (
+    "nri_netdev.daemon.service": (
         "Daemon._concerns",
         "Daemon._handle",
         "Daemon._at_a_glance",
@@ -41,8 +41,8 @@ STEPS = {
         "adjustment",
         "entries_of",
     ),
-    "nri_netdev.worker": ("Worker.begin",),
-    "nri_netdev.custody": (
+    "nri_netdev.daemon.lane": ("Worker.begin",),
+    "nri_netdev.custody.custody": (
         "Custody.prepare",
         "Custody.ready",
         "Custody.confirm",
@@ -53,11 +53,11 @@ STEPS = {
         "Custody._settle",
         "locate",
     ),
-    "nri_netdev.drafts": ("Drafts.make", "Drafts.ready", "offer"),
-    "nri_netdev.offer": ("judge",),
-    "nri_netdev.book": ("Book.confirm",),
-    "nri_netdev.shells.ledger": ("Ledger.write",),
-    "nri_netdev.shells.kernel": (
+    "nri_netdev.custody.prepare": ("Drafts.make", "Drafts.ready", "offer"),
+    "nri_netdev.custody.evaluate": ("judge",),
+    "nri_netdev.custody.claims": ("Book.confirm",),
+    "nri_netdev.shells.store.ledger": ("Ledger.write",),
+    "nri_netdev.shells.kernel.host": (
         "HostKernel.inventory",
         "HostKernel.news",
         "HostKernel.last_news",
@@ -75,8 +75,8 @@ STEPS = {
         "HostKernel.restore",
         "HostKernel.inside",
     ),
-    "nri_netdev.shells.rtnetlink": ("Rtnl.__init__", "Rtnl.get", "Rtnl.dump", "Rtnl.change", "parse_link"),
-    "nri_netdev.shells.sysctls": ("Sysctls.differing",),
+    "nri_netdev.shells.kernel.rtnetlink": ("Rtnl.__init__", "Rtnl.get", "Rtnl.dump", "Rtnl.change", "parse_link"),
+    "nri_netdev.shells.kernel.sysctls": ("Sysctls.differing",),
 }
 """What has a stopwatch: functions by module, under the names by which they are called."""
 

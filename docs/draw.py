@@ -11,16 +11,17 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nri_netdev import config
+from nri_netdev.config.settings import CONFIGURATION
+from nri_netdev.config.settings import schema as configuration_schema
+from nri_netdev.domain.annotations.grammars import CONTAINER_KEY_PREFIX, RULES, TEXTS, Grammar, Scope, Use, candidates
+from nri_netdev.domain.annotations.manifest import KEY_NAME_CHARS
+from nri_netdev.domain.annotations.request import MAX_ENTRIES
 from nri_netdev.domain.claim import Holder, Place, State, decide, state_after
-from nri_netdev.domain.grammars import CONTAINER_KEY_PREFIX, RULES, TEXTS, Grammar, Scope, Use, candidates
-from nri_netdev.domain.manifest import KEY_NAME_CHARS
-from nri_netdev.domain.names import ALTNAME_BYTES, IFNAME_BYTES, why_invalid
-from nri_netdev.domain.policyfile import RULES as POLICY_RULES
-from nri_netdev.domain.request import MAX_ENTRIES
-from nri_netdev.domain.schema import Member, Record
-from nri_netdev.domain.selectors import FIELDS
-from nri_netdev.domain.strictyaml import ANNOTATION
+from nri_netdev.domain.policy.file import RULES as POLICY_RULES
+from nri_netdev.domain.policy.selectors import FIELDS
+from nri_netdev.domain.text.names import ALTNAME_BYTES, IFNAME_BYTES, why_invalid
+from nri_netdev.domain.text.shape import Member, Record
+from nri_netdev.domain.text.yaml_nodes import ANNOTATION
 
 DOCS = Path(__file__).parent
 END = "<!-- /drawn -->\n"
@@ -140,7 +141,7 @@ def others_fields() -> str:
 
 
 BAD_NAMES = ("", "a-name-of-16-byt", "-x", "..", "all", "net1é", "net 1", "net/1", "net:1", "net%d")
-"""One name for each rule of `nri_netdev.domain.names`, which is broken by it."""
+"""One name for each rule of `nri_netdev.domain.text.names`, which is broken by it."""
 
 
 def names() -> str:
@@ -174,7 +175,7 @@ def limits() -> str:
 
 def settings() -> str:
     """The keys of the configuration."""
-    return _members(config.CONFIGURATION.members)
+    return _members(CONFIGURATION.members)
 
 
 def rule_keys() -> str:
@@ -213,16 +214,16 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 DRAWN: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "custody.md": {"nri_netdev/domain/claim.py": life},
     "annotations.md": {
-        "nri_netdev/domain/grammars.py: keys": annotation_keys,
-        "nri_netdev/domain/grammars.py: fields": annotation_fields,
-        "nri_netdev/domain/grammars.py: fields of others": others_fields,
-        "nri_netdev/domain/names.py": names,
-        "nri_netdev/domain/request.py and strictyaml.py": limits,
+        "nri_netdev/domain/annotations/grammars.py: keys": annotation_keys,
+        "nri_netdev/domain/annotations/grammars.py: fields": annotation_fields,
+        "nri_netdev/domain/annotations/grammars.py: fields of others": others_fields,
+        "nri_netdev/domain/text/names.py": names,
+        "nri_netdev/domain/annotations/request.py and strictyaml.py": limits,
     },
     "policy.md": {
-        "nri_netdev/config.py": settings,
-        "nri_netdev/domain/policyfile.py": rule_keys,
-        "nri_netdev/domain/selectors.py": selector_fields,
+        "nri_netdev/config/settings.py": settings,
+        "nri_netdev/domain/policy/file.py": rule_keys,
+        "nri_netdev/domain/policy/selectors.py": selector_fields,
     },
 }
 """What is drawn on which page, by the mark that it follows."""
@@ -241,7 +242,7 @@ def pages() -> dict[Path, str]:
             text = head + begin + draw() + END + rest.partition(END)[2]
         wanted[DOCS / name] = text
     wanted[DOCS / "life.svg"] = picture()
-    wanted[DOCS / "config.schema.json"] = json.dumps(config.schema(), indent=2) + "\n"
+    wanted[DOCS / "config.schema.json"] = json.dumps(configuration_schema(), indent=2) + "\n"
     return wanted
 
 

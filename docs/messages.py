@@ -34,75 +34,60 @@ class Group:
 SILENT = (
     "proto/*",
     "testing/*",
-    "demo.py",
+    "cli/demo.py",
     "__*.py",
-    "*/__init__.py",
-    "shells/metrics.py",
-    "shells/http.py",
-    "status_page.py",
-    "logs.py",
+    "shells/observe/metrics.py",
+    "shells/observe/http.py",
+    "cli/status_page.py",
+    "log.py",
 )
 """Modules whose texts are not messages of the running program."""
 
 GROUPS = (
     Group(
         title="What is wrong in an annotation",
-        modules=(
-            "domain/request.py",
-            "domain/grammars.py",
-            "domain/names.py",
-            "domain/strictyaml.py",
-            "domain/schema.py",
-            "domain/manifest.py",
-            "domain/selectors.py",
-        ),
+        modules=("domain/annotations/*", "domain/text/*", "domain/policy/selectors.py"),
         text="The pod's author corrects the annotation; the message names it, the entry and the field. Nothing was "
         "moved. `nri-netdev validate FILE` says the same before the pod is applied. The configuration is read alike.",
     ),
     Group(
-        title="What cannot be given",
-        modules=("domain/verdict.py", "domain/lifelines.py", "domain/desk.py", "domain/policy.py", "custody.py"),
-        text="The annotation is well-formed, and this node cannot or may not do it. `nri-netdev devices` on the node "
-        "shows each interface and why it is not free; `nri-netdev claims` who holds what. Nothing was moved.",
-    ),
-    Group(
-        title="What the daemon answers when it cannot decide or move",
-        modules=("daemon.py",),
-        text="Mostly passing: the kubelet tries again by itself. If not, "
-        "the log of nri-netdev on that node has the reason.",
-    ),
-    Group(
         title="Configuration and the command line",
-        modules=("config.py", "domain/policyfile.py", "cli.py", "shells/address.py"),
+        modules=("config/*", "domain/policy/file.py", "cli/__init__.py", "domain/address.py"),
         text="The operator corrects the configuration file or the option. The daemon does not start with a wrong one.",
     ),
     Group(
         title="The ledger and the daemon's own sockets",
-        modules=(
-            "shells/ledger.py",
-            "shells/status.py",
-            "shells/health.py",
-            "shells/scrape.py",
-            "book.py",
-            "readiness.py",
-        ),
+        modules=("shells/store/*", "shells/observe/*", "custody/claims.py", "daemon/readiness.py"),
         text="The operator looks at the state directory (`/var/lib/nri-netdev`) and its disk, or at who else uses an "
         "address. While the ledger cannot be used nothing is given, and everything else on the node goes on.",
     ),
     Group(
         title="The engine",
-        modules=("wire/*", "shells/engine.py", "doctor.py", "domain/engines.py"),
+        modules=("wire/*", "shells/engine/*", "cli/doctor.py", "cli/engine_config.py"),
         text="The operator looks at the engine's version and its NRI section: "
         "[operators](operators.md#what-the-engine-needs). The daemon tries again by itself.",
     ),
     Group(
         title="The kernel",
-        modules=("shells/*", "domain/snapshot.py", "domain/claim.py", "domain/links.py", "ports.py"),
+        modules=("shells/*", "domain/snapshot.py", "domain/claim.py", "domain/links.py", "custody/ports.py"),
         text="`cannot DO SOMETHING: the kernel's words (ERRNO)`. Moves and restores are tried again on every occasion; "
         "what stays wrong is in the column WRONG of `nri-netdev claims`.",
     ),
+    Group(
+        title="What cannot be given",
+        modules=("domain/*", "custody/*"),
+        text="The annotation is well-formed, and this node cannot or may not do it. `nri-netdev devices` on the node "
+        "shows each interface and why it is not free; `nri-netdev claims` who holds what. Nothing was moved.",
+    ),
+    Group(
+        title="What the daemon answers when it cannot decide or move",
+        modules=("daemon/*",),
+        text="Mostly passing: the kubelet tries again by itself. If not, "
+        "the log of nri-netdev on that node has the reason.",
+    ),
     Group(title="Others", modules=("*",), text="What fits nowhere else."),
 )
+"""Each with patterns of modules; a module's messages are in the first that has it."""
 
 EVENTS = {
     "config.in_force": "A changed configuration is in force.",

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 
 from nri_netdev.domain.claim import MARK_PREFIX, Claim, Netns, steady
 from nri_netdev.domain.links import Address, Inside, Inventory, Link
-from nri_netdev.domain.selectors import FactsOf, no_facts
+from nri_netdev.domain.policy.selectors import FactsOf, no_facts
 from nri_netdev.domain.snapshot import HomeReport, Shortfall, Snapshot
 from nri_netdev.errors import KernelError, StateError
-from nri_netdev.shells.faults import step
+from nri_netdev.faults import step
 
 HOME = 1
 
@@ -46,7 +46,7 @@ class Namespace:
 
 
 class FakeKernel:
-    """The port `nri_netdev.ports.Kernel` over a node in memory."""
+    """The port `nri_netdev.custody.ports.Kernel` over a node in memory."""
 
     def __init__(self) -> None:
         self.boot = "boot-1"
@@ -306,7 +306,7 @@ class FakeKernel:
 
 
 class FakeLedger:
-    """The port `nri_netdev.ports.Store`: rows in a dict that outlives its custody."""
+    """The port `nri_netdev.custody.ports.Store`: rows in a dict that outlives its custody."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Claim] = {}

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from nri_netdev.domain.address import Address
 from nri_netdev.lean import bare, hollow, without
-from nri_netdev.shells import health
-from nri_netdev.shells.address import Address
+from nri_netdev.shells.observe import health
 from nri_netdev.testing.engine import Engine
 
 PEAK_MIB = 47

@@ -15,9 +15,10 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from nri_netdev import __version__, cli, config
-from nri_netdev.domain.manifest import validate_text
-from nri_netdev.shells.metrics import METRICS
+from nri_netdev import __version__, cli
+from nri_netdev.config.settings import DEFAULT_PATH, Settings, load
+from nri_netdev.domain.annotations.manifest import validate_text
+from nri_netdev.shells.observe.metrics import METRICS
 from tests.e2e.tools import BIN
 
 MANIFESTS = Path(__file__).parent.parent / "manifests"
@@ -163,20 +164,20 @@ def test_the_arguments_are_ours(overlay: str, tmp_path: Path) -> None:
         str(settings.socket.parent),
         str(settings.state_dir),
         str(settings.run_dir),
-        str(config.DEFAULT_PATH.parent),
+        str(DEFAULT_PATH.parent),
     }
 
 
 def test_the_configuration_is_valid(tmp_path: Path) -> None:
     """What the ConfigMap holds is read, under the name that the daemon looks for: defaults, and no rule."""
     data = the("ConfigMap", build(MANIFESTS / "base"))["data"]
-    assert set(data) == {config.DEFAULT_PATH.name}
+    assert set(data) == {DEFAULT_PATH.name}
     path = tmp_path / "config.yaml"
     path.write_text(data["config.yaml"])
-    assert config.load(path) == config.Settings()
+    assert load(path) == Settings()
     example = "".join(re.findall(r"^#   (.*\n)", data["config.yaml"], re.MULTILINE))
     path.write_text(example)
-    assert len(config.load(path).policy.rules) == 1
+    assert len(load(path).policy.rules) == 1
 
 
 def test_the_image_is_of_this_version() -> None:

@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nri_netdev.custody import GRACE_S, Custody
+from nri_netdev import faults
+from nri_netdev.custody.custody import GRACE_S, Custody
+from nri_netdev.domain.annotations.grammars import Grammar, Scope
+from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.claim import MARK_PREFIX
-from nri_netdev.domain.grammars import Grammar, Scope
 from nri_netdev.domain.pods import Container, PodSandbox
-from nri_netdev.domain.request import Entry
-from nri_netdev.domain.verdict import Grant
-from nri_netdev.shells import faults
+from nri_netdev.domain.verdict.judge import Grant
 from tests.fakes import HOME, Device, FakeKernel, FakeLedger, Namespace
 
 

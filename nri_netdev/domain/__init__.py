@@ -1,1 +1,5 @@
-"""The decisions, pure: requests, the inventory of interfaces, claims and the verdict. No I/O here."""
+"""Values and decisions about network interfaces. Pure: no I/O, no clock, no third party.
+
+The folders are the first steps of a container's path: `annotations` (what is asked), `policy` (who may take what) and
+`verdict` (what is given).
+"""

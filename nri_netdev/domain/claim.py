@@ -1,8 +1,8 @@
 """A claim: that one interface is given to one holder, from the promise until it is home again.
 
 The life of a claim is two tables, `DECISIONS` (what must be done, by state and place) and `Holder` (what the engine
-knows). `nri_netdev.custody` reads ledger, kernel and engine, asks `decide`, and does what it says; every trigger takes
-this one way. The picture in docs/custody.md is drawn from these tables.
+knows). `nri_netdev.custody.custody` reads ledger, kernel and engine, asks `decide`, and does what it says; every
+trigger takes this one way. The picture in docs/custody.md is drawn from these tables.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from nri_netdev.domain.grammars import Scope
+from nri_netdev.domain.annotations.grammars import Scope
 from nri_netdev.domain.links import Link
 from nri_netdev.domain.snapshot import Snapshot
 

@@ -1,6 +1,6 @@
 """What the kernel knows of a host's network interfaces, as values that cannot change.
 
-Spelt as rtnetlink spells it. Read by `nri_netdev.shells.rtnetlink`, judged by `nri_netdev.domain.verdict`.
+Spelt as rtnetlink spells it. Read by `nri_netdev.shells.kernel.rtnetlink`, judged by `nri_netdev.domain.verdict.judge`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Snapshot: everything about an interface that a move between namespaces destroys, and what became of putting it back.
 
-Read by `nri_netdev.shells.capture` before the interface is given away, kept in the ledger as JSON, put back by
-`nri_netdev.shells.homing`. What a move keeps but a container can change (MAC, MTU, names …) is in `link`; what it
-destroys (addresses, routes, neighbours, queueing, master, sysctls) is beside it. Messages are kept as the kernel wrote
-them, because attributes that nobody here has heard of must come back too.
+Read by `nri_netdev.shells.kernel.capture` before the interface is given away, kept in the ledger as JSON, put back by
+`nri_netdev.shells.kernel.homing`. What a move keeps but a container can change (MAC, MTU, names …) is in `link`; what
+it destroys (addresses, routes, neighbours, queueing, master, sysctls) is beside it. Messages are kept as the kernel
+wrote them, because attributes that nobody here has heard of must come back too.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Snapshot:
     taken_s: int = 0
     """When, in seconds since boot (`CLOCK_BOOTTIME`): lifetimes of addresses go on counting."""
     flags: int = 0
-    """`IFF_*` that an administrator sets (`nri_netdev.shells.rtnetlink.ADMIN_FLAGS`), but for `IFF_UP`."""
+    """`IFF_*` that an administrator sets (`nri_netdev.shells.kernel.rtnetlink.ADMIN_FLAGS`), but for `IFF_UP`."""
     settings: Mapping[int, str] = field(default_factory=dict)
     """Further `IFLA_*` that can be set as they are read, by number, in hex: segmentation limits and their like."""
     xdp_id: int | None = None

@@ -1,1 +1,1 @@
-"""The edges: the engine connection, rtnetlink, network namespaces, the ledger. Nothing is decided here."""
+"""The edges of the program: kernel, engine, store, and what others observe. Nothing is decided here."""

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 
 from nri_netdev.errors import PeerError, RemoteError
 from nri_netdev.proto import nri_pb2
-from nri_netdev.testing.engine_session import (
+from nri_netdev.testing.session import (
     Answered,
     EngineEvent,
     EngineSession,

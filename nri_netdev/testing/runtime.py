@@ -19,8 +19,8 @@ from typing import Any, Protocol
 
 from nri_netdev.domain.links import Address
 from nri_netdev.errors import ConfigurationError, KernelError
-from nri_netdev.shells.netns import call_in_netns, open_netns
-from nri_netdev.shells.rtnetlink import Rtnl, with_rtnl
+from nri_netdev.shells.kernel.netns import call_in_netns, open_netns
+from nri_netdev.shells.kernel.rtnetlink import Rtnl, with_rtnl
 
 CANDIDATES = ("runc", "crun", "youki")
 SLEEP = ("/bin/busybox", "sleep", "3600")

@@ -33,9 +33,9 @@ from nri_netdev.wire.events import (
     Synchronized,
 )
 from nri_netdev.wire.fields import take
-from nri_netdev.wire.glance import Glimpse, expected, glance
 from nri_netdev.wire.methods import Kind, event_mask
 from nri_netdev.wire.mux import PLUGIN_CONN_ID, RUNTIME_CONN_ID, FrameDecoder, frame
+from nri_netdev.wire.peek import Glimpse, expected, glance
 from nri_netdev.wire.states import OURS, TRANSITIONS, Input, State
 from nri_netdev.wire.versions import FIRST_WITH_VALIDATION, Release, nri_release
 

@@ -2,7 +2,7 @@
 
     python dies_at_step.py NUMBER run …
 
-NUMBER counts the fault points that are passed (`nri_netdev.shells.faults`), from 0.
+NUMBER counts the fault points that are passed (`nri_netdev.faults`), from 0.
 """
 
 import itertools
@@ -11,7 +11,7 @@ import signal
 import sys
 
 from nri_netdev import cli
-from nri_netdev.shells.faults import hooked
+from nri_netdev.faults import hooked
 
 if __name__ == "__main__":
     fatal = int(sys.argv[1])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nri_netdev.domain.manifest import pods_in
+from nri_netdev.domain.annotations.manifest import pods_in
 from tests.e2e.cri import Crictl, CriError
 from tests.e2e.machine import CommandError
 from tests.e2e.node import UPLINK, Node

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import pytest
 
 from nri_netdev.domain.links import Link
-from nri_netdev.shells.netns import call_in_netns
-from nri_netdev.shells.rtnetlink import Rtnl, with_rtnl
+from nri_netdev.shells.kernel.netns import call_in_netns
+from nri_netdev.shells.kernel.rtnetlink import Rtnl, with_rtnl
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ import pytest
 from nri_netdev.errors import LocalProtocolError, ProtocolError, RemoteError
 from nri_netdev.proto import nri_pb2
 from nri_netdev.testing.engine import Engine
-from nri_netdev.testing.engine_session import EngineSession, PluginConfigured, UpdateRequested
+from nri_netdev.testing.session import EngineSession, PluginConfigured, UpdateRequested
 from nri_netdev.wire import methods, mux, ttrpc
 from nri_netdev.wire.session import (
     Closed,

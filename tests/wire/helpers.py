@@ -8,7 +8,7 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from nri_netdev.proto import nri_pb2, ttrpc_pb2
-from nri_netdev.testing.engine_session import EngineEvent, EngineSession, PluginConfigured, PluginRegistered
+from nri_netdev.testing.session import EngineEvent, EngineSession, PluginConfigured, PluginRegistered
 from nri_netdev.wire import methods, mux, ttrpc
 from nri_netdev.wire.session import Closed, Event, Kind, PluginSession, Request, Synchronized, event_mask
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nri_netdev.errors import LocalProtocolError, ProtocolError, RemoteError
 from nri_netdev.proto import nri_pb2, ttrpc_pb2
-from nri_netdev.testing.engine_session import Answered, EngineSession, PluginSynchronized
+from nri_netdev.testing.session import Answered, EngineSession, PluginSynchronized
 from nri_netdev.wire import methods, mux, session, ttrpc
 from nri_netdev.wire.methods import HOOKS
 from nri_netdev.wire.session import (

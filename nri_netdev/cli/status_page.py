@@ -1,0 +1,59 @@
+"""The page that `nri-netdev status` prints: what the daemon's document says, for a person at a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from nri_netdev.domain.verdict.judge import age
+from nri_netdev.shells.observe.status import Document
+
+
+def page(document: Document, *, now_s: float) -> str:
+    """Lay the document out in lines of a label and a text.
+
+    Args:
+        document: from `nri_netdev.shells.observe.status.read`.
+        now_s: the wall clock, in seconds since the epoch.
+    """
+    return "\n".join(_lines(document, int(now_s)))
+
+
+def _lines(document: Document, now_s: int) -> Iterator[str]:
+    engine = document["engine"]
+    yield _line(
+        "daemon",
+        f"nri-netdev {document['version']}, process {document['pid']}, up {age(now_s - document['started_s'])}",
+    )
+    nri = f", NRI {engine['nri']}" if engine and engine["nri"] else ""
+    yield _line("engine", f"{engine['name']} {engine['version']}{nri}" if engine else "none connected")
+    yield _line("socket", document["socket"])
+    yield _line("ready", _ready(document, now_s))
+    asked = document["containers"]
+    yield _line("containers", f"{asked['true']} with annotations, {asked['false']} without")
+    yield _line("claims", _counts(document["claims"]))
+    yield _line("refused", _counts(document["refusals"]))
+    if document["latest"]:
+        yield ""
+    for told in document["latest"]:
+        who = " ".join(str(told[key]) for key in ("pod", "container", "ifname") if told.get(key))
+        why = told.get("reason") or told.get("trouble") or told.get("error") or "see the log"
+        yield f"{_moment(told['at_s'])}  {told['event']}  {who}: {why}"
+
+
+def _ready(document: Document, now_s: int) -> str:
+    if document["ready"]:
+        return f"yes, since {_moment(document['ready_since_s'])} ({age(now_s - document['ready_since_s'])})"
+    return f"no{': ' if document['trouble'] else ''}{document['trouble']}"
+
+
+def _moment(at_s: int) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _line(label: str, text: str) -> str:
+    return f"{label:<12}{text}"
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none"

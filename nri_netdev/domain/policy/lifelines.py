@@ -1,0 +1,175 @@
+"""Lifelines: the interfaces that a node lives by, and those that the kernel never lets go. Found, not listed.
+
+A lifeline is given away only by a rule that names it and says so; what the kernel holds is given by none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from nri_netdev.domain.links import Inventory, Link
+from nri_netdev.domain.policy.rules import Sees
+from nri_netdev.domain.policy.selectors import FactsOf, Selector, no_facts
+
+IMMOVABLE_KINDS = frozenset(
+    {
+        "amt",
+        "batadv",
+        "bond",
+        "bridge",
+        "gretap0",
+        "hsr",
+        "ipvlan-bridge",
+        "net_failover",
+        "openvswitch",
+        "team",
+        "vrf",
+    },
+)
+"""Kinds that the kernel never lets out of their netns, for kernels that do not say so themselves (before 6.17)."""
+
+CNI_NAMES: Mapping[str, str] = {
+    "the CNI plugins bridge and ptp": r"cni[0-9]|cbr0|kube-bridge|veth[0-9a-f]{8}",
+    "Flannel": r"flannel[.-].*",
+    "Calico": r"cali.*|vxlan(-v6)?\.calico|wireguard\.cali|wg-v6\.cali",
+    "Cilium": r"cilium_.*|lxc.*",
+    "Antrea": r"antrea-.*",
+    "OVN-Kubernetes": r"ovn-k8s-.*|br-int|br-ex|genev_sys_.*|ovs-system",
+    "Weave Net": r"weave|vethwe-.*|datapath",
+    "the Amazon VPC CNI": r"eni[0-9a-f]{11}|vlan\.eth\.[0-9]+",
+    "the Azure CNI": r"azv[0-9a-f]+",
+    "GKE": r"gke[0-9a-f]{11}",
+    "kube-proxy": r"kube-ipvs0",
+    "the node's DNS cache": r"nodelocaldns",
+    "Docker": r"docker[0-9]|docker_gwbridge|veth[0-9a-f]{7}",
+    "Podman": r"podman[0-9]",
+}
+"""Interfaces of those who make the pods' network, by the names that they give them, as regular expressions."""
+
+_CNI_NAMES = re.compile("|".join(f"(?P<owner{n}>{names})" for n, names in enumerate(CNI_NAMES.values())), re.ASCII)
+
+
+def _cni_owner(ifname: str) -> str | None:
+    """Who gives an interface this name, of those who make the pods' network."""
+    found = _CNI_NAMES.fullmatch(ifname)
+    if found is None:
+        return None
+    number = next(int(group.removeprefix("owner")) for group, text in found.groupdict().items() if text is not None)
+    return tuple(CNI_NAMES)[number]
+
+
+def why_immovable(link: Link) -> str | None:
+    """Why nobody can move this interface to another netns; None if that is possible.
+
+    Returns the rest of a sentence that begins with the interface: "is a bridge that …".
+    """
+    if link.is_loopback:
+        return "is the loopback device"
+    if link.kind in IMMOVABLE_KINDS or link.netns_immutable:
+        return f"is a {link.kind or 'device'} that the kernel never lets leave its network namespace"
+    return None
+
+
+class Lifelines:
+    """The lifelines of a host, each with the reasons why it is one.
+
+    Args:
+        inventory: the host, now.
+        protected: what the operator protects beside.
+        sees: whether a selector describes an interface.
+        given: the interfaces that are given away, as they were on the host.
+        facts_of: fetches what rtnetlink does not tell.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        *,
+        protected: Sequence[Selector] = (),
+        sees: Sees = lambda _, __: False,
+        given: Iterable[Link] = (),
+        facts_of: FactsOf = no_facts,
+    ) -> None:
+        self._inventory = inventory
+        self._protected = protected
+        self._sees = sees
+        self._facts_of = facts_of
+        self._given = tuple(given)
+        self._by_index = {link.ifindex: link for link in inventory.links}
+        self._ports: dict[int, list[Link]] = {}
+        self._tunnels: dict[int, list[Link]] = {}
+        for link in inventory.links:
+            if link.master is not None:
+                self._ports.setdefault(link.master, []).append(link)
+            if link.kind == "vxlan" and link.link is not None and link.link_netnsid is None:
+                self._tunnels.setdefault(link.link, []).append(link)
+        self._vital: dict[int, str] = {}
+        for carrier, reason in _carriers(inventory):
+            self._vital.setdefault(carrier, reason)
+        for carrier in tuple(self._vital):
+            self._note_beneath(carrier)
+
+    def _note_beneath(self, carrier: int) -> None:
+        """What a carrier stands on: ports of a bond or bridge, the parent of a VLAN, the other end of a pair, ..."""
+        top = self._by_index.get(carrier)
+        pending, seen = [carrier], {carrier}
+        while top is not None and pending:
+            upper = self._by_index.get(pending.pop())
+            for ifindex in () if upper is None else self._lowers(upper):
+                if ifindex not in seen:
+                    seen.add(ifindex)
+                    pending.append(ifindex)
+                    self._vital.setdefault(ifindex, f"is beneath {top.ifname}, which {self._vital[carrier]}")
+
+    def _lowers(self, link: Link) -> Iterator[int]:
+        yield from (port.ifindex for port in self._ports.get(link.ifindex, ()))
+        if link.link is not None and link.link_netnsid is None:
+            yield link.link
+
+    def why(self, link: Link) -> str | None:
+        """Why an interface is a lifeline, the weightiest reason; None if it is none.
+
+        Returns the rest of a sentence that begins with the interface: "is the master of …".
+        """
+        return next(self.reasons(link), None)
+
+    def reasons(self, link: Link) -> Iterator[str]:
+        """Every reason, the weightiest first."""
+        if link.ifindex in self._vital:
+            yield self._vital[link.ifindex]
+        if link.master is not None:
+            master = self._by_index.get(link.master)
+            of = f"{master.kind or 'device'} {master.ifname}" if master else f"the device with index {link.master}"
+            yield f"is enslaved to {of}; release it first"
+        for port in self._ports.get(link.ifindex, ()):
+            yield f"is the master of {port.ifname}"
+        for tunnel in self._tunnels.get(link.ifindex, ()):
+            yield f"carries {tunnel.ifname}, a vxlan device that the kernel would delete"
+        yield from self._used_by_others(link)
+        if owner := _cni_owner(link.ifname):
+            yield f"has a name that {owner} gives"
+        for number, selector in enumerate(self._protected, 1):
+            if self._sees(selector, link):
+                yield f"is protected by the configuration (protected, {number})"
+
+    def _used_by_others(self, link: Link) -> Iterator[str]:
+        """What pods work through."""
+        if link.kind == "veth" and link.link_netnsid in self._inventory.pod_netnsids:
+            yield "is the host's end of a pod's own network"
+        for child in self._given:
+            if child.link == link.ifindex and child.link_netnsid is None and child.kind != "veth":
+                yield f"carries {child.ifname}, a {child.kind or 'device'} that is given away"
+        if link.parent_bus == "pci":
+            for child in self._given:
+                if child.parent_bus == "pci" and self._facts_of(child).pf == link.parent_dev:
+                    yield f"has the virtual function {child.ifname} that is given away"
+
+
+def _carriers(inventory: Inventory) -> Iterator[tuple[int, str]]:
+    for ifindex in inventory.default_routes:
+        yield ifindex, "carries a default route of the node"
+    for ifindex, addresses in inventory.addresses.items() if inventory.default_sources else ():
+        for address in addresses:
+            if address.address in inventory.default_sources:
+                yield ifindex, f"has the address {address.address} that a default route of the node uses"

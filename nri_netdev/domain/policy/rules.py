@@ -1,0 +1,162 @@
+"""Policy: which pods may take which interfaces of this node.
+
+Rules are asked in order, and the first that speaks of this pod and this interface decides; where none does, the answer
+is no. A rule is about interfaces, never about how they are asked for, so asking for a pool gets nobody more than asking
+for its members by name. Values only: read by `nri_netdev.domain.policy.file`, applied by
+`nri_netdev.domain.verdict.judge`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+from nri_netdev.domain.annotations.request import Entry
+from nri_netdev.domain.links import Link
+from nri_netdev.domain.pods import PodSandbox
+from nri_netdev.domain.policy.selectors import Selector, matches_glob, yaml_text
+from nri_netdev.domain.text.names import quote
+
+DEFAULT_HANDLER = "default"
+"""The word for the runtime handler of pods that name none."""
+
+Sees: TypeAlias = Callable[[Selector, Link], bool]
+"""Whether an interface is what a selector describes, on this host."""
+
+
+class Operator(StrEnum):
+    """How a label is held against values, as Kubernetes has it."""
+
+    IN = "In"
+    NOT_IN = "NotIn"
+    EXISTS = "Exists"
+    DOES_NOT_EXIST = "DoesNotExist"
+
+    @property
+    def takes_values(self) -> bool:
+        """Whether it needs values; the others must have none."""
+        return self in {Operator.IN, Operator.NOT_IN}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """One of a label selector's `matchExpressions`."""
+
+    key: str
+    operator: Operator
+    values: tuple[str, ...] = ()
+
+    def is_met(self, labels: Mapping[str, str]) -> bool:
+        """Whether labels are as required. As in Kubernetes, an absent label is not in any set."""
+        value = labels.get(self.key)
+        match self.operator:
+            case Operator.IN:
+                return value is not None and value in self.values
+            case Operator.NOT_IN:
+                return value is None or value not in self.values
+            case Operator.EXISTS:
+                return value is not None
+            case Operator.DOES_NOT_EXIST:
+                return value is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelSelector:
+    """Which pods, by their labels; all of it must hold, and empty means every pod."""
+
+    match_labels: Mapping[str, str] = field(default_factory=dict)
+    match_expressions: tuple[Requirement, ...] = ()
+
+    def is_met(self, labels: Mapping[str, str]) -> bool:
+        """Whether a pod with these labels is meant."""
+        return all(labels.get(key) == value for key, value in self.match_labels.items()) and all(
+            requirement.is_met(labels) for requirement in self.match_expressions
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """Who may take what, how many, and under which names."""
+
+    number: int
+    """Its place, from 1."""
+    name: str | None = None
+    namespaces: tuple[str, ...] = ()
+    """Globs; empty for all."""
+    pods: LabelSelector = field(default_factory=LabelSelector)
+    runtime_handlers: tuple[str, ...] = ()
+    """Empty for all; `DEFAULT_HANDLER` for pods that name none."""
+    interfaces: tuple[Selector, ...] = ()
+    pools: tuple[str, ...] = ()
+    """What it gives, beside `interfaces`."""
+    count: int | None = None
+    """How many a pod may hold by this rule at one time; 0 refuses, None sets no bound."""
+    names: tuple[str, ...] = ()
+    """Globs, one of which the name in the container must match; empty for any name."""
+    allow_protected: bool = False
+    """Whether it gives lifelines too, of those that one of `interfaces` names explicitly."""
+
+    def __str__(self) -> str:
+        return f"rule {self.number}" if self.name is None else f"rule {quote(self.name)}"
+
+    def why_not_for(self, pod: PodSandbox) -> str | None:
+        """Why it does not speak of a pod; None if it does. The rest of a sentence that begins with the rule."""
+        handler = pod.runtime_handler or DEFAULT_HANDLER
+        if self.namespaces and not any(matches_glob(pod.namespace, glob) for glob in self.namespaces):
+            return f"is for namespaces {_listed(self.namespaces)}"
+        if not self.pods.is_met(pod.labels):
+            return "is for pods with other labels"
+        if self.runtime_handlers and handler not in self.runtime_handlers:
+            return f"is for the runtime handlers {_listed(self.runtime_handlers)}"
+        return None
+
+    def may_give_protected(self, link: Link, sees: Sees) -> bool:
+        """Whether it gives this interface even if it is a lifeline of the node."""
+        return self.allow_protected and any(one.is_explicit and sees(one, link) for one in self.interfaces)
+
+    def why_not_as(self, ifname: str) -> str | None:
+        """Why it does not give an interface under this name in the container; None if it does."""
+        if not self.names or any(matches_glob(ifname, glob) for glob in self.names):
+            return None
+        return f"gives interfaces under the names {_listed(self.names)} only, not {quote(ifname)}"
+
+
+def _listed(texts: Iterable[str]) -> str:
+    return ", ".join(map(yaml_text, texts))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """All that a node's operator has said of giving interfaces away; nothing, and nothing is given."""
+
+    rules: tuple[Rule, ...] = ()
+    pools: Mapping[str, tuple[Selector, ...]] = field(default_factory=dict)
+    """By name."""
+    protected: tuple[Selector, ...] = ()
+    """Lifelines beside those that are found."""
+
+    def is_in_pool(self, link: Link, pool: str, sees: Sees) -> bool:
+        """Whether an interface is a member of a pool; a pool that is not defined has none."""
+        return any(sees(one, link) for one in self.pools.get(pool, ()))
+
+    def covers(self, rule: Rule, link: Link, sees: Sees) -> bool:
+        """Whether a rule speaks of an interface."""
+        return any(sees(one, link) for one in rule.interfaces) or any(
+            self.is_in_pool(link, pool, sees) for pool in rule.pools
+        )
+
+
+def suggested(pod: PodSandbox, entries: Iterable[Entry]) -> str:
+    """The shortest rule that would give a pod exactly this, in YAML's flow style, as an item of `rules`."""
+    entries = tuple(entries)
+    interfaces = {yaml_text(entry.interface) for entry in entries if entry.interface}
+    interfaces |= {str(entry.selector) for entry in entries if not entry.interface and not entry.pool}
+    pools = {entry.pool for entry in entries if entry.pool and not entry.interface}
+    parts = [f"namespaces: [{yaml_text(pod.namespace)}]"]
+    parts += [f"interfaces: [{', '.join(sorted(interfaces))}]"] if interfaces else []
+    parts += [f"pools: [{_listed(sorted(pools))}]"] if pools else []
+    if not all(entry.interface for entry in entries):
+        parts.append(f"count: {sum(entry.count for entry in entries)}")
+    return f"{{{', '.join(parts)}}}"

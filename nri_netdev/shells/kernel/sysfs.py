@@ -1,0 +1,95 @@
+"""What sysfs knows of interfaces beyond rtnetlink: PCI identity, NUMA node, speed, physical function. Read when asked.
+
+`/sys/bus` is the same in every netns; `/sys/class/net` is that of the netns in which sysfs was mounted, so what it says
+is taken only if its ifindex is the interface's own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from nri_netdev.domain.links import Link
+from nri_netdev.domain.policy.selectors import Facts, FactsOf
+
+_SYSFS = Path("/sys")
+_PCI = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", re.ASCII)
+
+
+def facts_reader(sysfs: Path = _SYSFS) -> FactsOf:
+    """A reader of facts that reads each interface once; to be used for one decision, and then thrown away.
+
+    Args:
+        sysfs: where sysfs is mounted.
+    """
+    read: dict[tuple[int, str, str | None], Facts] = {}
+
+    def facts_of(link: Link) -> Facts:
+        key = (link.ifindex, link.ifname, link.parent_dev)
+        if key not in read:
+            read[key] = facts(link, sysfs)
+        return read[key]
+
+    return facts_of
+
+
+def facts(link: Link, sysfs: Path = _SYSFS) -> Facts:
+    """All that sysfs knows of an interface; what cannot be read is not known."""
+    device = _pci_device(link, sysfs)
+    if device is None:
+        return Facts(speed_mbps=_speed(link, sysfs))
+    vendor, product = _text(device / "vendor"), _text(device / "device")
+    numa_node = _number(device / "numa_node")
+    return Facts(
+        pci=device.name,
+        pci_id=f"{vendor[2:]}:{product[2:]}" if vendor and product else None,
+        numa_node=None if numa_node is None or numa_node < 0 else numa_node,
+        speed_mbps=_speed(link, sysfs),
+        pf=_target(device / "physfn"),
+    )
+
+
+def _pci_device(link: Link, sysfs: Path) -> Path | None:
+    """The directory of the PCI device that an interface is on, itself or through a bus like virtio's."""
+    if not link.parent_bus or not link.parent_dev or "/" in link.parent_bus + link.parent_dev:
+        return None
+    try:
+        path = (sysfs / "bus" / link.parent_bus / "devices" / link.parent_dev).resolve(strict=True)
+    except OSError:
+        return None
+    name = next((part for part in reversed(path.parts) if _PCI.fullmatch(part)), None)
+    return sysfs / "bus/pci/devices" / name if name else None
+
+
+def _speed(link: Link, sysfs: Path) -> int | None:
+    if not link.ifname or "/" in link.ifname or link.ifname in {".", ".."}:
+        return None
+    directory = sysfs / "class/net" / link.ifname
+    if _number(directory / "ifindex") != link.ifindex:
+        return None
+    speed = _number(directory / "speed")
+    return speed if speed is not None and speed > 0 else None
+
+
+def _target(path: Path) -> str | None:
+    """The name of what a symbolic link leads to."""
+    try:
+        return Path(os.readlink(path)).name  # noqa: PTH115 - as a name, not resolved
+    except OSError:
+        return None
+
+
+def _number(path: Path) -> int | None:
+    text = _text(path)
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        return None
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None

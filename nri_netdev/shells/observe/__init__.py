@@ -1,0 +1,1 @@
+"""What others observe of the daemon: metrics, probes, the status document."""

@@ -1,0 +1,279 @@
+"""The ledger: the claims, durable. The one module that knows SQLite.
+
+What must be durable, and how much (docs/adr/0002): a claim must outlive the daemon, not the node, for a reboot sends
+every interface home by itself. So commits are written through to the kernel at once and to the disk at checkpoints
+(WAL, `synchronous=NORMAL`): a crash of the daemon loses nothing, a loss of power loses at most the newest commits and
+never the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from nri_netdev.domain.annotations.grammars import Scope
+from nri_netdev.domain.claim import Claim, Netns, Owner, State
+from nri_netdev.domain.snapshot import Snapshot, fields_of
+from nri_netdev.errors import StateError
+
+_TABLES = (
+    """
+    CREATE TABLE claims (mark TEXT PRIMARY KEY, claim TEXT NOT NULL) STRICT;
+    CREATE TABLE releases (mark TEXT PRIMARY KEY) STRICT;
+    """,
+    "CREATE TABLE drafts (mark TEXT PRIMARY KEY, claim TEXT NOT NULL) STRICT;",
+)
+"""What each version of the file has added."""
+VERSION = len(_TABLES)
+"""`PRAGMA user_version` of the file: the shape of its tables and documents."""
+_SNAPSHOTS = 64
+"""So many are remembered as they are written: a claim is written some times with the same one."""
+
+
+class Ledger:
+    """The claims of one node in `<state directory>/ledger.db`. For one thread at a time.
+
+    Every method raises `StateError` with what to do when the file cannot be used.
+    """
+
+    def __init__(self, directory: Path, *, must_exist: bool = False) -> None:
+        self.path = directory / "ledger.db"
+        self._snapshots: dict[int, tuple[Snapshot, str]] = {}
+        if must_exist and not self.path.exists():
+            raise StateError(f"there is no ledger at {self.path}; is --state-dir the daemon's?")
+        try:
+            if not must_exist:
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StateError(f"cannot make the state directory {directory}: {error.strerror}") from error
+        with self._translated("open"):
+            previous = os.umask(0o077)
+            try:
+                self._db = sqlite3.connect(self.path, isolation_level=None, timeout=1.0, check_same_thread=False)
+                try:
+                    self._prepare()
+                except BaseException:
+                    self._db.close()
+                    raise
+            finally:
+                os.umask(previous)
+
+    def _prepare(self) -> None:
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version < VERSION:
+            tables = "".join(_TABLES[version:])
+            self._db.executescript(f"BEGIN IMMEDIATE; {tables} PRAGMA user_version = {VERSION}; COMMIT;")
+        elif version != VERSION:
+            raise StateError(
+                f"the ledger {self.path} is of version {version} and this program knows {VERSION}; run the newer "
+                "program, or release all interfaces with it before you go back"
+            )
+        (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise StateError(
+                f"the ledger {self.path} is damaged ({verdict}); move the file away, restart, and bring interfaces "
+                "home by hand"
+            )
+
+    def claims(self) -> tuple[Claim, ...]:
+        """Every claim, oldest first."""
+        return self._all("SELECT claim FROM claims ORDER BY rowid")
+
+    def drafts(self) -> tuple[Claim, ...]:
+        """Every draft, oldest first."""
+        return self._all("SELECT claim FROM drafts ORDER BY rowid")
+
+    def _all(self, query: str) -> tuple[Claim, ...]:
+        with self._translated("read"):
+            rows = self._db.execute(query).fetchall()
+        return tuple(_decode(text, self.path) for (text,) in rows)
+
+    def write(self, *, put: Iterable[Claim] = (), drop: Iterable[Claim] = (), draft: Iterable[Claim] = ()) -> None:
+        """Put and drop claims in one commit: all of it is durable when this returns, or none of it has happened.
+
+        Args:
+            put: claims to be written; what was a draft is one no more.
+            drop: claims and drafts to be forgotten.
+            draft: drafts to be written.
+        """
+        put = tuple(put)
+        ended = [(claim.mark,) for claim in drop]
+        with self._translated("write"), self._transaction():
+            for table in ("claims", "releases", "drafts"):
+                self._db.executemany(f"DELETE FROM {table} WHERE mark = ?", ended)  # noqa: S608 - one of these three
+            self._db.executemany("DELETE FROM drafts WHERE mark = ?", [(claim.mark,) for claim in put])
+            for table, claims in (("claims", put), ("drafts", draft)):
+                self._db.executemany(
+                    f"INSERT INTO {table} VALUES (?, ?) ON CONFLICT (mark) DO UPDATE SET claim = excluded.claim",  # noqa: S608
+                    [(claim.mark, self._encode(claim)) for claim in claims],
+                )
+
+    def ask_release(self, marks: Iterable[str]) -> None:
+        """Ask the daemon, in another process, to bring these claims home by force."""
+        with self._translated("write"), self._transaction():
+            self._db.executemany("INSERT OR IGNORE INTO releases VALUES (?)", [(mark,) for mark in marks])
+
+    def releases(self) -> frozenset[str]:
+        """The marks of the claims that are asked to be released."""
+        with self._translated("read"):
+            return frozenset(mark for (mark,) in self._db.execute("SELECT mark FROM releases"))
+
+    def close(self) -> None:
+        """Close the file; nothing is lost by not closing it."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _encode(self, claim: Claim) -> str:
+        if len(self._snapshots) > _SNAPSHOTS:
+            self._snapshots.clear()
+        known = self._snapshots.get(id(claim.snapshot))
+        if known is None:  # the snapshot is kept with its text, so that no other can get its id
+            known = self._snapshots[id(claim.snapshot)] = (claim.snapshot, _json(claim.snapshot.to_json()))
+        document = {**fields_of(claim), "owner": fields_of(claim.owner), "netns": fields_of(claim.netns)}
+        del document["snapshot"]
+        return f'{_json(document)[:-1]},"snapshot":{known[1]}}}'
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    @contextlib.contextmanager
+    def _translated(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise StateError(f"cannot {doing} the ledger {self.path}: {error}; {_advice(error)}") from error
+
+
+def _advice(error: sqlite3.DatabaseError) -> str:
+    table = {
+        sqlite3.SQLITE_FULL: "make room on its disk",
+        sqlite3.SQLITE_READONLY: "make its directory writable",
+        sqlite3.SQLITE_CANTOPEN: "check that its directory exists and is writable",
+        sqlite3.SQLITE_CORRUPT: "move the file away, restart, and bring interfaces home by hand",
+        sqlite3.SQLITE_NOTADB: "move the file away, restart, and bring interfaces home by hand",
+        sqlite3.SQLITE_IOERR: "check its disk",
+        sqlite3.SQLITE_BUSY: "another process has it locked",
+    }
+    return table.get(_code(error), "check its directory and disk")
+
+
+def _code(error: sqlite3.DatabaseError) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _json(document: object) -> str:
+    return json.dumps(document, separators=(",", ":"))
+
+
+def _decode(text: str, path: Path) -> Claim:
+    try:
+        document = json.loads(text)
+        owner = document["owner"]
+        document |= {
+            "owner": Owner(**owner | {"scope": Scope(owner["scope"])}),
+            "netns": Netns(**document["netns"]),
+            "snapshot": Snapshot.from_json(document["snapshot"]),
+            "state": State(document["state"]),
+            "troubles": tuple(document["troubles"]),
+        }
+        return Claim(**document)
+    except (KeyError, TypeError, ValueError) as error:
+        raise StateError(
+            f"the ledger {path} holds a claim that cannot be read ({error}); run the program that wrote it, or move "
+            "the file away, restart, and bring interfaces home by hand"
+        ) from error
+
+
+ROOM_BYTES = 1 << 18
+"""Free space below which a disk counts as full: some promises of many interfaces would no longer fit."""
+
+
+def why_not_writable(directory: Path) -> str | None:
+    """Try whether the ledger in a state directory can be written, by a commit that changes nothing. On any thread.
+
+    Its lock is held for some 50 microseconds. A ledger that somebody else is writing at this moment is one that can be
+    written.
+
+    Returns:
+        Why not; None if it can be, or there is none yet.
+    """
+    path = directory / "ledger.db"
+    try:
+        if not path.exists():
+            return None
+        disk = os.statvfs(directory)
+        if disk.f_blocks and disk.f_bfree * disk.f_frsize < ROOM_BYTES:
+            return f"the disk of the ledger {path} is full; make room on it"
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=0.0)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            db.execute(f"PRAGMA user_version = {version}")
+            db.execute("COMMIT")
+    except sqlite3.DatabaseError as error:
+        if _code(error) == sqlite3.SQLITE_BUSY:
+            return None
+        return f"cannot write the ledger {path}: {error}; {_advice(error)}"
+    except OSError as error:
+        return f"cannot write the ledger {path}: {error.strerror}; check its directory and disk"
+    return None
+
+
+class Lock:
+    """The lock that makes one daemon the owner of a state directory; released by the kernel when its process ends."""
+
+    def __init__(self, directory: Path) -> None:
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Whoever can open a file can lock it, so nobody else may.
+            self._file: IO[str] = open(directory / "lock", "a+", encoding="ascii", opener=_private)  # noqa: SIM115
+        except OSError as error:
+            raise StateError(f"cannot open the lock in {directory}: {error.strerror}; make it writable") from error
+
+    def take(self) -> int | None:
+        """Take the lock if it is free.
+
+        Returns:
+            None when it is ours now, else the pid of the process that has it (0 if it did not say).
+        """
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.seek(0)
+            text = self._file.read(20).strip()
+            return int(text) if text.isdigit() else 0
+        self._file.truncate(0)
+        with contextlib.suppress(OSError):  # a full disk: then it is not said who has it
+            os.write(self._file.fileno(), f"{os.getpid()}\n".encode("ascii"))
+        return None
+
+    def close(self) -> None:
+        """Let go of the lock."""
+        self._file.close()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)

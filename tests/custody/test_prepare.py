@@ -1,0 +1,602 @@
+"""Drafts, against a node in memory: what is made ready is right, binds nobody, and goes when nobody can come for it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from nri_netdev.custody.prepare import MAX_DRAFTS
+from nri_netdev.daemon.answers import entries_by_container
+from nri_netdev.domain.annotations.grammars import POD_KEY, Grammar, Scope
+from nri_netdev.domain.annotations.request import Entry
+from nri_netdev.domain.claim import MARK_PREFIX, Claim, State
+from nri_netdev.domain.pods import Container, PodSandbox
+from nri_netdev.domain.policy.rules import Policy, Rule
+from nri_netdev.domain.policy.selectors import Selector
+from nri_netdev.errors import RequestError
+from tests.fakes import HOME, Device
+from tests.world import World, entries, inside, killed_at, new_world, steps_of
+
+
+@pytest.fixture(name="world")
+def _world() -> World:
+    return new_world()
+
+
+def run_prepared(world: World, name: str, *asked: tuple[str, str]) -> PodSandbox:
+    """Run a pod, with what one of its containers will ask for made ready."""
+    pod = world.run_pod()
+    world.prepare(pod, {name: entries(*asked)})
+    return pod
+
+
+def marks(world: World) -> dict[str, str]:
+    """The marks at home, by the interfaces' names."""
+    links = [d.link for d in world.kernel.devices if d.netns == HOME]
+    return {link.ifname: name for link in links for name in link.altnames if name.startswith(MARK_PREFIX)}
+
+
+def drafted(world: World) -> dict[str, str]:
+    """The pods that have a draft, by interface, as the ledger has it."""
+    return {claim.ifname: claim.owner.pod_id for claim in world.ledger.drafted.values()}
+
+
+def device(world: World, ifname: str) -> Device:
+    return next(d for d in world.kernel.devices if d.link.ifname == ifname)
+
+
+def only(world: World) -> Claim:
+    (claim,) = world.custody.claims
+    return claim
+
+
+def any_of(kind: str, *, scope: Scope = Scope.CONTAINER, name: str = "net1") -> tuple[Entry, ...]:
+    """An entry that leaves the choice to the node."""
+    return (
+        Entry(
+            interface="",
+            selector=Selector(kind=kind),
+            name=name,
+            key="k",
+            number=1,
+            scope=scope,
+            grammar=Grammar.NATIVE,
+        ),
+    )
+
+
+ENS1 = ("ens1", "net1")
+ENS2 = ("ens2", "net2")
+
+
+# -- what is made ready ------------------------------------------------------------------------------------------------
+
+
+def test_a_draft_is_durable_marked_and_pinned_and_no_claim(world: World) -> None:
+    """All is done that must be done before an interface may be given, and nobody has it."""
+    pod = run_prepared(world, "app", ENS1, ENS2)
+
+    assert drafted(world) == {"ens1": pod.id, "ens2": pod.id}
+    assert marks(world) == {claim.ifname: claim.mark for claim in world.ledger.drafted.values()}
+    assert world.kernel.pins() == {f"net-{world.namespaces[pod.id].ino}"}
+    assert world.custody.claims == ()
+    assert world.custody.has_drafts
+    assert set(world.custody.holders()) == {pod.id}
+
+
+def test_what_is_ready_becomes_a_claim(world: World) -> None:
+    """The answer is there at once; the claim in memory, then in the ledger, with the container that has come."""
+    was = device(world, "ens1")
+    pod = run_prepared(world, "app", ENS1)
+    (row,) = world.ledger.drafted.values()
+    draft = world.custody.ready(pod.id, "app")
+
+    assert draft is not None
+    assert draft.answer == b"ens1=net1"
+
+    world.clock += 7
+    world.custody.confirm(draft, "c1", "app")
+
+    assert only(world).owner.container_id == "c1"
+    assert only(world).state is State.PLANNED
+    assert only(world).since_s == world.clock
+    assert set(world.custody.holders()) == {pod.id, "c1"}
+    assert (set(world.ledger.drafted), world.ledger.rows) == ({row.mark}, {})
+    assert not world.custody.has_drafts
+    assert world.custody.ready(pod.id, "app") is None
+
+    world.custody.confirmed("c1")
+
+    assert (world.ledger.drafted, list(world.ledger.rows.values())) == ({}, [only(world)])
+    assert only(world).snapshot.addresses == was.addresses
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_life_from_a_draft(world: World, late: bool) -> None:
+    """Inside under its name with its addresses, and home as it was, whenever the claim is written down."""
+    before = world.home()
+    pod = run_prepared(world, "app", ENS1, ENS2)
+    container = world.answer(pod, "app", entries(ENS1, ENS2), late=late)
+    world.start(container)
+
+    assert inside(world, pod) == {"net1", "net2"}
+    assert {claim.state for claim in world.ledger.rows.values()} == {State.HELD}
+
+    world.die(container)
+
+    assert world.home() == before
+    world.assert_all_is_home()
+
+
+def test_each_container_of_a_pod_has_its_own(world: World) -> None:
+    """Answered by name; who is not named has none."""
+    pod = world.run_pod()
+    world.prepare(pod, {"one": entries(ENS1), "two": entries(ENS2)})
+    answers = {name: world.custody.ready(pod.id, name) for name in ("one", "two", "three")}
+
+    assert [draft and draft.answer for draft in answers.values()] == [b"ens1=net1", b"ens2=net2", None]
+
+    for name, asked in (("two", ENS2), ("one", ENS1)):
+        world.start(world.answer(pod, name, entries(asked)))
+
+    assert inside(world, pod) == {"net1", "net2"}
+
+
+@pytest.mark.parametrize("name", ["one", ""])
+def test_what_a_pod_asks_for_comes_with_its_first_container(world: World, name: str) -> None:
+    """Whatever that is called; the second finds it there, and it goes home with the pod."""
+    pod = world.run_pod()
+    asked = entries(ENS1, scope=Scope.POD)
+    world.prepare(pod, {"": asked})
+
+    assert world.custody.ready(pod.id, name) is not None
+
+    first = world.answer(pod, name, asked)
+    world.start(first)
+
+    assert world.custody.ready(pod.id, "two") is None
+
+    world.start(world.answer(pod, "two", asked))
+    world.die(first)
+
+    assert inside(world, pod) == {"net1"}
+
+    world.remove_pod(pod)
+
+    world.assert_all_is_home()
+
+
+@pytest.mark.parametrize(
+    ("annotations", "names"),
+    [
+        ({}, {""}),
+        ({POD_KEY: "- ens1"}, {""}),
+        ({"nri-netdev.io/container.one": "- ens1", "nri-netdev.io/container.two": "- ens2"}, {"one", "two"}),
+        ({"network-devices.nri.io/container.one": "[{hostIf: ens1}]"}, {"one"}),
+        ({POD_KEY: "- ens1", "nri-netdev.io/container.one": "- ens2"}, set()),
+        ({"nri-netdev.io/container.one": "- [", "nri-netdev.io/container.two": "- ens2"}, {"two"}),
+        ({POD_KEY: "- ["}, set()),
+    ],
+)
+def test_what_can_be_known_before_a_container_comes(annotations: dict[str, str], names: set[str]) -> None:
+    """By container, or for the first; where a pod asks and a container of it too, who gets what is not known yet."""
+    assert set(entries_by_container(PodSandbox(id="p", annotations=annotations))) == names
+
+
+# -- something has changed ---------------------------------------------------------------------------------------------
+
+
+ANY_ENS = Policy(rules=(Rule(number=1, interfaces=(Selector(interface="ens*"),)),))
+
+CHANGES: dict[str, Callable[[World, PodSandbox], object]] = {
+    "alternative name": lambda w, _: w.kernel.change(
+        device(w, "ens1"), altnames=(*device(w, "ens1").link.altnames, "slot1")
+    ),
+    "MAC": lambda w, _: w.kernel.change(device(w, "ens1"), mac="02:ff:ff:ff:ff:ff"),
+    "address": lambda w, _: setattr(device(w, "ens1"), "addresses", ()),
+    "another's address": lambda w, _: setattr(device(w, "ens2"), "addresses", ()),
+    "another interface": lambda w, _: w.kernel.add("ens3"),
+    "an interface in the pod": lambda w, pod: w.kernel.move(w.kernel.add("eth0"), w.namespaces[pod.id].ino, "eth0"),
+    "policy": lambda w, _: setattr(w.custody, "policy", ANY_ENS),
+    "a promise to another": lambda w, _: w.create(w.run_pod(), "other", ENS2, moves=False),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_changed_is_judged_again(world: World, change: str) -> None:
+    """Not ready any more, but given all the same, as it is now; nothing of the draft is left."""
+    pod = run_prepared(world, "app", ENS1)
+    (mark,) = world.ledger.drafted
+    CHANGES[change](world, pod)
+
+    assert world.custody.ready(pod.id, "app") is None
+
+    was, addresses = device(world, "ens1").link, device(world, "ens1").addresses
+    container = world.answer(pod, "app", entries(ENS1))
+
+    assert not world.ledger.drafted
+    assert mark not in world.ledger.rows
+    assert not world.custody.has_drafts
+
+    world.start(container)
+    world.die(container)
+
+    own = tuple(name for name in was.altnames if not name.startswith(MARK_PREFIX))
+    assert device(world, "ens1").link == dataclasses.replace(was, altnames=own)
+    assert device(world, "ens1").addresses == addresses
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_refreshed_it_is_ready_again(world: World, change: str) -> None:
+    """With what is so now: one draft, one mark, one row, and a snapshot of this moment."""
+    pod = run_prepared(world, "app", ENS1)
+    CHANGES[change](world, pod)
+    now = device(world, "ens1")
+    world.custody.refresh_drafts()
+    draft = world.custody.ready(pod.id, "app")
+
+    assert draft is not None
+    assert (draft.claims[0].snapshot.link.mac, draft.claims[0].snapshot.addresses) == (now.link.mac, now.addresses)
+    assert ("slot1" in draft.claims[0].snapshot.link.altnames) == (change == "alternative name")
+    assert drafted(world) == {"ens1": pod.id}
+    assert marks(world)["ens1"] in world.ledger.drafted
+    assert f"net-{world.namespaces[pod.id].ino}" in world.kernel.pins()
+
+
+def test_what_is_as_it_was_is_left_alone(world: World) -> None:
+    """Looking again changes nothing."""
+    run_prepared(world, "app", ENS1)
+    before = dict(world.ledger.drafted)
+    for _ in range(3):
+        world.custody.refresh_drafts()
+        world.custody.tick()
+
+    assert world.ledger.drafted == before
+
+
+def test_what_is_not_told_is_looked_for_with_the_timer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The snapshot of a draft is no older than that, in the ledger too; it is the same draft, as ready as before."""
+    pod = run_prepared(world, "app", ENS1)
+    (mark,) = world.ledger.drafted
+    look, sysctls = world.kernel.snapshot, {"ipv4/conf/rp_filter": "2"}
+    monkeypatch.setattr(world.kernel, "snapshot", lambda n: dataclasses.replace(look(n), sysctls=sysctls))
+    world.custody.tick()
+    draft = world.custody.ready(pod.id, "app")
+
+    assert draft is not None
+    assert [claim.snapshot.sysctls for claim in (*draft.claims, world.ledger.drafted[mark])] == [sysctls, sysctls]
+
+
+def test_an_interface_that_is_down_is_looked_at_again(world: World) -> None:
+    """The kernel does not tell what changes of it, so its draft is good for `create` alone."""
+    world.kernel.change(device(world, "ens1"), is_up=False)
+    pod = run_prepared(world, "app", ENS1)
+    (mark,) = world.ledger.drafted
+
+    assert world.custody.ready(pod.id, "app") is None
+
+    world.answer(pod, "app", entries(ENS1))
+
+    assert set(world.ledger.rows) == {mark}
+    assert not world.ledger.drafted
+
+
+def test_a_name_that_was_taken_in_the_pod_meanwhile(world: World) -> None:
+    """What was right when it was made ready is refused when it no longer is, and nothing is left."""
+    pod = run_prepared(world, "app", ENS1)
+    world.kernel.move(world.kernel.add("eth0"), world.namespaces[pod.id].ino, "net1")
+
+    with pytest.raises(RequestError, match="net1"):
+        world.answer(pod, "app", entries(ENS1))
+    assert not world.ledger.drafted
+    assert not marks(world)
+    assert not world.kernel.pins()
+
+
+@pytest.mark.parametrize("gone", ["renamed", "unplugged"])
+def test_an_interface_that_is_gone(world: World, gone: str) -> None:
+    """Its draft goes too, and the create says that it is not on this node."""
+    pod = run_prepared(world, "app", ENS1)
+    if gone == "renamed":
+        world.kernel.change(device(world, "ens1"), ifname="other")
+    else:
+        world.kernel.devices.remove(device(world, "ens1"))
+
+    assert world.custody.ready(pod.id, "app") is None
+    with pytest.raises(RequestError, match="is not on this node"):
+        world.answer(pod, "app", entries(ENS1))
+    world.assert_all_is_home()
+
+
+# -- who else is there -------------------------------------------------------------------------------------------------
+
+
+def test_whoever_comes_first_gets_it(world: World) -> None:
+    """A draft binds nobody: another pod's create takes the interface, and then the first is told who has it."""
+    pod = run_prepared(world, "app", ENS1)
+    (mark,) = world.ledger.drafted
+    other = world.run_pod()
+    world.run(other, "app", ENS1)
+
+    assert inside(world, other) == {"net1"}
+    assert not world.ledger.drafted
+    assert not world.custody.has_drafts
+    assert mark not in device(world, "net1").link.altnames
+    assert world.kernel.pins() == {f"net-{world.namespaces[other.id].ino}"}
+    assert set(world.custody.holders()) == {other.id, only(world).owner.container_id}
+
+    assert world.custody.ready(pod.id, "app") is None
+    with pytest.raises(RequestError, match=f'"ens1" is held by pod default/{other.id}'):
+        world.answer(pod, "app", entries(ENS1))
+
+
+def test_two_pods_that_will_ask_for_the_same(world: World) -> None:
+    """The first has the draft; the second gets the interface all the same if it comes first."""
+    first, second = (run_prepared(world, "app", ENS1) for _ in range(2))
+
+    assert drafted(world) == {"ens1": first.id}
+    assert world.custody.ready(second.id, "app") is None
+
+    world.start(world.answer(second, "app", entries(ENS1)))
+
+    assert inside(world, second) == {"net1"}
+
+
+def test_who_leaves_the_choice_gets_what_nobody_awaits(world: World) -> None:
+    """Pods that ask for any interface of a kind are made ready with different ones, as long as there are some."""
+    world.kernel.add("ens3")
+    pods = [world.run_pod() for _ in range(3)]
+    for pod in pods:
+        world.prepare(pod, {"app": any_of("veth")})
+
+    assert drafted(world) == {"ens1": pods[0].id, "ens3": pods[1].id}
+
+    for pod in pods[1::-1]:
+        world.start(world.answer(pod, "app", any_of("veth")))
+
+    assert inside(world, pods[0]) == inside(world, pods[1]) == {"net1"}
+
+
+def test_who_names_none_leaves_drafts_to_others_while_there_is_a_choice(world: World) -> None:
+    """A create takes what is free, and what another awaits only then."""
+    world.kernel.add("ens3")
+    pod = run_prepared(world, "app", ENS1)
+    world.answer(world.run_pod(), "app", any_of("veth"), moves=False)
+
+    assert drafted(world) == {"ens1": pod.id}
+
+    world.answer(world.run_pod(), "app", any_of("veth"), moves=False)
+
+    assert {claim.ifname for claim in world.custody.claims} == {"ens1", "ens3"}
+    assert not world.ledger.drafted
+
+
+# -- what is not made ready, and what ends -----------------------------------------------------------------------------
+
+
+REFUSED: dict[str, tuple[tuple[str, str], Callable[[World, PodSandbox], object]]] = {
+    "no such interface": (("ens9", "net1"), lambda w, pod: None),
+    "a name that is taken in the pod": (
+        ("ens1", "eth0"),
+        lambda w, pod: w.kernel.move(w.kernel.add("eth0"), w.namespaces[pod.id].ino, "eth0"),
+    ),
+    "no rule": (ENS1, lambda w, pod: setattr(w.custody, "policy", Policy())),
+    "held by another": (ENS1, lambda w, pod: w.create(w.run_pod(), "app", ENS1, moves=False)),
+    "the pod is gone": (ENS1, lambda w, pod: w.kernel.unmount(w.namespaces[pod.id])),
+    "the kernel refuses the mark": (ENS1, lambda w, pod: w.kernel.refused.add("mark")),
+    "the kernel refuses the pin": (ENS1, lambda w, pod: w.kernel.refused.add("pin")),
+    "the ledger is full": (ENS1, lambda w, pod: setattr(w.ledger, "is_full", True)),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_what_cannot_be_given_is_not_made_ready(world: World, why: str) -> None:
+    """Nothing is left of the attempt, and nobody is told before the container asks."""
+    asked, spoil = REFUSED[why]
+    pod = world.run_pod()
+    spoil(world, pod)
+    before = world.kernel.pins(), marks(world), dict(world.ledger.rows)
+    world.prepare(pod, {"app": entries(asked, ENS2)})
+
+    assert not world.custody.has_drafts
+    assert not world.ledger.drafted
+    assert (world.kernel.pins(), marks(world), world.ledger.rows) == before
+
+
+def test_a_pod_on_the_host_network_has_no_draft(world: World) -> None:
+    """Its netns is home."""
+    world.prepare(world.run_pod(host=True), {"app": entries(ENS1)})
+
+    world.assert_all_is_home()
+
+
+def test_no_more_are_awaited_than_there_may_be_open_files(world: World) -> None:
+    """Above the bound containers are served as they come."""
+    for number in range(MAX_DRAFTS + 2):
+        world.kernel.add(f"eth{number}")
+        run_prepared(world, "app", (f"eth{number}", "net1"))
+
+    assert len(world.ledger.drafted) == MAX_DRAFTS
+
+
+@pytest.mark.parametrize("how", ["told", "unseen", "reconnected", "stopped"])
+def test_a_draft_ends_with_its_pod_or_its_daemon(world: World, how: str) -> None:
+    """The pod ended, or went without a word, or nobody knows any more: mark, row and pin are gone."""
+    before = world.home()
+    pod = run_prepared(world, "app", ENS1, ENS2)
+    match how:
+        case "told":
+            world.remove_pod(pod)
+        case "unseen":
+            world.remove_pod(pod, told=False)
+            world.custody.tick()
+        case "reconnected":
+            world.synchronize()
+        case "stopped":
+            world.custody.forget_drafts()
+
+    assert world.home() == before
+    world.assert_all_is_home()
+
+
+def test_the_end_of_a_pod_ends_its_drafts_alone(world: World) -> None:
+    """Others' stay, and stay ready."""
+    pod, other = run_prepared(world, "app", ENS1), run_prepared(world, "app", ENS2)
+    world.remove_pod(pod)
+
+    assert drafted(world) == {"ens2": other.id}
+    assert world.custody.ready(other.id, "app") is not None
+
+
+# -- confirmed, and what it was before ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("begun", ["not", "set down", "moved"])
+def test_what_it_was_is_what_it_was_before_the_runtime_had_it(world: World, begun: str) -> None:
+    """Looked at again when the claim is written down, unless the runtime has begun to move it."""
+    nic = device(world, "ens1")
+    was = nic.addresses
+    pod = run_prepared(world, "app", ENS1)
+    draft = world.custody.ready(pod.id, "app")
+    assert draft is not None
+    world.custody.confirm(draft, "c1", "app")
+    world.kernel.change(nic, mtu=1400)
+    if begun == "set down":
+        world.kernel.change(nic, is_up=False)
+        nic.addresses = ()
+    if begun == "moved":
+        world.kernel.runtime_create(world.namespaces[pod.id], {"ens1": "net1"})
+    world.custody.confirmed("c1")
+
+    assert only(world).snapshot.link.mtu == (1400 if begun == "not" else 1500)
+    assert only(world).snapshot.addresses == was
+    assert only(world).snapshot.link.is_up
+
+
+# -- any instant -------------------------------------------------------------------------------------------------------
+
+PAIR = (ENS1, ENS2)
+
+
+def from_draft(world: World) -> None:
+    """A pod is made ready, and its container served."""
+    world.answer(run_prepared(world, "app", *PAIR), "app", entries(*PAIR), moves=False)
+
+
+@pytest.mark.parametrize("is_given", [False, True])
+@pytest.mark.parametrize("left", ["started", "created", "container gone", "pod gone"])
+@pytest.mark.parametrize("at", range(1, steps_of(lambda: from_draft(new_world())) + 2))
+def test_killed_at_any_step_everything_is_where_it_belongs(at: int, left: str, is_given: bool) -> None:
+    """Whether the engine had its answer and went on or not, what it tells next binds the claims or sends them home."""
+    world = new_world()
+    before = world.home()
+    killed_at(at, lambda: from_draft(world))
+    (pod,) = world.live_pods.values()
+    is_given = is_given and bool(world.live)
+    if is_given:
+        world.kernel.runtime_create(world.namespaces[pod.id], dict(PAIR))
+    if not world.live:  # no plugin was asked, or it died before it had answered: the engine goes on without
+        world.live["c9"] = Container(id="c9", name="app", pod_id=pod.id, pid=10_009)
+    (container,) = world.live.values()
+    if left == "started":
+        world.namespaces[pod.id].processes.add(container.pid)
+        world.live[container.id] = container = dataclasses.replace(container, is_running=True)
+    elif left != "created":
+        world.die(container, told=False)
+    if left == "pod gone":
+        world.remove_pod(pod, told=False)
+    world.start_daemon()
+
+    assert not world.ledger.drafted
+    if left == "created":
+        world.custody.starting(pod, container, entries(*PAIR))
+    world.wait()
+    is_inside = left == "created" or (left == "started" and is_given)
+    assert inside(world, pod) == ({"net1", "net2"} if is_inside else set())
+    if is_inside:
+        assert {(claim.owner.container_id, claim.state) for claim in world.custody.claims} == {
+            (container.id, State.HELD)
+        }
+        world.die(container)
+    if left != "pod gone":
+        world.remove_pod(pod)
+
+    assert world.home() == before
+    world.assert_all_is_home()
+
+
+def taken_by_another(world: World) -> None:
+    """A pod's interface is taken by the create of another."""
+    run_prepared(world, "app", ENS1)
+    world.create(world.run_pod(), "app", ENS1, moves=False)
+
+
+@pytest.mark.parametrize("at", range(1, steps_of(lambda: taken_by_another(new_world())) + 1))
+def test_killed_while_another_takes_it_it_is_nobodys_twice(at: int) -> None:
+    """At most one claim is found at the next start, and then either pod may have the interface."""
+    world = new_world()
+    assert killed_at(at, lambda: taken_by_another(world))
+    world.start_daemon(synchronize=False)
+
+    assert len(world.custody.claims) <= 1
+
+    world.synchronize()
+    world.wait()
+    world.start(world.create(world.run_pod(), "app", ENS1))
+    for pod in list(world.live_pods.values()):
+        world.remove_pod(pod)
+
+    world.assert_all_is_home()
+
+
+def test_a_pods_draft_that_a_daemon_died_over_is_nobodys_until_a_container_comes(world: World) -> None:
+    """It binds nobody after a restart either; a container that has come and is not started has it."""
+    asked = entries(ENS1, scope=Scope.POD)
+    pod = world.run_pod()
+    world.prepare(pod, {"": asked})
+    world.start_daemon()
+    world.wait()
+
+    world.assert_all_is_home()
+
+    world.prepare(pod, {"": asked})
+    draft = world.custody.ready(pod.id, "app")
+    assert draft is not None
+    world.live["c9"] = container = Container(id="c9", name="app", pod_id=pod.id, pid=10_009)
+    world.start_daemon()
+    world.kernel.runtime_create(world.namespaces[pod.id], {"ens1": "net1"})
+    world.start(container)
+
+    assert only(world).state is State.HELD
+
+    world.remove_pod(pod)
+
+    world.assert_all_is_home()
+
+
+def test_a_pod_that_is_told_twice_has_one_draft(world: World) -> None:
+    """An engine may tell again; nothing of the first time is left when the pod has gone."""
+    world.kernel.add("ens3")
+    pod = world.run_pod()
+    for _ in range(2):
+        world.prepare(pod, {"app": any_of("veth")})
+
+    assert len(world.ledger.drafted) == 1
+
+    world.remove_pod(pod)
+
+    world.assert_all_is_home()
+
+
+def test_a_rules_count_holds_for_all_containers_of_a_pod(world: World) -> None:
+    """What a rule gives a pod once is not given twice because both were made ready."""
+    rules = (Rule(number=1, interfaces=(Selector(interface="ens*"),), count=1),)
+    world.custody.policy = Policy(rules=rules)
+    pod = world.run_pod()
+    world.prepare(pod, {"one": entries(ENS1), "two": entries(ENS2)})
+    world.answer(pod, "one", entries(ENS1), moves=False)
+
+    with pytest.raises(RequestError, match="rule 1"):
+        world.answer(pod, "two", entries(ENS2), moves=False)

@@ -1,0 +1,158 @@
+"""What a node lives by is found, however it is built."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from nri_netdev.domain.links import Address, Inventory, Link
+from nri_netdev.domain.policy.lifelines import CNI_NAMES, Lifelines, why_immovable
+from nri_netdev.domain.policy.selectors import Facts, Selector
+
+
+def names(inventory: Inventory, **more: object) -> dict[str, str]:
+    """The weightiest reason of each lifeline, by name."""
+    found = Lifelines(inventory, **more)  # type: ignore[arg-type]
+    return {link.ifname: reason for link in inventory.links if (reason := found.why(link))}
+
+
+NIC0 = Link(ifindex=2, ifname="nic0")
+NIC1 = Link(ifindex=3, ifname="nic1")
+FREE = Link(ifindex=99, ifname="free0")
+ROUTE = "carries a default route of the node"
+
+
+@pytest.mark.parametrize(
+    ("links", "found"),
+    [
+        ([replace(NIC0, ifindex=50)], {"nic0": ROUTE}),
+        (
+            [
+                replace(NIC0, master=50),
+                replace(NIC1, master=50),
+                Link(ifindex=50, ifname="bond0", kind="bond"),
+            ],
+            {
+                "nic0": f"is beneath bond0, which {ROUTE}",
+                "nic1": f"is beneath bond0, which {ROUTE}",
+                "bond0": ROUTE,
+            },
+        ),
+        (
+            [
+                NIC0,
+                replace(NIC1, master=40),
+                Link(ifindex=40, ifname="bond0", kind="bond", link=None),
+                Link(ifindex=41, ifname="bond0.7", kind="vlan", link=40, master=50),
+                Link(ifindex=50, ifname="br0", kind="bridge"),
+            ],
+            {
+                "nic1": f"is beneath br0, which {ROUTE}",
+                "bond0": f"is beneath br0, which {ROUTE}",
+                "bond0.7": f"is beneath br0, which {ROUTE}",
+                "br0": ROUTE,
+            },
+        ),
+        (
+            [NIC0, Link(ifindex=50, ifname="mv0", kind="macvlan", link=2)],
+            {"nic0": f"is beneath mv0, which {ROUTE}", "mv0": ROUTE},
+        ),
+        (
+            [
+                Link(ifindex=50, ifname="up0", kind="veth", link=51),
+                Link(ifindex=51, ifname="up1", kind="veth", link=50, master=60),
+                Link(ifindex=60, ifname="br0", kind="bridge"),
+                replace(NIC0, master=60),
+            ],
+            {
+                "up0": ROUTE,
+                "up1": f"is beneath up0, which {ROUTE}",
+                "br0": "is the master of up1",
+                "nic0": "is enslaved to bridge br0; release it first",
+            },
+        ),
+        ([NIC0, Link(ifindex=50, ifname="mv0", kind="macvlan", link=2, link_netnsid=0)], {"mv0": ROUTE}),
+    ],
+    ids=["itself", "bond", "bridge on VLAN on bond", "macvlan", "veth", "parent elsewhere"],
+)
+def test_what_a_default_route_stands_on_is_a_lifeline(links: list[Link], found: dict[str, str]) -> None:
+    """The carrier, and all that is beneath it; nothing beside it."""
+    assert names(Inventory(links=(*links, FREE), default_routes=frozenset({50}))) == found
+
+
+def test_so_is_what_has_the_nodes_own_address() -> None:
+    """Where a default route names its source, that address is the node's, wherever it is."""
+    inventory = Inventory(
+        links=(NIC0, Link(ifindex=50, ifname="node0", kind="vlan", link=2), FREE),
+        addresses={
+            50: (Address(family=10, address="2001:db8::9", prefixlen=128),),
+            99: (Address(family=2, address="192.0.2.9", prefixlen=24),),
+        },
+        default_sources=frozenset({"2001:db8::9"}),
+    )
+    reason = "has the address 2001:db8::9 that a default route of the node uses"
+    assert names(inventory) == {"nic0": f"is beneath node0, which {reason}", "node0": reason}
+
+
+def test_so_is_whose_children_would_die_or_serve_others() -> None:
+    """vxlan devices die with a move; what others were given goes through their parent."""
+    inventory = Inventory(
+        links=(NIC0, NIC1, replace(FREE, parent_bus="pci", parent_dev="0000:3b:00.0"), Link(ifindex=7, ifname="p0")),
+    )
+    vxlan = replace(inventory, links=(*inventory.links, Link(ifindex=8, ifname="vx0", kind="vxlan", link=2)))
+    given = [
+        Link(ifindex=30, ifname="mv0", kind="macvlan", link=3),
+        Link(ifindex=31, ifname="ve0", kind="veth", link=7),
+        Link(ifindex=32, ifname="mv1", kind="macvlan", link=7, link_netnsid=4),
+        Link(ifindex=33, ifname="free0v1", parent_bus="pci", parent_dev="0000:3b:02.1"),
+    ]
+    assert names(vxlan) == {"nic0": "carries vx0, a vxlan device that the kernel would delete"}
+    assert names(inventory, given=given, facts_of=lambda link: Facts(pf="0000:3b:00.0")) == {
+        "nic1": "carries mv0, a macvlan that is given away",
+        "free0": "has the virtual function free0v1 that is given away",
+    }
+
+
+@pytest.mark.parametrize(
+    "ifname",
+    ["cni0", "flannel.1", "cali1234", "cilium_host", "lxc1", "docker0", "kube-ipvs0", "veth1a2b3c4d", "vxlan.calico"],
+)
+def test_so_is_what_makes_the_pods_network(ifname: str) -> None:
+    """By the names that the makers give."""
+    [reason] = names(Inventory(links=(Link(ifindex=2, ifname=ifname), FREE))).values()
+    [owner] = [owner for owner, pattern in CNI_NAMES.items() if re.fullmatch(pattern, ifname)]
+    assert reason == f"has a name that {owner} gives"
+
+
+@pytest.mark.parametrize("ifname", ["cni", "cnix", "cni10", "docker", "nic0", "veth0", "vethweb", "eni1", "ens2f0"])
+def test_a_name_that_only_looks_like_one_is_not(ifname: str) -> None:
+    """An operator's own interfaces are not taken for a plugin's."""
+    assert names(Inventory(links=(Link(ifindex=2, ifname=ifname),))) == {}
+
+
+def test_so_is_the_hosts_end_of_a_pods_own_network() -> None:
+    """Where it is known which netns are pods'."""
+    links = (Link(ifindex=2, ifname="x", kind="veth", link=2, link_netnsid=7), Link(ifindex=3, ifname="y", kind="veth"))
+    assert names(Inventory(links=links)) == {}
+    assert names(Inventory(links=links, pod_netnsids=frozenset({7}))) == {
+        "x": "is the host's end of a pod's own network"
+    }
+
+
+def test_so_is_what_the_operator_says() -> None:
+    """With the place in the configuration."""
+    protected = [Selector(driver="x"), Selector(interface="nic*")]
+    found = names(
+        Inventory(links=(NIC0, FREE)),
+        protected=protected,
+        sees=lambda selector, link: selector.interface == "nic*" and link.ifname == "nic0",
+    )
+    assert found == {"nic0": "is protected by the configuration (protected, 2)"}
+
+
+def test_what_cannot_move_is_told_apart() -> None:
+    """No rule changes what the kernel holds."""
+    assert why_immovable(NIC0) is None
+    assert why_immovable(replace(NIC0, netns_immutable=True)) is not None

@@ -1,0 +1,48 @@
+"""How many interfaces a pool has, and how many could be given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from nri_netdev.domain.claim import Claim
+from nri_netdev.domain.links import Inventory
+from nri_netdev.domain.verdict.pools import PoolCount, count_pools
+from tests.domain.policy.test_rules import LINKS, NODE, POOLS, claim_on, policy_of
+
+
+@pytest.mark.parametrize(
+    ("more", "claims", "fast", "slow"),
+    [
+        # uplink0 carries the default route, port0 is a port of br0.
+        ("", (), (4, 3), (2, 1)),
+        ("", ("ens2",), (4, 2), (2, 1)),
+        ("protected: [ens1]\n", (), (4, 2), (2, 1)),
+        ("rules: [{namespaces: [a], interfaces: [uplink0], allow_protected: true}]\n", (), (4, 4), (2, 1)),
+        # What is given away and not to be seen on the host belongs to its pool still.
+        ("", ("ens1", "ens77"), (5, 2), (2, 1)),
+        ("", ("slow0",), (4, 3), (2, 0)),
+    ],
+)
+def test_counts(more: str, claims: tuple[str, ...], fast: tuple[int, int], slow: tuple[int, int]) -> None:
+    """Size is what the selectors describe, free what nothing but a rule for the asking pod stands in the way of."""
+    held: tuple[Claim, ...] = tuple(claim_on(ifname) for ifname in claims)
+    counted = count_pools(policy_of(POOLS + more), NODE, held)
+    assert counted == {
+        "fast": PoolCount(size=fast[0], free=fast[1]),
+        "slow": PoolCount(size=slow[0], free=slow[1]),
+    }
+
+
+def test_away_or_planned_counts_once() -> None:
+    """Whether a given interface is still on the host or gone already, its pool has the same size."""
+    away = Inventory(links=tuple(link for link in LINKS if link.ifname != "ens1"), default_routes=frozenset({2}))
+    claims = (claim_on("ens1"),)
+    assert count_pools(policy_of(POOLS), NODE, claims) == count_pools(policy_of(POOLS), away, claims)
+
+
+def test_what_the_kernel_holds_is_not_free() -> None:
+    """A device that cannot leave its netns is in the pool, and never free."""
+    stuck = Inventory(links=(replace(LINKS[1], netns_immutable=True),))
+    assert count_pools(policy_of(POOLS), stuck, ())["fast"] == PoolCount(size=1, free=0)

@@ -1,0 +1,455 @@
+"""The connection to the engine, over real sockets: it waits, comes back, and survives whoever is at the other end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import socket
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nri_netdev.domain.annotations.grammars import Grammar, Scope
+from nri_netdev.domain.annotations.request import Entry
+from nri_netdev.domain.links import Link
+from nri_netdev.domain.verdict.judge import Grant
+from nri_netdev.errors import ConfigurationError
+from nri_netdev.proto import nri_pb2
+from nri_netdev.shells.engine import connection
+from nri_netdev.shells.engine.connection import (
+    BACKOFF_FIRST_S,
+    BACKOFF_LAST_S,
+    NOTHING,
+    Answer,
+    EngineConnection,
+    adjustment,
+    backoff,
+    connect,
+    container_of,
+    launched_socket,
+    pod_of,
+    stay_connected,
+)
+from nri_netdev.testing.engine import Engine
+from nri_netdev.wire.methods import HOOKS, Kind
+from nri_netdev.wire.peek import Glimpse
+from nri_netdev.wire.session import Closed, Event, PluginSession, Request, State, Synchronized, event_mask
+from tests.wire.helpers import POD, serving
+
+ONE, OTHER = random.Random(1), random.Random(2)  # noqa: S311 - repeatable
+
+
+class Plugin:
+    """Answers everything with nothing, and remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[Event] = []
+        self.connections: list[EngineConnection] = []
+
+    def session(self) -> PluginSession:
+        return PluginSession("test", "10", events=event_mask(Kind.CREATE_CONTAINER))
+
+    def handle(self, connection: EngineConnection, what: Event) -> None:
+        if connection not in self.connections:
+            self.connections.append(connection)
+        self.told.append(what)
+        if isinstance(what, Request):
+            connection.reply(what, None)
+        elif isinstance(what, Synchronized):
+            connection.reply(what.request, None)
+
+    @contextlib.contextmanager
+    def staying(self, path: Path, *, healthy: Callable[[], bool] = lambda: False) -> Iterator[asyncio.Task[None]]:
+        task = asyncio.ensure_future(stay_connected(path, self.session, self.handle, rng=ONE, healthy=healthy))
+        try:
+            yield task
+        finally:
+            task.cancel()
+            for connection in self.connections:
+                connection.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "nri.sock"
+
+
+def on_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[[Path], None]:
+    """Run an async test, at most half a minute."""
+
+    def run(path: Path) -> None:
+        async def bounded() -> None:
+            async with asyncio.timeout(30):
+                await test(path)
+
+        asyncio.run(bounded())
+
+    run.__doc__ = test.__doc__
+    run.__name__ = test.__name__
+    return run
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - what is waited for knows no event loop
+        await asyncio.sleep(0)
+
+
+# -- one connection ----------------------------------------------------------------------------------------------------
+
+
+@on_loop
+async def test_from_registration_to_the_end(path: Path) -> None:
+    """Every event of the session is handed on, in order, and the end is waited for."""
+    plugin = Plugin()
+    async with Engine(path) as there:
+        _, closed = await connect(path, plugin.session, plugin.handle)
+        assert await there.wait_plugin() == "10-test"
+        await there.create_container(nri_pb2.PodSandbox(id="p"), nri_pb2.Container(id="c", pod_sandbox_id="p"))
+        there.hang_up()
+        await closed
+    kinds = [type(what).__name__ for what in plugin.told]
+    assert sorted(kinds[:2]) == ["Configured", "Registered"]
+    assert kinds[2:] == ["Synchronized", "Request", "Closed"]
+
+
+@on_loop
+async def test_nobody_listens(path: Path) -> None:
+    """It is an error that says why."""
+    with pytest.raises(FileNotFoundError):
+        await connect(path, Plugin().session, Plugin().handle)
+
+
+@on_loop
+async def test_closed_by_us(path: Path) -> None:
+    """Whatever is sent afterwards goes nowhere, silently."""
+    plugin = Plugin()
+    async with Engine(path) as there:
+        connection, closed = await connect(path, plugin.session, plugin.handle)
+        await there.wait_plugin()
+        connection.close()
+        await closed
+        *_, synchronized, last = plugin.told
+        assert isinstance(last, Closed)
+        assert isinstance(synchronized, Synchronized)
+        connection.reply(synchronized.request, None)
+
+
+@pytest.mark.parametrize(
+    ("rubbish", "then_eof"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", False),
+        (b"\xff" * 64, False),
+        (b"\0\0\0\x01\0\0", True),
+    ],
+)
+def test_a_peer_that_is_no_engine(
+    path: Path, caplog: pytest.LogCaptureFixture, rubbish: bytes, *, then_eof: bool
+) -> None:
+    """Is hung up on, and told of in the log; nothing is raised."""
+
+    @on_loop
+    async def check(path: Path) -> None:
+        plugin = Plugin()
+        ended = asyncio.Event()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(rubbish)
+            if then_eof:
+                writer.write_eof()
+            while await reader.read(1000):
+                pass
+            writer.close()
+            ended.set()
+
+        async with await asyncio.start_unix_server(answer, path):
+            _, closed = await connect(path, plugin.session, plugin.handle)
+            await closed
+            await ended.wait()
+        [closed] = plugin.told
+        assert isinstance(closed, Closed)
+        assert closed.error is not None
+
+    check(path)
+    assert [record.message for record in caplog.records] == ["engine.broke_protocol"]
+
+
+class Stub:
+    """A session that serves from the beginning, and an engine's end of its socket."""
+
+    def __init__(self) -> None:
+        self.theirs, ours = socket.socketpair()
+        self.ended = threading.Event()
+        self.told: list[Event] = []
+        self.seen: list[Glimpse] = []
+        self.then = 0
+        session, self.engine = serving()
+        self.connection = EngineConnection(ours, session, self.handle, self.look, self.ended.set)
+        session._state = State.NEW
+        self.connection.start()
+        self.theirs.recv(1000)
+        session._state = State.SERVING
+
+    def handle(self, connection: EngineConnection, what: Event) -> None:
+        self.told.append(what)
+        if isinstance(what, Request):
+            connection.reply(what, None)
+
+    def look(self, seen: Glimpse) -> Answer | None:
+        self.seen.append(seen)
+        return {"StopContainer": None, "RemoveContainer": Answer(b"", self.count)}.get(seen.method, NOTHING)
+
+    def count(self) -> None:
+        self.then += 1
+
+    def answered(self) -> int:
+        """The stream id of the next answer."""
+        return int.from_bytes(self.theirs.recv(18, socket.MSG_WAITALL)[12:16], "big")
+
+    def hang_up(self) -> None:
+        """End the connection, and see that it ends."""
+        self.theirs.close()
+        assert self.ended.wait(20)
+
+
+@pytest.fixture
+def stub() -> Iterator[Stub]:
+    one = Stub()
+    yield one
+    one.hang_up()
+
+
+@pytest.mark.parametrize("cut", [1, 8, 18, 60, 4104, 4112])
+def test_in_pieces_as_at_once(stub: Stub, cut: int) -> None:
+    """An event whose bytes come in two pieces is told at a glance all the same, and answered once."""
+    container = nri_pb2.Container(id="c", env=["x" * 5000])
+    data = stub.engine.request("CreateContainer", nri_pb2.CreateContainerRequest(pod=POD, container=container))
+    stub.theirs.sendall(data[:cut])
+    stub.theirs.sendall(data[cut:])
+    assert stub.answered() == stub.seen[0].stream_id
+    stub.hang_up()
+    assert [type(what) for what in stub.told] == [Closed]
+
+
+def test_at_a_glance_or_read(stub: Stub) -> None:
+    """Each is answered by who took it; what is to follow an answer follows it once."""
+    kinds = (Kind.CREATE_CONTAINER, Kind.STOP_CONTAINER, Kind.REMOVE_CONTAINER, Kind.STOP_CONTAINER)
+    for kind in kinds:
+        stub.theirs.sendall(stub.engine.hook(kind))
+        stub.answered()
+    stub.hang_up()
+    assert [seen.method for seen in stub.seen] == [HOOKS[kind].method for kind in kinds]
+    assert [type(what) for what in stub.told] == [Request, Request, Closed]
+    assert stub.then == 1
+
+
+def test_a_bug_in_a_glance(stub: Stub, caplog: pytest.LogCaptureFixture) -> None:
+    """Is told, and the event is read instead."""
+    stub.connection._at_a_glance = lambda _: 1 / 0  # type: ignore[assignment,return-value]
+    stub.theirs.sendall(stub.engine.hook(Kind.CREATE_CONTAINER))
+    stub.answered()
+    assert [type(what) for what in stub.told] == [Request]
+    assert [record.message for record in caplog.records] == ["engine.bug"]
+
+
+def test_a_bug_in_a_handler(stub: Stub, caplog: pytest.LogCaptureFixture) -> None:
+    """Ends the connection, so that the engine does not wait for nothing; a new one will be made."""
+    stub.connection._handle = lambda _, what: 1 / (not isinstance(what, Request))  # type: ignore[assignment,return-value]
+    stub.theirs.sendall(stub.engine.hook(Kind.STOP_CONTAINER))
+    assert stub.ended.wait(20)
+    assert [record.message for record in caplog.records] == ["engine.bug"]
+
+
+def test_the_end_in_the_middle_of_a_message(stub: Stub, caplog: pytest.LogCaptureFixture) -> None:
+    """Is an error, though nothing of it was looked at."""
+    stub.theirs.sendall(stub.engine.hook(Kind.STOP_CONTAINER)[:40])
+    stub.hang_up()
+    assert [record.message for record in caplog.records] == ["engine.broke_protocol"]
+
+
+# -- staying connected -------------------------------------------------------------------------------------------------
+
+
+def test_pauses_grow_and_differ() -> None:
+    """From the first to the last, each a half to the whole of what it may be, another for every plugin of a node."""
+    pauses = list(islice(backoff(ONE), 20))
+    limits = [min(BACKOFF_FIRST_S * 2**n, BACKOFF_LAST_S) for n in range(20)]
+    assert all(limit / 2 <= pause <= limit for pause, limit in zip(pauses, limits, strict=True))
+    assert pauses != list(islice(backoff(OTHER), 20))
+    assert len(set(pauses)) == 20
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """No pauses; every time that they begin anew is counted."""
+    begun: list[int] = []
+
+    def no_pauses(_: random.Random) -> Iterator[float]:
+        begun.append(0)
+        while True:
+            begun[-1] += 1
+            yield 0.0
+
+    monkeypatch.setattr(connection, "backoff", no_pauses)
+    return begun
+
+
+def test_waits_for_the_engine_and_comes_back(path: Path, at_once: list[int], caplog: pytest.LogCaptureFixture) -> None:
+    """Not there yet, there, gone, there again; each change of that is told once, however often it was tried."""
+
+    @on_loop
+    async def check(path: Path) -> None:
+        plugin = Plugin()
+        with plugin.staying(path, healthy=lambda: True):
+            await until(lambda: sum(at_once) >= 5)
+            for _ in range(2):
+                async with Engine(path) as there:
+                    await there.wait_plugin()
+        assert len(plugin.connections) == 2
+
+    caplog.set_level(logging.INFO)
+    check(path)
+    reasons = [record.fields["reason"] for record in caplog.records if record.message == "engine.away"]  # type: ignore[attr-defined]
+    assert reasons[0] == "No such file or directory"
+    assert all(one != other for one, other in pairwise(reasons))
+    assert len(reasons) <= 5
+
+
+@pytest.mark.parametrize("is_healthy", [True, False])
+def test_only_success_shortens_the_pauses(path: Path, at_once: list[int], is_healthy: bool) -> None:
+    """An engine that hangs up at once is tried ever more rarely; one that had served us is tried again soon."""
+
+    @on_loop
+    async def check(path: Path) -> None:
+        plugin = Plugin()
+
+        async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.close()
+
+        async with await asyncio.start_unix_server(hang_up, path):
+            with plugin.staying(path, healthy=lambda: is_healthy):
+                await until(lambda: len(plugin.connections) >= 4)
+
+    check(path)
+    assert (len(at_once) > 1) == is_healthy
+
+
+@on_loop
+async def test_cancelled_it_leaves_the_connection(path: Path) -> None:
+    """There may be answers to give yet."""
+    plugin = Plugin()
+    async with Engine(path) as there:
+        with plugin.staying(path) as task:
+            await there.wait_plugin()
+            task.cancel()
+            await asyncio.wait([task])
+            await there.create_container(nri_pb2.PodSandbox(id="p"), nri_pb2.Container(id="c", pod_sandbox_id="p"))
+            assert there.plugins == ("10-test",)
+            assert isinstance(plugin.told[-1], Request)
+
+
+@on_loop
+async def test_launched(path: Path) -> None:
+    """It speaks over the socket that it was born with."""
+    plugin = Plugin()
+    ours, theirs = socket.socketpair()
+    _, closed = await connect(launched_socket(theirs.detach()), plugin.session, plugin.handle)
+    reader, writer = await asyncio.open_connection(sock=ours)
+    assert b"RegisterPlugin" in await reader.readuntil(b"test\x12\x0210")
+    writer.close()
+    await closed
+
+
+def test_launched_with_something_else(tmp_path: Path) -> None:
+    """A file, a pipe, a socket of another kind or without a peer: refused, and left open for whoever owns it."""
+    with (
+        (tmp_path / "file").open("wb") as file,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagram,
+        socket.socket(socket.AF_INET) as inet,
+        socket.socket(socket.AF_UNIX) as alone,
+    ):
+        for fd, reason in (
+            (file.fileno(), "is not a socket: Socket operation on non-socket"),
+            (datagram.fileno(), "is not a unix stream socket"),
+            (inet.fileno(), "is not a unix stream socket"),
+            (alone.fileno(), "is not connected: Transport endpoint is not connected"),
+        ):
+            with pytest.raises(ConfigurationError, match=f"NRI_PLUGIN_SOCKET={fd} {reason}"):
+                launched_socket(fd)
+            os.fstat(fd)
+        with pytest.raises(ConfigurationError, match="is not a socket: Bad file descriptor"):
+            launched_socket(file.fileno() + 1000)
+
+
+# -- translation -------------------------------------------------------------------------------------------------------
+
+
+def test_a_pod() -> None:
+    """Everything that decisions need, and the netns by its type."""
+    told = nri_pb2.PodSandbox(
+        id="p", uid="u", namespace="n", name="web", annotations={"a": "1"}, labels={"l": "2"}, runtime_handler="crun"
+    )
+    told.linux.namespaces.add(type="ipc", path="/proc/1/ns/ipc")
+    told.linux.namespaces.add(type="network", path="/run/netns/x")
+    pod = pod_of(told)
+    assert (pod.id, pod.uid, pod.namespace, pod.name, pod.runtime_handler) == ("p", "u", "n", "web", "crun")
+    assert (dict(pod.annotations), dict(pod.labels), pod.netns_path) == ({"a": "1"}, {"l": "2"}, "/run/netns/x")
+
+
+def test_a_pod_on_the_host_network() -> None:
+    """No namespace, or one without a path."""
+    told = nri_pb2.PodSandbox(id="p")
+    assert pod_of(told).netns_path is None
+    told.linux.namespaces.add(type="network")
+    assert pod_of(told).netns_path is None
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ({"name": "app"}, "app"),
+        ({"name": "app", "labels": {"io.kubernetes.container.name": "other"}}, "app"),
+        ({"labels": {"io.kubernetes.container.name": "app"}}, "app"),
+        ({"annotations": {"io.kubernetes.cri.container-name": "app"}}, "app"),
+        ({"annotations": {"io.kubernetes.cri-o.ContainerName": "app"}}, "app"),
+        ({"labels": {"name": "app"}}, ""),
+    ],
+)
+def test_a_containers_name(told: dict[str, Any], name: str) -> None:
+    """As the engine tells it, wherever it does."""
+    assert container_of(nri_pb2.Container(id="c", pod_sandbox_id="p", **told)).name == name
+
+
+@pytest.mark.parametrize(
+    ("state", "is_running"),
+    [
+        (nri_pb2.CONTAINER_UNKNOWN, False),
+        (nri_pb2.CONTAINER_CREATED, False),
+        (nri_pb2.CONTAINER_RUNNING, True),
+        (nri_pb2.CONTAINER_PAUSED, True),
+        (nri_pb2.CONTAINER_STOPPED, False),
+    ],
+)
+def test_whether_a_container_runs(state: nri_pb2.ContainerState, is_running: bool) -> None:
+    """Paused is running."""
+    container = container_of(nri_pb2.Container(id="c", pod_sandbox_id="p", pid=7, state=state))
+    assert (container.pod_id, container.pid, container.is_running) == ("p", 7, is_running)
+
+
+def test_an_adjustment() -> None:
+    """Host name to name inside, for each that is granted."""
+    grants = [
+        Grant(
+            entry=Entry(interface=host, name=name, key="k", number=1, scope=Scope.CONTAINER, grammar=Grammar.NATIVE),
+            link=Link(ifindex=1, ifname=host),
+        )
+        for host, name in (("ens1", "net1"), ("ens2", None))
+    ]
+    devices = adjustment(grants).adjust.linux.net_devices
+    assert {host: device.name for host, device in devices.items()} == {"ens1": "net1", "ens2": "ens2"}

@@ -1,0 +1,120 @@
+"""Sysctls of interfaces: those that differ from the default, remembered only where the kernel tells of a change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nri_netdev.errors import KernelError
+from nri_netdev.shells.kernel.capture import told_of_sysctls
+from nri_netdev.shells.kernel.netns import call_in_netns
+from nri_netdev.shells.kernel.rtnetlink import Rtnl, link_attributes
+from nri_netdev.shells.kernel.sysctls import _TOLD, Sysctls, read_sysctl, write_sysctl
+from tests.shells.conftest import Net
+
+
+@pytest.mark.root
+def test_sysctls_that_differ_from_the_default(home: Net) -> None:
+    """Only those, only in the netns of the thread, and with dots in the interface's name."""
+    home.ip("link add eth0.5 type veth peer name peer0")
+
+    def differing() -> dict[str, str]:
+        def read() -> dict[str, str]:
+            with Sysctls() as sysctls:
+                return dict(sysctls.differing("eth0.5"))
+
+        return call_in_netns(home.fd, read)
+
+    assert differing() == {}
+    call_in_netns(home.fd, write_sysctl, "eth0.5", "ipv4/conf/rp_filter", "2")
+    assert differing() == {"ipv4/conf/rp_filter": "2"}
+    assert call_in_netns(home.fd, read_sysctl, "eth0.5", "ipv4/conf/rp_filter") == "2"
+    assert read_sysctl("eth0.5", "ipv4/conf/rp_filter") is None
+
+
+@pytest.mark.root
+def test_defaults_are_read_when_they_are_asked_for(home: Net) -> None:
+    """Their files stay open, and still a default that is changed later is the one that counts."""
+    home.ip("link add dev0 type veth peer name peer0")
+
+    def act() -> tuple[object, object]:
+        with Sysctls() as sysctls:
+            before = dict(sysctls.differing("dev0"))
+            Path("/proc/sys/net/ipv6/conf/default/hop_limit").write_text("77")
+            return before, dict(sysctls.differing("dev0"))
+
+    before, after = call_in_netns(home.fd, act)
+    assert before == {}
+    assert after == {"ipv6/conf/hop_limit": "64"}
+
+
+@pytest.mark.parametrize("name", ["..", ".", "all", "default", "a/b", "", "a" * 16, "a b"])
+def test_no_name_leads_out_of_its_directory(name: str) -> None:
+    """A name that is no interface's is refused before a path is made of it."""
+    with pytest.raises(KernelError, match="not an interface's name"):
+        write_sysctl(name, "ipv4/conf/rp_filter", "1")
+
+
+@pytest.mark.root
+def test_what_is_remembered_is_what_the_kernel_tells_of(home: Net) -> None:
+    """Each sysctl that is not read each time changes what the kernel says of the interface; so it is never stale."""
+    home.ip("link add dev0 type veth peer name peer0")
+    ifindex = home.link("dev0").ifindex
+
+    def told() -> bytes:
+        with Rtnl() as rtnl:
+            return told_of_sysctls(link_attributes(rtnl.raw_link(ifindex)))
+
+    def changed(path: Path) -> str | None:
+        """Another value that the kernel takes; None if it takes none."""
+        was = path.read_text()
+        numbers = [str(int(was) + 1)] if was.strip().lstrip("-").isdigit() else []
+        for value in (*numbers, "1", "2", "0", "3", "1400"):
+            try:
+                path.write_text(value)
+            except OSError:
+                continue
+            if path.read_text() != was:
+                return value
+        return None
+
+    def act() -> tuple[set[str], int]:
+        silent: set[str] = set()
+        count = 0
+        with Sysctls() as sysctls:
+            for key in sorted(_TOLD):
+                group, _, name = key.rpartition("/")
+                path = Path("/proc/sys/net") / group / "dev0" / name
+                if not path.exists():
+                    continue  # of another kernel
+                before, was = told(), path.read_text()
+                sysctls.differing("dev0", before)
+                assert changed(path) is not None, key
+                if told() == before or sysctls.differing("dev0", told()).get(key) != path.read_text().strip():
+                    silent.add(key)
+                path.write_text(was.strip())
+                count += 1
+        return silent, count
+
+    silent, count = call_in_netns(home.fd, act)
+    assert silent == set()
+    assert count > 60
+
+
+@pytest.mark.root
+def test_what_the_kernel_does_not_tell_of_is_read_each_time(home: Net) -> None:
+    """Such as a secret for addresses, which is in no message."""
+    home.ip("link add dev0 type veth peer name peer0")
+    key = "ipv6/conf/stable_secret"
+
+    def act() -> tuple[str | None, str | None]:
+        with Sysctls() as sysctls:
+            before = sysctls.differing("dev0", b"the same").get(key)
+            write_sysctl("dev0", key, "2001:db8::1")
+            return before, sysctls.differing("dev0", b"the same").get(key)
+
+    before, after = call_in_netns(home.fd, act)
+    assert before is None
+    assert after is not None
+    assert after.endswith("0001")

@@ -1,0 +1,371 @@
+"""The ledger on a real file: what is written is there, whatever ends the writer; what cannot be used is said."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nri_netdev.domain.annotations.grammars import Scope
+from nri_netdev.domain.claim import Claim, Netns, Owner, State
+from nri_netdev.domain.links import Address, Link
+from nri_netdev.domain.snapshot import Master, Message, Snapshot
+from nri_netdev.errors import StateError
+from nri_netdev.shells.store.ledger import VERSION, Ledger, Lock
+
+
+def claim(number: int = 1, **fields: object) -> Claim:
+    """A claim with something in every field."""
+    values = {
+        "mark": f"nri-netdev-{number:016x}",
+        "owner": Owner(
+            scope=Scope.CONTAINER,
+            pod_id="p1",
+            pod_uid="u1",
+            namespace="default",
+            pod="web",
+            container_id=f"c{number}",
+            container="app",
+        ),
+        "key": "nri-netdev.io/container.app",
+        "number": 1,
+        "inside": "net1",
+        "netns": Netns(path="/run/netns/x", dev=4, ino=4026533000),
+        "snapshot": Snapshot(
+            link=Link(ifindex=number, ifname=f"ens{number}", altnames=("enp1s0", "\udcff"), mac="02:00:00:00:00:01"),
+            settings={40: "ffff0000"},
+            master=Master(ifname="br0", kind="bridge", fdb=(Message(text="entry", payload="00"),)),
+            addresses=(Address(family=2, address="192.0.2.1", prefixlen=24),),
+            routes=(Message(text="route default", payload="0102", is_expendable=True),),
+            sysctls={"ipv4/conf/rp_filter": "2"},
+            losses=("traffic filters",),
+        ),
+        "since_s": 1_700_000_000,
+        "boot_id": "b",
+        "state": State.HELD,
+        "ifindex": 7,
+        "pid": 4711,
+        "home_ifname": "nnd7",
+        "troubles": ("it is broken",),
+    }
+    return Claim(**(values | fields))
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    """By the next one that opens it, in order, with every field."""
+    written = [claim(1), claim(2), claim(3, state=State.LOST)]
+    with Ledger(tmp_path) as ledger:
+        ledger.write(put=written)
+        ledger.write(put=[changed := replace(written[1], state=State.PARTIAL)], drop=[written[0]])
+    with Ledger(tmp_path, must_exist=True) as ledger:
+        assert ledger.claims() == (changed, written[2])
+
+
+def test_a_draft_is_kept_until_it_is_a_claim_or_dropped(tmp_path: Path) -> None:
+    """Apart from claims, with every field; what is put is a draft no more, what is dropped is in no table."""
+    drafts = [claim(number, state=State.PLANNED) for number in (1, 2, 3)]
+    with Ledger(tmp_path) as ledger:
+        ledger.write(draft=drafts)
+    with Ledger(tmp_path, must_exist=True) as ledger:
+        assert (ledger.claims(), ledger.drafts()) == ((), tuple(drafts))
+
+        held = replace(drafts[1], state=State.HELD)
+        ledger.write(put=[held], drop=[drafts[0]])
+
+        assert (ledger.claims(), ledger.drafts()) == ((held,), (drafts[2],))
+
+        ledger.write(draft=[changed := replace(drafts[2], inside="net9")])
+
+        assert ledger.drafts() == (changed,)
+
+        ledger.write(drop=[held, drafts[2]])
+
+        assert (ledger.claims(), ledger.drafts()) == ((), ())
+
+
+def test_a_draft_that_is_dropped_for_a_claim_goes_in_the_same_commit(tmp_path: Path) -> None:
+    """If the claim cannot be written, the draft is still there."""
+    with Ledger(tmp_path) as ledger:
+        ledger.write(draft=[claim(1)])
+        with pytest.raises(TypeError):
+            ledger.write(put=[claim(2, key=object())], drop=[claim(1)])
+
+        assert (ledger.claims(), ledger.drafts()) == ((), (claim(1),))
+
+
+def test_a_ledger_from_before_there_were_drafts(tmp_path: Path) -> None:
+    """Its claims and the releases that were asked for are kept, and it can hold drafts from now on."""
+    with Ledger(tmp_path / "new") as ledger:
+        ledger.write(put=[claim(1), claim(2, state=State.LOST)])
+    with contextlib.closing(sqlite3.connect(tmp_path / "new/ledger.db")) as new:
+        rows = new.execute("SELECT mark, claim FROM claims ORDER BY rowid").fetchall()
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as old:
+        old.execute("PRAGMA journal_mode = WAL")
+        old.execute("CREATE TABLE claims (mark TEXT PRIMARY KEY, claim TEXT NOT NULL) STRICT")
+        old.execute("CREATE TABLE releases (mark TEXT PRIMARY KEY) STRICT")
+        old.execute("PRAGMA user_version = 1")
+        old.executemany("INSERT INTO claims VALUES (?, ?)", rows)
+        old.execute("INSERT INTO releases VALUES (?)", [claim(1).mark])
+        old.commit()
+    for _ in range(2):
+        with Ledger(tmp_path, must_exist=True) as ledger:
+            assert ledger.claims() == (claim(1), claim(2, state=State.LOST))
+            assert ledger.releases() == {claim(1).mark}
+            ledger.write(draft=[claim(3)])
+            assert ledger.drafts() == (claim(3),)
+
+
+def test_a_commit_is_whole_or_not_at_all(tmp_path: Path) -> None:
+    """One claim of several that cannot be written takes the others with it."""
+    with Ledger(tmp_path) as ledger:
+        with pytest.raises(TypeError):
+            ledger.write(put=[claim(1), claim(2, key=object())])
+        assert ledger.claims() == ()
+
+
+def test_releases_are_asked_across_processes(tmp_path: Path) -> None:
+    """What one asks the other reads, until the claim is dropped."""
+    with Ledger(tmp_path) as daemon, Ledger(tmp_path, must_exist=True) as command:
+        daemon.write(put=[claim()])
+        command.ask_release([claim().mark])
+        assert daemon.releases() == {claim().mark}
+        daemon.write(drop=[claim()])
+        assert daemon.releases() == frozenset()
+        assert command.claims() == ()
+
+
+def test_nobody_else_can_read_it(tmp_path: Path) -> None:
+    """Directory 0700, files 0600, whatever the umask."""
+    previous = os.umask(0)
+    try:
+        with Ledger(tmp_path / "state") as ledger, contextlib.closing(Lock(tmp_path / "state")):
+            ledger.write(put=[claim()])
+            modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "state").iterdir()}
+    finally:
+        os.umask(previous)
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+    assert set(modes.values()) == {0o600}
+    assert modes.keys() >= {"ledger.db", "lock"}
+
+
+WRITER = """
+    import sys
+    from pathlib import Path
+    from nri_netdev.shells.store.ledger import Ledger
+    from tests.shells.store.test_ledger import claim
+    ledger = Ledger(Path(sys.argv[1]))
+    for number in range(1, 100000):
+        ledger.write(put=[claim(number)])
+        print(number, flush=True)
+"""
+
+
+@pytest.mark.parametrize("after", [1, 7, 40])
+def test_killed_it_has_what_it_had_promised(tmp_path: Path, after: int) -> None:
+    """Every commit that returned before SIGKILL is there, at most one more, and the file is sound."""
+    writer = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(WRITER), tmp_path],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[3],
+    )
+    assert writer.stdout is not None
+    for _ in range(after):
+        writer.stdout.readline()
+    writer.send_signal(signal.SIGKILL)
+    promised = after + len(writer.stdout.read().splitlines())
+    writer.wait()
+    writer.stdout.close()
+    with Ledger(tmp_path, must_exist=True) as ledger:
+        assert len(ledger.claims()) in {promised, promised + 1}
+
+
+def test_any_prefix_of_the_log_is_a_sound_ledger(tmp_path: Path) -> None:
+    """Power loss: however much of the write-ahead log reached the disk, what is read is what some commit had left."""
+    source = tmp_path / "source"
+    states: list[tuple[tuple[Claim, ...], tuple[Claim, ...]]] = [((), ())]
+    with Ledger(source) as ledger:
+        for number in range(1, 6):
+            ledger.write(draft=[claim(number), claim(10 + number)])
+            states.append((ledger.claims(), ledger.drafts()))
+            ledger.write(put=[claim(number)], drop=[claim(10 + number)])
+            states.append((ledger.claims(), ledger.drafts()))
+        files = {path.name: path.read_bytes() for path in source.iterdir() if not path.name.endswith("-shm")}
+    log = files["ledger.db-wal"]
+    for cut in range(0, len(log) + 1, 1009):
+        copy = tmp_path / f"cut{cut}"
+        copy.mkdir()
+        (copy / "ledger.db").write_bytes(files["ledger.db"])
+        (copy / "ledger.db-wal").write_bytes(log[:cut])
+        with Ledger(copy) as ledger:
+            assert (ledger.claims(), ledger.drafts()) in states
+
+
+def test_none_where_one_must_be(tmp_path: Path) -> None:
+    """A command does not make a ledger by looking for one."""
+    with pytest.raises(StateError, match="there is no ledger at"):
+        Ledger(tmp_path / "nowhere", must_exist=True)
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("content", [b"rubbish" * 1000, b"SQLite format 3\0" + b"\xff" * 4096])
+def test_a_damaged_file(tmp_path: Path, content: bytes) -> None:
+    """It is named, with what to do, and left as it is."""
+    (tmp_path / "ledger.db").write_bytes(content)
+    with pytest.raises(StateError, match=r"ledger\.db.*move the file away"):
+        Ledger(tmp_path)
+    assert (tmp_path / "ledger.db").read_bytes() == content
+
+
+def test_a_newer_version(tmp_path: Path) -> None:
+    """A ledger from the future is refused with the way back."""
+    Ledger(tmp_path).close()
+    with sqlite3.connect(tmp_path / "ledger.db") as db:
+        db.execute(f"PRAGMA user_version = {VERSION + 1}")
+    db.close()
+    with pytest.raises(
+        StateError, match=f"is of version {VERSION + 1} and this program knows {VERSION}; run the newer"
+    ):
+        Ledger(tmp_path)
+
+
+def test_a_claim_that_cannot_be_read(tmp_path: Path) -> None:
+    """A document that is none is an error with its reason, never a guess."""
+    with Ledger(tmp_path) as ledger:
+        ledger.write(put=[claim()])
+    with sqlite3.connect(tmp_path / "ledger.db") as db:
+        db.execute("UPDATE claims SET claim = '{}'")
+    db.close()
+    with Ledger(tmp_path) as ledger, pytest.raises(StateError, match="holds a claim that cannot be read"):
+        ledger.claims()
+
+
+def test_a_file_in_place_of_the_directory(tmp_path: Path) -> None:
+    """The state directory cannot be made."""
+    (tmp_path / "state").touch()
+    with pytest.raises(StateError, match="cannot make the state directory"):
+        Ledger(tmp_path / "state")
+    with pytest.raises(StateError, match="cannot open the lock"):
+        Lock(tmp_path / "state")
+
+
+def test_no_room(tmp_path: Path) -> None:
+    """A write that finds no room fails whole, says so, and can be tried again."""
+    with Ledger(tmp_path) as ledger:
+        ledger.write(put=[claim(1)])
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20000, hard))
+        try:
+            with pytest.raises(StateError, match="cannot write the ledger"):
+                ledger.write(put=[claim(number) for number in range(2, 50)])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            signal.signal(signal.SIGXFSZ, previous)
+        assert ledger.claims() == (claim(1),)
+        ledger.write(put=[claim(2)])
+        assert ledger.claims() == (claim(1), claim(2))
+
+
+def on_tmpfs(directory: Path, code: str) -> list[str]:
+    """Run Python with `here`, the path of a tmpfs of 256 KiB that nobody else sees; returns what it prints."""
+    if os.geteuid() != 0:
+        pytest.skip("NOT TESTED ON FULL AND READ-ONLY DISKS: needs root")
+    code = f"""
+from contextlib import closing
+from pathlib import Path
+import subprocess
+from nri_netdev.errors import StateError
+from nri_netdev.shells.store.ledger import Ledger, Lock
+from tests.shells.store.test_ledger import claim
+here = Path({str(directory)!r})
+def told(function, *arguments, **named):
+    try:
+        return function(*arguments, **named)
+    except StateError as error:
+        return error
+{textwrap.dedent(code)}"""
+    script = f'mount -t tmpfs -o size=256k tmpfs "{directory}" && exec "$0" -c "$1"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, sys.executable, code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[3],
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+@pytest.mark.root
+def test_a_full_disk(tmp_path: Path) -> None:
+    """What was promised is kept, what cannot be is refused with what to do, and all is well once there is room."""
+    code = """
+    with Ledger(here) as ledger:
+        ledger.write(put=[claim(1)])
+        with (here / "filler").open("wb", buffering=0) as filler:
+            try:
+                while True:
+                    filler.write(bytes(4096))
+            except OSError:
+                pass
+        print(told(ledger.write, put=[claim(number) for number in range(2, 50)]))
+        print(len(ledger.claims()))
+        with closing(Lock(here)) as lock:
+            print(lock.take())
+            with closing(Lock(here)) as other:
+                print(other.take())
+        (here / "filler").unlink()
+        ledger.write(put=[claim(2)])
+        print(len(ledger.claims()))
+    """
+    assert on_tmpfs(tmp_path, code) == [
+        f"cannot write the ledger {tmp_path}/ledger.db: database or disk is full; make room on its disk",
+        "1",
+        "None",
+        "0",
+        "2",
+    ]
+
+
+@pytest.mark.root
+def test_a_read_only_disk(tmp_path: Path) -> None:
+    """Neither ledger nor lock can be had, and what to do is said."""
+    code = """
+    with Ledger(here) as ledger:
+        ledger.write(put=[claim(1)])
+    subprocess.run(["mount", "-o", "remount,ro", here], check=True)
+    print(told(Ledger, here))
+    print(told(Lock, here))
+    """
+    advice = "check that its directory exists and is writable"
+    assert on_tmpfs(tmp_path, code) == [
+        f"cannot open the ledger {tmp_path}/ledger.db: unable to open database file; {advice}",
+        f"cannot open the lock in {tmp_path}: Read-only file system; make it writable",
+    ]
+
+
+def test_one_owner_at_a_time(tmp_path: Path) -> None:
+    """The second is told who has the lock, and gets it when that process is gone, however it went."""
+    code = "import sys, time; from pathlib import Path; from nri_netdev.shells.store.ledger import Lock\n"
+    code += "lock = Lock(Path(sys.argv[1])); print(lock.take(), flush=True); time.sleep(600)"
+    owner = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    assert owner.stdout.readline() == "None\n"
+    lock = Lock(tmp_path)
+    assert lock.take() == owner.pid
+    owner.kill()
+    owner.wait()
+    owner.stdout.close()
+    assert lock.take() is None
+    lock.close()
