@@ -13,12 +13,13 @@ from typing import Any
 
 from nri_netdev.config.settings import CONFIGURATION
 from nri_netdev.config.settings import schema as configuration_schema
-from nri_netdev.domain.annotations.grammars import CONTAINER_KEY_PREFIX, RULES, TEXTS, Grammar, Scope, Use, candidates
+from nri_netdev.domain.annotations.grammars import CONTAINER_KEY_PREFIX, RULES, TEXTS, Grammar, Use, candidates
 from nri_netdev.domain.annotations.manifest import KEY_NAME_CHARS
-from nri_netdev.domain.annotations.request import MAX_ENTRIES
 from nri_netdev.domain.claim import Holder, Place, State, decide, state_after
+from nri_netdev.domain.pods import MAX_INTERFACES
 from nri_netdev.domain.policy.file import RULES as POLICY_RULES
 from nri_netdev.domain.policy.selectors import FIELDS
+from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.text.names import ALTNAME_BYTES, IFNAME_BYTES, why_invalid
 from nri_netdev.domain.text.shape import Member, Record
 from nri_netdev.domain.text.yaml_nodes import ANNOTATION
@@ -162,7 +163,7 @@ def limits() -> str:
             ),
             ("lists and mappings within each other", str(ANNOTATION.depth)),
             ("texts, keys, lists and mappings together", str(ANNOTATION.nodes)),
-            ("entries of an annotation; interfaces of a container in all", str(MAX_ENTRIES)),
+            ("entries of an annotation; interfaces of a container in all", str(MAX_INTERFACES)),
             (
                 "name of a container in a key",
                 f"{kept} characters; Kubernetes gives {KEY_NAME_CHARS} to what follows `/`",

@@ -19,14 +19,51 @@ from __future__ import annotations
 
 import errno as _errno
 import os
+from enum import StrEnum
 
 
 class NriNetdevError(Exception):
     """Root of every error that this package raises on purpose."""
 
 
+class Reason(StrEnum):
+    """Why a request is refused: the label `reason` of metrics. Where several apply, the first in this order counts."""
+
+    BUG = "bug"
+    """Our own code failed."""
+    BUSY = "busy"
+    """It could not be done in time, or not just now; to try again may do."""
+    LEDGER = "ledger"
+    """The ledger cannot be used."""
+    ARRIVAL = "arrival"
+    """An interface is not in its pod when the container starts."""
+    POLICY = "policy"
+    """No rule of the node gives it, or not so many, or not under this name."""
+    ABSENT = "absent"
+    """There is no such interface on the node."""
+    HELD = "held"
+    """Somebody else has it."""
+    LIFELINE = "lifeline"
+    """The node lives by it, or the kernel never lets it leave its netns."""
+    POOL = "pool"
+    """The pool is not defined, or has too little for this pod."""
+    POD = "pod"
+    """The pod's netns does not allow it: the host's network, or a name that is taken."""
+    ANNOTATION = "annotation"
+    """The annotation is wrong."""
+    OTHER = "other"
+
+
 class RequestError(NriNetdevError):
-    """A pod asks for what cannot be given; the text is for its author."""
+    """A pod asks for what cannot be given; the text is for its author.
+
+    Attributes:
+        reason: the kind of refusal, for metrics and programs.
+    """
+
+    def __init__(self, text: str, *, reason: Reason = Reason.OTHER) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class ConfigurationError(NriNetdevError):
@@ -86,4 +123,17 @@ class KernelError(NriNetdevError):
 
 
 class StateError(NriNetdevError):
-    """The ledger or the state directory cannot be used; the text is for the operator."""
+    """The ledger or the state directory cannot be used; the text is for the operator.
+
+    Attributes:
+        problem: what failed, on what, and why.
+        hint: what to do next, or "".
+    """
+
+    def __init__(self, problem: str, *, hint: str = "") -> None:
+        super().__init__(problem, hint)
+        self.problem = problem
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.problem}; {self.hint}" if self.hint else self.problem

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 from nri_netdev import faults
 from nri_netdev.custody.custody import GRACE_S, Custody
-from nri_netdev.domain.annotations.grammars import Grammar, Scope
+from nri_netdev.domain.annotations.grammars import Grammar
 from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.claim import MARK_PREFIX
 from nri_netdev.domain.pods import Container, PodSandbox
+from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.verdict.judge import Grant
 from tests.fakes import HOME, Device, FakeKernel, FakeLedger, Namespace
 

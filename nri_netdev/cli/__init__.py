@@ -503,7 +503,8 @@ def _is_agreed(question: str) -> bool:
 
 def _released(settings: Any, chosen: Sequence[Claim]) -> int:
     """Do it ourselves when no daemon serves, else ask the one that does and wait."""
-    from nri_netdev.shells.store.ledger import Ledger, Lock
+    from nri_netdev.shells.store.ledger import Ledger
+    from nri_netdev.shells.store.lock import Lock
 
     lock = Lock(settings.state_dir)
     try:

@@ -25,7 +25,8 @@ from nri_netdev.errors import KernelError, NriNetdevError, StateError
 from nri_netdev.shells.engine.visit import visit
 from nri_netdev.shells.kernel.netns import in_new_netns
 from nri_netdev.shells.kernel.rtnetlink import try_altname
-from nri_netdev.shells.store.ledger import Ledger, Lock
+from nri_netdev.shells.store.ledger import Ledger
+from nri_netdev.shells.store.lock import Lock
 from nri_netdev.wire.events import Configured
 from nri_netdev.wire.versions import FIRST_WITH_NET_DEVICES
 

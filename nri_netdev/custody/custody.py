@@ -18,7 +18,6 @@ from nri_netdev.custody.claims import Book, about, reported
 from nri_netdev.custody.evaluate import Asker, Offer, offer, seen_again
 from nri_netdev.custody.ports import Found, Kernel, Store, is_mounted, locate, pod_path
 from nri_netdev.custody.prepare import Awaited, Draft, Drafts
-from nri_netdev.domain.annotations.grammars import Scope
 from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.claim import (
     MARK_PREFIX,
@@ -36,6 +35,7 @@ from nri_netdev.domain.claim import (
 )
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.policy.rules import Policy
+from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.snapshot import HomeReport
 from nri_netdev.domain.verdict.demand import held_for, outstanding
 from nri_netdev.domain.verdict.judge import Grant

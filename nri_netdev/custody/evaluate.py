@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from socket import AF_INET6
 
 from nri_netdev.custody.ports import Kernel
-from nri_netdev.domain.annotations.request import Entry, Problem, explain
+from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.claim import MARK_PREFIX, Claim, Netns, Owner, State, steady
 from nri_netdev.domain.links import Inside, Inventory
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.policy.rules import Policy
+from nri_netdev.domain.problem import Problem, explain
 from nri_netdev.domain.snapshot import Snapshot
 from nri_netdev.domain.verdict.judge import Grant, PodNetns, judge
 from nri_netdev.errors import RequestError

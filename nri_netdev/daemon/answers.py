@@ -6,12 +6,15 @@ import contextlib
 import functools
 import logging
 
-from nri_netdev.domain.annotations.grammars import CONTAINER_PREFIXES, Scope
-from nri_netdev.domain.annotations.request import Entry, Parsed, concerning, explain, names_container, parse
+from nri_netdev.domain.annotations.grammars import CONTAINER_PREFIXES
+from nri_netdev.domain.annotations.request import Entry, Parsed, concerning, names_container, parse
 from nri_netdev.domain.pods import Container, PodSandbox
+from nri_netdev.domain.problem import explain
+from nri_netdev.domain.scope import Scope
 from nri_netdev.errors import RequestError
 from nri_netdev.log import event
-from nri_netdev.shells.engine.connection import EngineConnection, container_of, pod_of
+from nri_netdev.shells.engine.connection import EngineConnection
+from nri_netdev.shells.engine.translate import container_of, pod_of
 from nri_netdev.wire.session import Request
 
 _log = logging.getLogger(__name__)

@@ -15,6 +15,7 @@ import random
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from nri_netdev import __version__
@@ -35,19 +36,18 @@ from nri_netdev.shells.engine.connection import (
     NOTHING,
     Answer,
     EngineConnection,
-    adjustment,
     connect,
-    container_of,
     launched_socket,
-    pod_of,
     stay_connected,
 )
 from nri_netdev.shells.engine.residents import Residents
+from nri_netdev.shells.engine.translate import adjustment, container_of, pod_of
 from nri_netdev.shells.kernel.host import kill_in_netns
 from nri_netdev.shells.kernel.measured import MeasuredKernel
 from nri_netdev.shells.kernel.mirror import host_events
-from nri_netdev.shells.observe.metrics import CONTAINERS, CREATE_SECONDS, GRANTS, Meters
-from nri_netdev.shells.store.ledger import Ledger, Lock
+from nri_netdev.shells.observe.metrics import CONTAINERS, CREATE_SECONDS, GRANTS, MOVE_SECONDS, Meters
+from nri_netdev.shells.store.ledger import Ledger
+from nri_netdev.shells.store.lock import Lock
 from nri_netdev.wire.methods import HOOKS, Kind
 from nri_netdev.wire.peek import Glimpse
 from nri_netdev.wire.session import (
@@ -559,7 +559,7 @@ def open_custody(settings: Settings, meters: Meters) -> Custody:
     Raises:
         StateError: The ledger cannot be used.
     """
-    ledger, kernel = Ledger(settings.state_dir), MeasuredKernel(settings.run_dir, meters)
+    ledger, kernel = Ledger(settings.state_dir), MeasuredKernel(settings.run_dir, partial(meters.timed, MOVE_SECONDS))
     return Custody(ledger, kernel, now_s=time.time, monotonic_s=time.monotonic, policy=settings.policy)
 
 

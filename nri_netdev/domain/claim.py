@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from nri_netdev.domain.annotations.grammars import Scope
 from nri_netdev.domain.links import Link
+from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.snapshot import Snapshot
 
 MARK_PREFIX = "nri-netdev-"

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+MAX_INTERFACES = 64
+"""Interfaces that one container may ask for, its pod's included: more than any node has been seen to give."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodSandbox:

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nri_netdev.custody.claims import Book
-from nri_netdev.domain.annotations.grammars import Scope
 from nri_netdev.domain.claim import Claim, Netns, Owner, State
 from nri_netdev.domain.links import Link
+from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.snapshot import Snapshot
 from nri_netdev.errors import StateError
 from tests.fakes import FakeLedger

@@ -6,8 +6,8 @@ import pytest
 
 from nri_netdev import faults
 from nri_netdev.custody.custody import LOST_AFTER_S
-from nri_netdev.domain.annotations.grammars import Scope
 from nri_netdev.domain.claim import DECISIONS, Holder, Place, State, decide, state_after
+from nri_netdev.domain.scope import Scope
 from nri_netdev.errors import RequestError
 from tests.fakes import HOME
 from tests.world import SABOTAGE, Killed, World, inside, killed_at, new_world, steps_of

@@ -6,9 +6,9 @@ import dataclasses
 
 import pytest
 
-from nri_netdev.domain.annotations.grammars import Scope
 from nri_netdev.domain.claim import State
 from nri_netdev.domain.pods import Container, PodSandbox
+from nri_netdev.domain.scope import Scope
 from nri_netdev.errors import RequestError
 from tests.fakes import HOME
 from tests.world import World, entries, inside, new_world

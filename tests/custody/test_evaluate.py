@@ -8,11 +8,12 @@ from dataclasses import replace
 import pytest
 
 from nri_netdev.custody.evaluate import Asker, Offer, offer
-from nri_netdev.domain.annotations.grammars import Grammar, Scope
+from nri_netdev.domain.annotations.grammars import Grammar
 from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.claim import Netns
 from nri_netdev.domain.links import Inventory
 from nri_netdev.domain.pods import Container, PodSandbox
+from nri_netdev.domain.scope import Scope
 from nri_netdev.errors import RequestError
 from tests.fakes import FakeKernel
 

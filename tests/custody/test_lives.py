@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from nri_netdev.domain.annotations.grammars import Scope
 from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.claim import MARK_PREFIX, State
 from nri_netdev.domain.pods import Container, PodSandbox
+from nri_netdev.domain.scope import Scope
 from nri_netdev.errors import RequestError
 from tests.fakes import HOME
 from tests.world import SABOTAGE, World, entries, killed_at

@@ -9,12 +9,13 @@ import pytest
 
 from nri_netdev.custody.prepare import MAX_DRAFTS
 from nri_netdev.daemon.answers import entries_by_container
-from nri_netdev.domain.annotations.grammars import POD_KEY, Grammar, Scope
+from nri_netdev.domain.annotations.grammars import POD_KEY, Grammar
 from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.claim import MARK_PREFIX, Claim, State
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.policy.rules import Policy, Rule
 from nri_netdev.domain.policy.selectors import Selector
+from nri_netdev.domain.scope import Scope
 from nri_netdev.errors import RequestError
 from tests.fakes import HOME, Device
 from tests.world import World, entries, inside, killed_at, new_world, steps_of

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from nri_netdev.domain.annotations.grammars import Scope
 from nri_netdev.domain.claim import Claim, Netns, Owner, find
 from nri_netdev.domain.links import Link
+from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.snapshot import Snapshot
 
 MARK = "nri-netdev-0123456789ab"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 
 from nri_netdev.domain.policy.selectors import FIELDS
+from nri_netdev.domain.scope import Scope
 
 ANNOTATION_PREFIX = "nri-netdev.io"
 """Of every native key, and a native key itself: the short spelling of `POD_KEY`."""
@@ -41,13 +42,6 @@ class Grammar(StrEnum):
     NATIVE = "native"
     DEVICE_INJECTOR = "device-injector"
     NETWORK_DEVICE_INJECTOR = "network-device-injector"
-
-
-class Scope(StrEnum):
-    """Whose life an interface's stay is bound to."""
-
-    CONTAINER = "container"
-    POD = "pod"
 
 
 class Use(Enum):

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from nri_netdev.domain.annotations.grammars import CONTAINER_PREFIXES
-from nri_netdev.domain.annotations.request import ALL_PREFIXES, ANNOTATION_PREFIX, Entry, Problem, Scope, parse
+from nri_netdev.domain.annotations.request import ALL_PREFIXES, ANNOTATION_PREFIX, Entry, parse
 from nri_netdev.domain.pods import PodSandbox
+from nri_netdev.domain.problem import Problem
+from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.text import yaml_nodes
 from nri_netdev.domain.text.names import did_you_mean, escape, quote, told_key
 

@@ -22,12 +22,14 @@ from nri_netdev.domain.annotations.grammars import (
     RULES,
     Grammar,
     Rules,
-    Scope,
     Source,
     Use,
     sources,
 )
+from nri_netdev.domain.pods import MAX_INTERFACES
 from nri_netdev.domain.policy.selectors import FieldError, Selector, is_glob, read_field, whole_number
+from nri_netdev.domain.problem import Problem
+from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.text import yaml_nodes
 from nri_netdev.domain.text.names import (
     POOL_NAME,
@@ -38,11 +40,6 @@ from nri_netdev.domain.text.names import (
     why_invalid,
     why_invalid_pattern,
 )
-
-MAX_ENTRIES = 64
-"""Interfaces that one container may ask for, the pod's included: more than any node has been seen to give."""
-PROBLEMS_TOLD = 8
-"""In one message: it must stay readable in `kubectl describe pod`, and an event holds 1024 bytes."""
 
 _MAX_FIELDS = 32
 """Of an entry: enough for what Go ignores, and little enough to tell of each."""
@@ -96,45 +93,6 @@ class Entry:
         parts += [f"pool {self.pool}"] if self.pool else []
         parts += [str(self.selector)] if self.selector else []
         return (f"{self.count} of " if self.count > 1 else "") + " ".join(parts)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """One reason why a request cannot be served, and the place in the annotations that it comes from."""
-
-    key: str
-    """The annotation."""
-    message: str
-    """What is wrong; strangers' text in it is quoted."""
-    entry: int | None = None
-    """From 1; None where it is about the whole annotation."""
-    field: str | None = None
-    line: int | None = None
-    """Of the annotation's value, from 1; only where the entry is not known."""
-    hint: str = ""
-    """A sentence of its own that follows, told once however many problems carry it."""
-
-    @property
-    def place(self) -> str:
-        """Where it is: `annotation nri-netdev.io/pod, entry 2, field name`."""
-        return ", ".join(
-            part
-            for part in (
-                f"annotation {told_key(self.key)}",
-                f"entry {self.entry}" if self.entry is not None else "",
-                f"field {told_key(self.field)}" if self.field is not None else "",
-                f"line {self.line}" if self.line is not None else "",
-            )
-            if part
-        )
-
-    @property
-    def told(self) -> str:
-        """Message and place, without the hint."""
-        return f"{self.message} ({self.place})"
-
-    def __str__(self) -> str:
-        return f"{self.told}. {self.hint}" if self.hint else self.told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,23 +154,10 @@ def parse(annotations: Mapping[str, str], *, container: str) -> Parsed:
                 problems.append(result)
     problems.extend(_duplicates(entries))
     total = sum(entry.count for entry in entries)
-    if total > MAX_ENTRIES and not problems:
-        message = f"{total} interfaces are asked for in all; at most {MAX_ENTRIES} can be"
+    if total > MAX_INTERFACES and not problems:
+        message = f"{total} interfaces are asked for in all; at most {MAX_INTERFACES} can be"
         problems.append(Problem(key=entries[-1].key, message=message))
     return Parsed(entries=() if problems else tuple(entries), problems=tuple(problems))
-
-
-def explain(problems: Iterable[Problem]) -> str:
-    """All problems in one line for the engine, which hands it on to the pod's events.
-
-    The first eight in full and the number of the others, then each hint once.
-    """
-    every = list(problems)
-    told = [problem.told for problem in every[:PROBLEMS_TOLD]]
-    if len(every) > PROBLEMS_TOLD:
-        told.append(f"and {len(every) - PROBLEMS_TOLD} more")
-    hints = dict.fromkeys(problem.hint for problem in every if problem.hint)
-    return ". ".join(["; ".join(told), *(hint.removesuffix(".") for hint in hints)]) + ("." if hints else "")
 
 
 def _unknown_keys(annotations: Mapping[str, str]) -> Iterator[Problem]:
@@ -277,8 +222,8 @@ def _read(text: str, source: Source) -> Iterator[Entry | Problem]:
     elif not isinstance(node, yaml_nodes.Sequence):
         told, begin = yaml_nodes.kind_of(node), '; begin each with "- "'
         yield Problem(key=source.key, message=f"the annotation must be a list of interfaces, not {told}{begin}")
-    elif len(node.items) > MAX_ENTRIES:
-        message = f"{len(node.items)} interfaces are asked for; at most {MAX_ENTRIES} can be"
+    elif len(node.items) > MAX_INTERFACES:
+        message = f"{len(node.items)} interfaces are asked for; at most {MAX_INTERFACES} can be"
         yield Problem(key=source.key, message=message)
     else:
         for number, item in enumerate(node.items, 1):
@@ -392,7 +337,7 @@ def _name_of(why: Callable[[str], str | None]) -> Callable[[str, str, bool], str
 
 def _count(field: str, text: str, _: bool) -> int:
     try:
-        return whole_number(1, MAX_ENTRIES)(text)
+        return whole_number(1, MAX_INTERFACES)(text)
     except FieldError as error:
         raise FieldError(f"{field} {quote(text)} {error}") from None
 
@@ -417,14 +362,10 @@ __all__ = [
     "ALL_PREFIXES",
     "ANNOTATION_PREFIX",
     "CONTAINER_KEY_PREFIX",
-    "MAX_ENTRIES",
     "POD_KEY",
     "Entry",
     "Grammar",
     "Parsed",
-    "Problem",
-    "Scope",
-    "explain",
     "mentions",
     "parse",
     "quote",

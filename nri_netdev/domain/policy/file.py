@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from nri_netdev.domain.annotations.request import MAX_ENTRIES
+from nri_netdev.domain.pods import MAX_INTERFACES
 from nri_netdev.domain.policy.rules import DEFAULT_HANDLER, LabelSelector, Operator, Requirement, Rule
 from nri_netdev.domain.policy.selectors import FIELDS, Selector, whole_number
 from nri_netdev.domain.text import yaml_nodes
@@ -158,7 +158,7 @@ RULES: ListOf[Callable[[int], Rule]] = ListOf(
             "interfaces": Member(shape=ListOf(item=SELECTOR, least=1), text="selectors of what it gives"),
             "pools": Member(shape=ListOf(item=_PoolReference(), least=1), text="pools that it gives"),
             "count": Member(
-                shape=number(0, MAX_ENTRIES),
+                shape=number(0, MAX_INTERFACES),
                 text="how many a pod may hold by it at one time; 0 refuses, and there is no bound without it",
             ),
             "names": Member(

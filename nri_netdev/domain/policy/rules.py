@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
-from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.links import Link
 from nri_netdev.domain.pods import PodSandbox
 from nri_netdev.domain.policy.selectors import Selector, matches_glob, yaml_text
@@ -105,11 +104,11 @@ class Rule:
         """Why it does not speak of a pod; None if it does. The rest of a sentence that begins with the rule."""
         handler = pod.runtime_handler or DEFAULT_HANDLER
         if self.namespaces and not any(matches_glob(pod.namespace, glob) for glob in self.namespaces):
-            return f"is for namespaces {_listed(self.namespaces)}"
+            return f"is for namespaces {listed(self.namespaces)}"
         if not self.pods.is_met(pod.labels):
             return "is for pods with other labels"
         if self.runtime_handlers and handler not in self.runtime_handlers:
-            return f"is for the runtime handlers {_listed(self.runtime_handlers)}"
+            return f"is for the runtime handlers {listed(self.runtime_handlers)}"
         return None
 
     def may_give_protected(self, link: Link, sees: Sees) -> bool:
@@ -120,10 +119,11 @@ class Rule:
         """Why it does not give an interface under this name in the container; None if it does."""
         if not self.names or any(matches_glob(ifname, glob) for glob in self.names):
             return None
-        return f"gives interfaces under the names {_listed(self.names)} only, not {quote(ifname)}"
+        return f"gives interfaces under the names {listed(self.names)} only, not {quote(ifname)}"
 
 
-def _listed(texts: Iterable[str]) -> str:
+def listed(texts: Iterable[str]) -> str:
+    """Texts as the items of a YAML list."""
     return ", ".join(map(yaml_text, texts))
 
 
@@ -146,17 +146,3 @@ class Policy:
         return any(sees(one, link) for one in rule.interfaces) or any(
             self.is_in_pool(link, pool, sees) for pool in rule.pools
         )
-
-
-def suggested(pod: PodSandbox, entries: Iterable[Entry]) -> str:
-    """The shortest rule that would give a pod exactly this, in YAML's flow style, as an item of `rules`."""
-    entries = tuple(entries)
-    interfaces = {yaml_text(entry.interface) for entry in entries if entry.interface}
-    interfaces |= {str(entry.selector) for entry in entries if not entry.interface and not entry.pool}
-    pools = {entry.pool for entry in entries if entry.pool and not entry.interface}
-    parts = [f"namespaces: [{yaml_text(pod.namespace)}]"]
-    parts += [f"interfaces: [{', '.join(sorted(interfaces))}]"] if interfaces else []
-    parts += [f"pools: [{_listed(sorted(pools))}]"] if pools else []
-    if not all(entry.interface for entry in entries):
-        parts.append(f"count: {sum(entry.count for entry in entries)}")
-    return f"{{{', '.join(parts)}}}"

@@ -11,14 +11,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from nri_netdev.domain.annotations.request import Entry, Problem
+from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.claim import MARK_PREFIX, Claim
 from nri_netdev.domain.links import Inventory, Link
 from nri_netdev.domain.pods import PodSandbox
 from nri_netdev.domain.policy.lifelines import Lifelines, why_immovable
-from nri_netdev.domain.policy.rules import Policy, Rule, suggested
+from nri_netdev.domain.policy.rules import Policy, Rule
 from nri_netdev.domain.policy.selectors import FactsOf, matches, no_facts, ordered
+from nri_netdev.domain.problem import Problem
 from nri_netdev.domain.text.names import NUMBER, fill, quote, why_invalid
+from nri_netdev.domain.verdict.suggestion import suggested
 
 _FREE_SHOWN = 12
 _REASONS_SHOWN = 4

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from nri_netdev.domain.annotations.grammars import Scope
-from nri_netdev.domain.annotations.request import Entry, Problem, parse
+from nri_netdev.domain.annotations.request import Entry, parse
 from nri_netdev.domain.claim import Claim, Netns, Owner
 from nri_netdev.domain.links import Inventory, Link
 from nri_netdev.domain.pods import PodSandbox
 from nri_netdev.domain.policy.rules import Policy
 from nri_netdev.domain.policy.selectors import FactsOf, no_facts
+from nri_netdev.domain.problem import Problem
+from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.snapshot import Snapshot
 from nri_netdev.domain.verdict.allocator import Desk, Grant, Outcome, PodNetns
 

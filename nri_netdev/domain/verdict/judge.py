@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from nri_netdev.domain.annotations.request import Entry, Problem
+from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.claim import Claim
 from nri_netdev.domain.links import Inventory, Link
 from nri_netdev.domain.pods import PodSandbox
 from nri_netdev.domain.policy.lifelines import Lifelines, why_immovable
 from nri_netdev.domain.policy.rules import Policy
 from nri_netdev.domain.policy.selectors import FactsOf, no_facts
+from nri_netdev.domain.problem import Problem
 from nri_netdev.domain.verdict.allocator import Desk, Grant, Outcome, PodNetns, age
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from nri_netdev.domain.annotations.request import may_mention
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.proto import nri_pb2
-from nri_netdev.shells.engine.connection import container_of, pod_of
+from nri_netdev.shells.engine.translate import container_of, pod_of
 
 
 class Residents:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nri_netdev.domain.pods import Container, PodSandbox
-from nri_netdev.shells.engine.connection import EngineConnection, connect, container_of, pod_of
+from nri_netdev.shells.engine.connection import EngineConnection, connect
+from nri_netdev.shells.engine.translate import container_of, pod_of
 from nri_netdev.wire.methods import Kind
 from nri_netdev.wire.session import Closed, Configured, Event, PluginSession, Refused, Synchronized, event_mask
 

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nri_netdev.domain.annotations.request import MAX_ENTRIES, Entry, Grammar, Problem, Scope, explain, mentions, parse
+from nri_netdev.domain.annotations.request import Entry, Grammar, mentions, parse
+from nri_netdev.domain.pods import MAX_INTERFACES
+from nri_netdev.domain.problem import Problem, explain
+from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.text.names import why_invalid
 from tests.domain.work import calls_of
 
@@ -470,7 +473,7 @@ class TestExplain:
 
     def test_the_number_told_is_bounded(self) -> None:
         """Eight in full, and how many more there are."""
-        problems = parse({OWN: "- x: y\n" * MAX_ENTRIES}, container="app").problems
+        problems = parse({OWN: "- x: y\n" * MAX_INTERFACES}, container="app").problems
         text = explain(problems)
         assert text.count("unknown field") == 8
         assert text.endswith("; and 56 more")
@@ -503,7 +506,7 @@ def test_any_annotations_give_entries_or_problems(annotations: dict[str, str], c
     assert not (parsed.entries and parsed.problems)
     interfaces = [entry.interface for entry in parsed.entries]
     names = [entry.inside for entry in parsed.entries]
-    assert len(set(interfaces)) == len(set(names)) == len(interfaces) <= MAX_ENTRIES
+    assert len(set(interfaces)) == len(set(names)) == len(interfaces) <= MAX_INTERFACES
     assert not any(why_invalid(name) for name in interfaces + names)
     assert all(entry.key in annotations and entry.number >= 1 for entry in parsed.entries)
 

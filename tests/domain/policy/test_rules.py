@@ -11,12 +11,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nri_netdev.config import settings
-from nri_netdev.domain.annotations.request import Entry, Problem, Scope, explain, parse
+from nri_netdev.domain.annotations.request import Entry, parse
 from nri_netdev.domain.claim import Claim, Netns, Owner, State
 from nri_netdev.domain.links import Inventory, Link
 from nri_netdev.domain.pods import PodSandbox
 from nri_netdev.domain.policy.rules import LabelSelector, Operator, Policy, Requirement
 from nri_netdev.domain.policy.selectors import Facts
+from nri_netdev.domain.problem import Problem, explain
+from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.snapshot import Snapshot
 from nri_netdev.domain.verdict.judge import Grant, PodNetns, judge
 

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from nri_netdev.domain.annotations.request import Entry, Problem, Scope, explain, parse
+from nri_netdev.domain.annotations.request import Entry, parse
 from nri_netdev.domain.claim import Claim, Netns, Owner, State
 from nri_netdev.domain.links import Address, Inventory, Link
+from nri_netdev.domain.problem import Problem, explain
+from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.snapshot import Snapshot
 from nri_netdev.domain.verdict.judge import Grant, PodNetns, age, judge, why_not
 

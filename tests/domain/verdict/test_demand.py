@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from nri_netdev.domain.annotations.request import Entry, Scope, parse
+from nri_netdev.domain.annotations.request import Entry, parse
 from nri_netdev.domain.claim import Claim, State
+from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.verdict.demand import held_for, outstanding
 from tests.domain.policy.test_rules import KEY, claim_on
 

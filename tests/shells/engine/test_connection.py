@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from nri_netdev.domain.annotations.grammars import Grammar, Scope
+from nri_netdev.domain.annotations.grammars import Grammar
 from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.links import Link
+from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.verdict.judge import Grant
 from nri_netdev.errors import ConfigurationError
 from nri_netdev.proto import nri_pb2
@@ -29,14 +30,12 @@ from nri_netdev.shells.engine.connection import (
     NOTHING,
     Answer,
     EngineConnection,
-    adjustment,
     backoff,
     connect,
-    container_of,
     launched_socket,
-    pod_of,
     stay_connected,
 )
+from nri_netdev.shells.engine.translate import adjustment, container_of, pod_of
 from nri_netdev.testing.engine import Engine
 from nri_netdev.wire.methods import HOOKS, Kind
 from nri_netdev.wire.peek import Glimpse

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from nri_netdev.domain.annotations.grammars import Scope
 from nri_netdev.domain.claim import Claim, Netns, Owner, State
 from nri_netdev.domain.links import Address, Link
+from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.snapshot import Master, Message, Snapshot
 from nri_netdev.errors import StateError
-from nri_netdev.shells.store.ledger import VERSION, Ledger, Lock
+from nri_netdev.shells.store.ledger import VERSION, Ledger
+from nri_netdev.shells.store.lock import Lock
 
 
 def claim(number: int = 1, **fields: object) -> Claim:
@@ -285,7 +286,8 @@ from contextlib import closing
 from pathlib import Path
 import subprocess
 from nri_netdev.errors import StateError
-from nri_netdev.shells.store.ledger import Ledger, Lock
+from nri_netdev.shells.store.ledger import Ledger
+from nri_netdev.shells.store.lock import Lock
 from tests.shells.store.test_ledger import claim
 here = Path({str(directory)!r})
 def told(function, *arguments, **named):
@@ -357,7 +359,7 @@ def test_a_read_only_disk(tmp_path: Path) -> None:
 
 def test_one_owner_at_a_time(tmp_path: Path) -> None:
     """The second is told who has the lock, and gets it when that process is gone, however it went."""
-    code = "import sys, time; from pathlib import Path; from nri_netdev.shells.store.ledger import Lock\n"
+    code = "import sys, time; from pathlib import Path; from nri_netdev.shells.store.lock import Lock\n"
     code += "lock = Lock(Path(sys.argv[1])); print(lock.take(), flush=True); time.sleep(600)"
     owner = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True)
     assert owner.stdout is not None

@@ -1,0 +1,24 @@
+"""The rule that would give a pod what no rule gives it: quoted in refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from nri_netdev.domain.annotations.request import Entry
+from nri_netdev.domain.pods import PodSandbox
+from nri_netdev.domain.policy.rules import listed
+from nri_netdev.domain.policy.selectors import yaml_text
+
+
+def suggested(pod: PodSandbox, entries: Iterable[Entry]) -> str:
+    """The shortest rule that would give a pod exactly this, in YAML's flow style, as an item of `rules`."""
+    entries = tuple(entries)
+    interfaces = {yaml_text(entry.interface) for entry in entries if entry.interface}
+    interfaces |= {str(entry.selector) for entry in entries if not entry.interface and not entry.pool}
+    pools = {entry.pool for entry in entries if entry.pool and not entry.interface}
+    parts = [f"namespaces: [{yaml_text(pod.namespace)}]"]
+    parts += [f"interfaces: [{', '.join(sorted(interfaces))}]"] if interfaces else []
+    parts += [f"pools: [{listed(sorted(pools))}]"] if pools else []
+    if not all(entry.interface for entry in entries):
+        parts.append(f"count: {sum(entry.count for entry in entries)}")
+    return f"{{{', '.join(parts)}}}"
