@@ -75,9 +75,11 @@ def processes(place: Path) -> list[str]:
     return found
 
 
-def start(place: Path, *arguments: str) -> subprocess.Popen[str]:
+def start(place: Path, *arguments: str, ignored: str = "") -> subprocess.Popen[str]:
+    """The demonstration, in a session of its own, with a signal ignored or none."""
+    shell = ["sh", "-c", f'trap "" {ignored}; exec "$@"', "sh"] if ignored else []
     return subprocess.Popen(
-        [*COMMAND, *arguments],
+        [*shell, *COMMAND, *arguments],
         env=os.environ | {"TMPDIR": str(place)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -191,6 +193,16 @@ def test_interrupted(place: Path, oci_runtime: str, moment: str, number: signal.
     assert err == ""
     assert status == 130
     assert out.endswith("Interrupted; nothing is left behind.\n")
+
+
+def test_what_is_ignored_at_the_start_stays_ignored(place: Path) -> None:
+    """Under nohup, the demonstration plays to its end when the terminal is closed."""
+    process = start(place, "--runtime", "built-in", ignored="HUP")
+    _wait_moment(process, place, "1.")
+    os.killpg(process.pid, signal.SIGHUP)
+    status, out, err = finished(process)
+    assert (status, err) == (0, "")
+    assert out.endswith("\nens9 is home, as it was.\n")
 
 
 def test_killed(place: Path) -> None:
