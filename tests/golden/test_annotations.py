@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import pytest
 
 # Everything internal that this file knows.
-from nri_netdev.domain.request import explain, parse
+from nri_netdev.domain.annotations.request import parse
+from nri_netdev.domain.problem import explain
 from tests.golden.store import as_json, plain, stored
 
 OWN = "nri-netdev.io/container.app"

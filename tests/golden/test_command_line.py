@@ -16,14 +16,14 @@ import pytest
 
 # Everything internal that this file knows.
 from nri_netdev.cli import main
-from nri_netdev.config import Settings
-from nri_netdev.domain.policy import Policy
-from nri_netdev.outlook import Outlook
-from nri_netdev.shells.ledger import Ledger
-from nri_netdev.shells.metrics import Meters
+from nri_netdev.config.settings import Settings
+from nri_netdev.daemon.view import Outlook
+from nri_netdev.domain.policy.rules import Policy
+from nri_netdev.shells.observe.metrics import Meters
+from nri_netdev.shells.store.ledger import Ledger
 from nri_netdev.wire.events import Configured
 from tests.golden.store import DIRECTORY, as_json, stored
-from tests.shells.test_ledger import claim
+from tests.shells.store.test_ledger import claim
 
 ROOT = DIRECTORY.parents[1]
 TERMINAL = {"COLUMNS": "100", "NO_COLOR": "1", "PYTHON_COLORS": "0"}

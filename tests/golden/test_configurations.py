@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 # Everything internal that this file knows.
-from nri_netdev import config
+from nri_netdev.config import settings
 from nri_netdev.errors import ConfigurationError
 from tests.golden.store import as_json, plain, stored
 
@@ -139,9 +139,9 @@ _SHOWN_CHARS = 600
 def read(name: str) -> dict[str, object]:
     """The text of a case, if it is short, and what is wrong with it or what it sets."""
     text = CASES[name]
-    values, problems = config.read(text, source="c.yaml")
+    values, problems = settings.read(text, source="c.yaml")
     shown: dict[str, object] = {"text": text} if len(text) <= _SHOWN_CHARS else {}
-    return shown | ({"problems": list(problems)} if problems else {"settings": plain(config.settings_of(values))})
+    return shown | ({"problems": list(problems)} if problems else {"settings": plain(settings.settings_of(values))})
 
 
 def read_from_engine(name: str) -> list[str]:
@@ -150,7 +150,7 @@ def read_from_engine(name: str) -> list[str]:
         path = Path(directory) / "c.yaml"
         path.write_text("name: a b\n", encoding="utf-8")
         try:
-            config.load(path, FROM_ENGINE[name], index="x")
+            settings.load(path, FROM_ENGINE[name], index="x")
         except ConfigurationError as error:
             return str(error).replace(directory, "DIR").splitlines()
     return []

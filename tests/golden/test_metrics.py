@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 # Everything internal that this file knows.
-from nri_netdev.shells.metrics import METRICS, REASONS
+from nri_netdev.shells.observe.metrics import METRICS, REASONS
 from tests.golden.store import as_json, stored
 
 

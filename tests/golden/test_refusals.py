@@ -20,21 +20,22 @@ from pathlib import Path
 import pytest
 
 # Everything internal that this file knows.
-from nri_netdev import config
-from nri_netdev.answers import entries_of
+from nri_netdev.config import settings
+from nri_netdev.custody.evaluate import Asker, offer
+from nri_netdev.daemon.answers import entries_of
+from nri_netdev.daemon.lane import Worker
 from nri_netdev.domain.claim import Claim, Netns, Owner, State
-from nri_netdev.domain.grammars import Scope
 from nri_netdev.domain.links import Address, Inside, Inventory, Link
 from nri_netdev.domain.pods import Container, PodSandbox
-from nri_netdev.domain.policy import Policy
-from nri_netdev.domain.selectors import Facts
+from nri_netdev.domain.policy.rules import Policy
+from nri_netdev.domain.policy.selectors import Facts
+from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.snapshot import Snapshot
 from nri_netdev.errors import KernelError, RequestError, StateError
-from nri_netdev.offer import Asker, offer
-from nri_netdev.shells.ledger import Ledger, Lock
-from nri_netdev.shells.metrics import LEDGER_ERRORS, Meters, reason_of
-from nri_netdev.shells.netns import open_netns
-from nri_netdev.worker import Worker
+from nri_netdev.shells.kernel.netns import open_netns
+from nri_netdev.shells.observe.metrics import LEDGER_ERRORS, Meters, reason_of
+from nri_netdev.shells.store.ledger import Ledger
+from nri_netdev.shells.store.lock import Lock
 from tests.golden.store import DIRECTORY, stored
 from tests.world import World, entries, new_world
 
@@ -207,9 +208,9 @@ class _Host:
 
 def policy_of(text: str) -> Policy:
     """The policy of a configuration."""
-    values, problems = config.read(text, source="c.yaml")
+    values, problems = settings.read(text, source="c.yaml")
     assert not problems
-    return config.settings_of(values).policy
+    return settings.settings_of(values).policy
 
 
 def held(ifname: str, *, state: State = State.HELD, scope: Scope = Scope.CONTAINER, **link: object) -> Claim:
