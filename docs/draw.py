@@ -13,11 +13,12 @@ from typing import Any
 
 from nri_netdev.config.settings import CONFIGURATION
 from nri_netdev.config.settings import schema as configuration_schema
-from nri_netdev.domain.annotations.grammars import CONTAINER_KEY_PREFIX, RULES, TEXTS, Grammar, Use, candidates
+from nri_netdev.domain.annotations.grammars import CONTAINER_KEY_PREFIX, GRAMMARS, Grammar, candidates
 from nri_netdev.domain.annotations.manifest import KEY_NAME_CHARS
-from nri_netdev.domain.claim import Holder, Place, State, decide, state_after
+from nri_netdev.domain.claim import State
+from nri_netdev.domain.life import DECISIONS, OUTCOMES, TRANSITIONS, Candidate, Place, Trace, Trigger
 from nri_netdev.domain.pods import MAX_INTERFACES
-from nri_netdev.domain.policy.file import RULES as POLICY_RULES
+from nri_netdev.domain.policy.file import RULES
 from nri_netdev.domain.policy.selectors import FIELDS
 from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.text.names import ALTNAME_BYTES, IFNAME_BYTES, why_invalid
@@ -28,44 +29,47 @@ DOCS = Path(__file__).parent
 END = "<!-- /drawn -->\n"
 
 
-ENDS = (
-    ("", State.PLANNED, "granted"),
-    (State.PLANNED, State.HELD, "adopt"),
-    (State.RETURNING, "", "home and whole"),
-    (State.RETURNING, State.PARTIAL, "something missing"),
-    (State.RETURNING, State.LOST, "lose"),
-    (State.PARTIAL, "", "home and whole"),
-    (State.LOST, "", "home and whole"),
-)
-"""The arrows that stand for what was done, from and to, with what it is called; the others are in the tables."""
-
-WHERE: Mapping[str, tuple[int, int]] = {
-    State.PLANNED: (150, 130),
-    State.HELD: (340, 130),
-    State.RETURNING: (580, 130),
-    State.PARTIAL: (840, 40),
-    State.LOST: (840, 220),
+WHERE: Mapping[State, tuple[int, int]] = {
+    State.PREPARED: (190, 60),
+    State.UNCERTAIN: (190, 280),
+    State.PLANNED: (430, 60),
+    State.HELD: (640, 60),
+    State.RETURNING: (640, 280),
+    State.PARTIAL: (920, 130),
+    State.LOST: (920, 430),
 }
-"""Where the middle of each state is, in pixels; a claim begins on the left and ends on the right."""
-
-BEGINNING, ENDING = (20, 130), (1060, 130)
+"""Where the middle of each state is, in pixels. A claim begins at the top left."""
+BEGINNING, HOME, WITHDRAWN = (20, 60), (1110, 280), (30, 170)
+"""Where a claim begins, and where it ends: at home, or given to nobody."""
+BENDS: Mapping[tuple[State | None, State | None], tuple[int, int]] = {
+    (State.PARTIAL, State.RETURNING): (720, 100),
+    (State.LOST, State.RETURNING): (720, 460),
+    (State.PARTIAL, State.LOST): (810, 330),
+    (State.LOST, State.PARTIAL): (1030, 240),
+}
+"""Where an arrow that would cross another is bent to."""
+UNDRAWN = frozenset({Trigger.REBOOTED, Trigger.GIVEN_UP})
+"""Triggers that end a claim in any state, or by force: named below the picture."""
 
 
 def picture() -> str:
-    """The life of a claim, in SVG."""
-    arrows: dict[tuple[str, str], list[str]] = {(start, end): [words] for start, end, words in ENDS}
-    for state in State:
-        for holder in Holder:
-            for after in {state_after(state, place, holder) for place in Place} - {state}:
-                arrows.setdefault((state, after), []).append(f"holder {holder}")
+    """The life of a claim, in SVG, from the table of its transitions."""
+    arrows: dict[tuple[State | None, State | None], list[str]] = {}
+    for (before, trigger), after in TRANSITIONS.items():
+        if trigger not in UNDRAWN and before is not after:
+            arrows.setdefault((before, after), []).append(trigger.name.lower().replace("_", " "))
     lines = [
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1080 260" font-family="sans-serif" font-size="14">',
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1150 460" font-family="sans-serif" font-size="13">',
         '<defs><marker id="tip" markerWidth="9" markerHeight="8" refX="8" refY="4" orient="auto">',
         '<path d="M0 0 9 4 0 8z"/></marker></defs>',
-        '<rect width="1080" height="260" fill="#fff"/>',
+        '<rect width="1150" height="460" fill="#fff"/>',
+        _arrow(None, State.PREPARED, []),
         *(_arrow(start, end, words) for (start, end), words in arrows.items()),
-        '<circle cx="20" cy="130" r="8"/>',
-        '<circle cx="1060" cy="130" r="10" fill="#fff" stroke="#000"/><circle cx="1060" cy="130" r="6"/>',
+        f'<circle cx="{BEGINNING[0]}" cy="{BEGINNING[1]}" r="8"/>',
+        *(
+            f'<circle cx="{x}" cy="{y}" r="10" fill="#fff" stroke="#000"/><circle cx="{x}" cy="{y}" r="6"/>'
+            for x, y in (HOME, WITHDRAWN)
+        ),
         *(
             f'<rect x="{x - 50}" y="{y - 18}" width="100" height="36" rx="8" fill="#e6f2f1" stroke="#000"/>'
             f'<text x="{x}" y="{y + 5}" text-anchor="middle">{state}</text>'
@@ -76,45 +80,57 @@ def picture() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _arrow(start: str, end: str, words: list[str]) -> str:
-    (x1, y1), (x2, y2) = WHERE.get(start, BEGINNING), WHERE.get(end, ENDING)
-    x1, x2 = x1 + (50 if start else 8), x2 - (50 if end else 10)
-    bend = 75 if (start, end) == (State.PLANNED, State.RETURNING) else 0  # around held
-    x, y = (x1 + x2) // 2, (y1 + y2) // 2 - bend
+def _arrow(start: State | None, end: State | None, words: list[str]) -> str:
+    first = WHERE[start] if start else BEGINNING
+    last = WHERE[end] if end else (WITHDRAWN if start in {State.PREPARED, State.UNCERTAIN} else HOME)
+    middle = ((first[0] + last[0]) // 2, (first[1] + last[1]) // 2)
+    bend = BENDS.get((start, end), middle)
+    (x1, y1), (x2, y2) = _edge(first, bend, is_state=start is not None), _edge(last, bend, is_state=end is not None)
+    x, y = (middle[0] + bend[0]) // 2, (middle[1] + bend[1]) // 2
     text = "".join(
-        f'<tspan x="{x}" dy="{0 if line == 0 else 16}">{word}</tspan>' for line, word in enumerate(sorted(words))
+        f'<tspan x="{x}" dy="{0 if line == 0 else 15}">{word}</tspan>' for line, word in enumerate(sorted(words))
     )
     return (
-        f'<path d="M{x1} {y1} Q{x} {y - bend} {x2} {y2}" fill="none" stroke="#000" marker-end="url(#tip)"/>'
-        f'<text y="{y - 16 * len(words) + 8}" text-anchor="middle" stroke="#fff" stroke-width="4" paint-order="stroke">'
+        f'<path d="M{x1} {y1} Q{bend[0]} {bend[1]} {x2} {y2}" fill="none" stroke="#000" marker-end="url(#tip)"/>'
+        f'<text y="{y - 8 * len(words) + 9}" text-anchor="middle" stroke="#fff" stroke-width="4" paint-order="stroke">'
         f"{text}</text>"
     )
 
 
+def _edge(middle: tuple[int, int], towards: tuple[int, int], *, is_state: bool) -> tuple[int, int]:
+    """Where a line from the middle of a box, or of a circle, to a point leaves it."""
+    width, height = (50, 18) if is_state else (11, 11)
+    dx, dy = towards[0] - middle[0], towards[1] - middle[1]
+    scale = min(width / abs(dx) if dx else 9.0, height / abs(dy) if dy else 9.0)
+    return round(middle[0] + dx * scale), round(middle[1] + dy * scale)
+
+
 def life() -> str:
-    """The picture and the table of a claim's life."""
-    lines = [
-        "![The life of a claim: planned, held, returning, home](life.svg)",
-        "",
-        "What is done, by state and place, once the engine has told of the holder:",
-        "",
-        f"| state | {' | '.join(Place)} |",
-        f"|---|{'---|' * len(Place)}",
-    ]
-    lines += [f"| {state} | {' | '.join(decide(state, place, Holder.PENDING) for place in Place)} |" for state in State]
-    return "\n".join(lines) + "\n"
+    """The picture and the tables of a claim's life."""
+    states = [state for state in State if (state, Place.HOST) in DECISIONS]
+    triggers = [(f"`{trigger.name.lower()}`", trigger.value) for trigger in Trigger]
+    decisions = [(state, *(DECISIONS[state, place] for place in Place)) for state in states]
+    outcomes = [(trace, *(OUTCOMES[trace, candidate] for candidate in Candidate)) for trace in Trace]
+    return "\n".join(
+        (
+            "![The life of a claim: prepared, planned, held, returning, home](life.svg)",
+            "",
+            "A reboot ends every claim (`rebooted`), and `nri-netdev release` whatever is still wrong (`given_up`).",
+            "",
+            _table(("trigger", "what has happened"), triggers),
+            "What is done, by state and place, once the engine has reported the holder (not of prepared claims):",
+            "",
+            _table(("state", *Place), decisions),
+            "What is done with an uncertain claim, by what the kernel shows of its interface and who may have it:",
+            "",
+            _table(("interface", *Candidate), outcomes),
+        )
+    )
 
 
 def annotation_fields() -> str:
     """The fields of a native entry."""
-    rows: list[tuple[str, ...]] = []
-    for name, use in RULES[Grammar.NATIVE].fields.items():
-        if use is Use.LATER:
-            rows.append((f"`{name}`", "known, and refused as not yet supported", ""))
-        else:
-            text, example = TEXTS[name] if name in TEXTS else (FIELDS[name].text, FIELDS[name].example)
-            rows.append((f"`{name}`", text, f"`{example}`"))
-    return _table(("field", "meaning", "example"), rows)
+    return _fields(GRAMMARS[Grammar.NATIVE].record.members)
 
 
 def annotation_keys() -> str:
@@ -126,17 +142,13 @@ def annotation_keys() -> str:
     return _table(("grammar", "key", "for"), rows)
 
 
-MEANINGS = {Use.INTERFACE: "interface", Use.INSIDE: "name", Use.LATER: "refused as not yet supported"}
-"""What a field of another grammar is in the native one."""
-
-
 def others_fields() -> str:
     """The fields of the grammars that are not ours."""
     rows = [
-        (grammar, f"`{name}`", MEANINGS[use] if use is Use.LATER else f"`{MEANINGS[use]}`")
-        for grammar, rules in RULES.items()
-        if rules.is_go
-        for name, use in rules.fields.items()
+        (grammar, f"`{name}`", member.text)
+        for grammar, spec in GRAMMARS.items()
+        if spec.is_go
+        for name, member in spec.record.members.items()
     ]
     return _table(("grammar", "field", "as the native field"), rows)
 
@@ -181,17 +193,21 @@ def settings() -> str:
 
 def rule_keys() -> str:
     """The keys of a rule."""
-    item: Any = POLICY_RULES.item
+    item: Any = RULES.item
     record: Record[Any] = item
     return _members(record.members)
 
 
 def selector_fields() -> str:
     """The fields of a selector."""
-    return _table(
-        ("field", "meaning", "example"),
-        [(f"`{name}`", field.text, f"`{field.example}`") for name, field in FIELDS.items()],
-    )
+    return _fields(FIELDS)
+
+
+def _fields(members: Mapping[str, Member]) -> str:
+    rows = [
+        (f"`{name}`", member.text, f"`{member.example}`" if member.example else "") for name, member in members.items()
+    ]
+    return _table(("field", "meaning", "example"), rows)
 
 
 def _members(members: Mapping[str, Member]) -> str:
@@ -213,13 +229,13 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 DRAWN: Mapping[str, Mapping[str, Callable[[], str]]] = {
-    "custody.md": {"nri_netdev/domain/claim.py": life},
+    "custody.md": {"nri_netdev/domain/life.py": life},
     "annotations.md": {
         "nri_netdev/domain/annotations/grammars.py: keys": annotation_keys,
         "nri_netdev/domain/annotations/grammars.py: fields": annotation_fields,
         "nri_netdev/domain/annotations/grammars.py: fields of others": others_fields,
         "nri_netdev/domain/text/names.py": names,
-        "nri_netdev/domain/annotations/request.py and strictyaml.py": limits,
+        "nri_netdev/domain/annotations/request.py and yaml_nodes.py": limits,
     },
     "policy.md": {
         "nri_netdev/config/settings.py": settings,

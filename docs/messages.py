@@ -51,8 +51,14 @@ GROUPS = (
         "moved. `nri-netdev validate FILE` says the same before the pod is applied. The configuration is read alike.",
     ),
     Group(
+        title="The engine",
+        modules=("wire/*", "shells/engine/*", "cli/doctor.py", "cli/engine_config.py"),
+        text="The operator looks at the engine's version and its NRI section: "
+        "[operators](operators.md#what-the-engine-needs). The daemon tries again by itself.",
+    ),
+    Group(
         title="Configuration and the command line",
-        modules=("config/*", "domain/policy/file.py", "cli/__init__.py", "domain/address.py"),
+        modules=("config/*", "domain/policy/file.py", "cli/*", "domain/address.py"),
         text="The operator corrects the configuration file or the option. The daemon does not start with a wrong one.",
     ),
     Group(
@@ -60,12 +66,6 @@ GROUPS = (
         modules=("shells/store/*", "shells/observe/*", "custody/claims.py", "daemon/readiness.py"),
         text="The operator looks at the state directory (`/var/lib/nri-netdev`) and its disk, or at who else uses an "
         "address. While the ledger cannot be used nothing is given, and everything else on the node goes on.",
-    ),
-    Group(
-        title="The engine",
-        modules=("wire/*", "shells/engine/*", "cli/doctor.py", "cli/engine_config.py"),
-        text="The operator looks at the engine's version and its NRI section: "
-        "[operators](operators.md#what-the-engine-needs). The daemon tries again by itself.",
     ),
     Group(
         title="The kernel",
@@ -161,6 +161,10 @@ class _Texts(ast.NodeVisitor):
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         if name in {"execute", "executemany", "executescript", "compile", "LocalProtocolError"}:
             return  # SQL, patterns, and what only a bug of ours can bring about
+        hint = next((word.value for word in node.keywords if word.arg == "hint"), None)
+        if name == "StateError" and hint is not None:
+            self._add(f"{template(node.args[0])}; {template(hint) or '…'}")
+            return
         words = node.args[2:] if name == "_setting" else node.args  # default, what it means, how it is read
         for child in (node.func, *words, *(word.value for word in node.keywords if word.arg != "text")):
             self.visit(child)  # `text` describes a field of the configuration
@@ -172,10 +176,6 @@ class _Texts(ast.NodeVisitor):
                 if key is not None:
                     self.visit(key)
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        if node.value is not None and getattr(node.target, "id", "") != "TEXTS":  # what fields of annotations mean
-            self.visit(node.value)
-
     def visit_Assign(self, node: ast.Assign) -> None:
         if not any(isinstance(target, ast.Name) and target.id.startswith("_TOLD_") for target in node.targets):
             self.visit(node.value)  # else names of sysctls
@@ -185,6 +185,10 @@ class _Texts(ast.NodeVisitor):
         if text is None:
             super().generic_visit(node)
             return
+        self._add(text)
+
+    def _add(self, text: str) -> None:
+        """Keep a text if it is a message."""
         text = " ".join(text.split())
         if (
             len(re.findall(r"[a-z]{2,}", text)) >= 3

@@ -3,22 +3,23 @@
 ::
 
     NriNetdevError
-    ├── RequestError        the pod's author: an annotation asks for what cannot be
+    ├── RequestError        the pod's author: an annotation asks for something that cannot be given
     ├── ConfigurationError  the node's operator: options, configuration file, environment
-    ├── PeerError           nobody here: the engine (or what poses as one) broke the protocol
+    ├── PeerError           nobody here: the engine, or whatever poses as one, broke the protocol
     │   ├── ProtocolError   bytes or messages that the protocol does not allow; the connection is over
     │   └── RemoteError     the peer answered a request of ours with an error status
     ├── KernelError         the kernel refused; carries its errno
     ├── StateError          the node's operator: the ledger or its directory cannot be used
-    └── LocalProtocolError  us: our own code asked the wire for what the protocol does not allow
+    └── LocalProtocolError  us: our own code asked the wire for something that the protocol does not allow
 
-Each says in its text what failed, on what, why, and what to do next.
+The text of each has the operation, its object, the cause, and what to do next.
 """
 
 from __future__ import annotations
 
 import errno as _errno
 import os
+from collections.abc import Iterable
 from enum import StrEnum
 
 
@@ -53,9 +54,15 @@ class Reason(StrEnum):
     """The annotation is wrong."""
     OTHER = "other"
 
+    @classmethod
+    def first(cls, reasons: Iterable[Reason]) -> Reason:
+        """The one that counts among several."""
+        order: tuple[Reason, ...] = tuple(cls)
+        return min(reasons, key=order.index)
+
 
 class RequestError(NriNetdevError):
-    """A pod asks for what cannot be given; the text is for its author.
+    """A pod asks for something that cannot be given; the text is for its author.
 
     Attributes:
         reason: the kind of refusal, for metrics and programs.
@@ -71,7 +78,7 @@ class ConfigurationError(NriNetdevError):
 
 
 class PeerError(NriNetdevError):
-    """The other end of the NRI connection did what it must not, or refused us."""
+    """The other end of the NRI connection broke the protocol, or refused a request."""
 
 
 class ProtocolError(PeerError):
@@ -107,10 +114,14 @@ class KernelError(NriNetdevError):
         errno: the kernel's error number.
         reason: the kernel's own words (extended acknowledgement), or "".
         hint: what to do next, or "".
+        refusal: the kind of refusal where a pod is refused because of this.
     """
 
-    def __init__(self, *, action: str, errno: int, reason: str = "", hint: str = "") -> None:
+    def __init__(
+        self, *, action: str, errno: int, reason: str = "", hint: str = "", refusal: Reason = Reason.OTHER
+    ) -> None:
         super().__init__(action, errno, reason, hint)
+        self.refusal = refusal
         self.action = action
         self.errno = errno
         self.reason = reason
@@ -137,3 +148,18 @@ class StateError(NriNetdevError):
 
     def __str__(self) -> str:
         return f"{self.problem}; {self.hint}" if self.hint else self.problem
+
+
+def refusal_for(error: NriNetdevError, text: str = "") -> RequestError:
+    """The error that refuses a request because of another error; to be raised from that.
+
+    Args:
+        error: the cause.
+        text: the text of the refusal, if not that of the cause.
+    """
+    reason = Reason.OTHER
+    if isinstance(error, StateError):
+        reason = Reason.LEDGER
+    elif isinstance(error, KernelError):
+        reason = error.refusal
+    return RequestError(text or str(error), reason=reason)

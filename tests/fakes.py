@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from nri_netdev.domain.claim import MARK_PREFIX, Claim, Netns, steady
-from nri_netdev.domain.links import Address, Inside, Inventory, Link
+from nri_netdev.domain.links import Address, Inventory, Link, PodNetnsView
 from nri_netdev.domain.policy.selectors import FactsOf, no_facts
 from nri_netdev.domain.snapshot import HomeReport, Shortfall, Snapshot
 from nri_netdev.errors import KernelError, StateError
@@ -46,7 +46,7 @@ class Namespace:
 
 
 class FakeKernel:
-    """The port `nri_netdev.custody.ports.Kernel` over a node in memory."""
+    """The port `nri_netdev.custody.ports.Kernel`: a node in memory, and what tests do to it."""
 
     def __init__(self) -> None:
         self.boot = "boot-1"
@@ -55,7 +55,10 @@ class FakeKernel:
         self.next_index = 10
         self.next_ino = 100
         self.refused: set[str] = set()
-        self.told: dict[int, tuple[object, int]] = {}
+        self.revisions: dict[int, tuple[object, int]] = {}
+        self.host = FakeHost(self)
+        self.pods = FakePods(self)
+        self.processes = FakeProcesses(self)
 
     # -- what tests do to the node ---------------------------------------------------------------------------------
 
@@ -90,7 +93,7 @@ class FakeKernel:
     def runtime_create(self, netns: Namespace, net_devices: dict[str, str]) -> None:
         """Do what runc does at create."""
         for ifname, inside in net_devices.items():
-            device = self._in(HOME, ifname)
+            device = self.find(HOME, ifname)
             if device is None:
                 raise AssertionError(f"link not found: {ifname}")
             self.move(device, netns.ino, inside)
@@ -141,151 +144,26 @@ class FakeKernel:
             self.change(device, altnames=())
         self.namespaces = {HOME: self.namespaces[HOME]}
 
-    # -- the port --------------------------------------------------------------------------------------------------
+    # -- for the ports ---------------------------------------------------------------------------------------------
 
-    def boot_id(self) -> str:
-        return self.boot
-
-    def inventory(self, *, is_fresh: bool = False) -> Inventory:
-        del is_fresh
-        at_home = [d for d in self.devices if d.netns == HOME]
-        return Inventory(links=tuple(d.link for d in at_home), addresses={d.link.ifindex: d.addresses for d in at_home})
-
-    def news(self, netns: Netns | None = None) -> int:
-        ino = HOME if netns is None else netns.ino
-        now = [(steady(d.link), d.addresses) for d in self.devices if d.netns == ino]
-        before, number = self.told.get(ino, (now, 0))
-        self.told[ino] = (now, number if now == before else number + 1)
-        return self.told[ino][1]
-
-    def last_news(self, netns: Netns | None = None) -> int | None:
-        _, before = self.told.get(HOME if netns is None else netns.ino, (None, None))
-        return before if before == self.news(netns) else None
-
-    def is_called(self, ifindex: int, ifname: str) -> bool:
-        return self._at(HOME, ifindex).link.ifname == ifname
-
-    def link(self, ifindex: int) -> Link:
-        return self._at(HOME, ifindex).link
-
-    def facts(self) -> FactsOf:
-        return no_facts
-
-    def links(self, netns_path: str | None) -> tuple[Link, ...]:
-        ino = self._ino(netns_path)
+    def links(self, ino: int) -> tuple[Link, ...]:
         return tuple(d.link for d in self.devices if d.netns == ino)
 
-    def marked(self, mark: str) -> Link | None:
-        return next((link for link in self.links(None) if mark in link.altnames), None)
+    def revision(self, ino: int) -> int:
+        now = [(steady(d.link), d.addresses) for d in self.devices if d.netns == ino]
+        before, number = self.revisions.get(ino, (now, 0))
+        self.revisions[ino] = (now, number if now == before else number + 1)
+        return self.revisions[ino][1]
 
-    def snapshot(self, ifindex: int) -> Snapshot:
-        device = self._at(HOME, ifindex)
-        altnames = tuple(name for name in device.link.altnames if not name.startswith(MARK_PREFIX))
-        return Snapshot(link=replace(device.link, altnames=altnames), addresses=device.addresses)
+    def cached_revision(self, ino: int) -> int | None:
+        _, before = self.revisions.get(ino, (None, None))
+        return before if before == self.revision(ino) else None
 
-    def netns(self, path: str) -> Netns:
-        return Netns(path=path, dev=4, ino=self._ino(path))
-
-    def is_home(self, netns: Netns) -> bool:
-        return netns.ino == HOME
-
-    def pin(self, netns: Netns) -> None:
-        self._maybe_refuse("pin")
-        self.namespaces[netns.ino].is_pinned = True
-
-    def pinned(self, netns: Netns) -> str | None:
-        namespace = self.namespaces.get(netns.ino)
-        return f"pin:{netns.ino}" if namespace and namespace.is_pinned else None
-
-    def unpin(self, name: str) -> None:
-        namespace = self.namespaces.get(int(name.removeprefix("net-")))
-        if namespace:
-            namespace.is_pinned = False
-            self.reap()
-
-    def pins(self) -> frozenset[str]:
-        return frozenset(f"net-{n.ino}" for n in self.namespaces.values() if n.is_pinned)
-
-    def mark(self, ifindex: int, mark: str) -> None:
-        self._maybe_refuse("mark")
-        device = self._at(HOME, ifindex)
-        self.change(device, altnames=(*(n for n in device.link.altnames if n != mark), mark))
-
-    def unmark(self, ifindex: int, mark: str) -> None:
-        device = self._at(HOME, ifindex)
-        self.change(device, altnames=tuple(n for n in device.link.altnames if n != mark))
-
-    def send(self, ifindex: int, netns_path: str, ifname: str) -> None:
-        self._maybe_refuse("send")
-        self.move(self._at(HOME, ifindex), self._ino(netns_path), ifname)
-
-    def inside(self, netns_path: str) -> Inside:
-        return Inside(links=self.links(netns_path))
-
-    def complete(self, netns_path: str, ifindex: int, ifname: str, snapshot: Snapshot) -> None:
-        self._maybe_refuse("complete")
-        device = self._at(self._ino(netns_path), ifindex)
-        device.addresses = snapshot.addresses
-        self.change(device, ifname=ifname, is_up=True)
-
-    def bring_home(self, netns_path: str, ifindex: int, snapshot: Snapshot, mark: str) -> HomeReport:
-        self._maybe_refuse("bring_home")
-        device = self._at(self._ino(netns_path), ifindex)
-        step("fake.marking")
-        if mark not in device.link.altnames:
-            self.change(device, altnames=(*device.link.altnames, mark))
-        step("fake.renaming")
-        taken = {n for d in self.devices if d.netns == HOME for n in (d.link.ifname, *d.link.altnames)}
-        name = snapshot.link.ifname if snapshot.link.ifname not in taken else f"nnd{device.link.ifindex}"
-        self.change(device, ifname=name)
-        step("fake.moving")
-        self.move(device, HOME)
-        step("fake.restoring")
-        return self.restore(snapshot, device.link.ifindex, mark)
-
-    def restore(self, snapshot: Snapshot, ifindex: int, mark: str) -> HomeReport:
-        self._maybe_refuse("restore")
-        device = self._at(HOME, ifindex)
-        was = snapshot.link
-        taken = {d.link.ifname: d.link for d in self.devices if d.netns == HOME and d is not device}
-        self.change(device, mac=was.mac, mtu=was.mtu, altnames=(*was.altnames, mark))
-        step("fake.halfway")
-        rival = taken.get(was.ifname)
-        if rival is None:
-            self.change(device, ifname=was.ifname)
-        self.change(device, is_up=was.is_up)
-        device.addresses = snapshot.addresses
-        missing = (Shortfall(what="its route", why="no gateway"),) if "routes" in self.refused else ()
-        return HomeReport(
-            ifindex=device.link.ifindex, ifname=device.link.ifname, name_taken_by=rival, shortfalls=missing
-        )
-
-    def rename(self, ifindex: int, ifname: str) -> None:
-        if self._in(HOME, ifname):
-            raise KernelError(action=f"rename to {ifname}", errno=errno.EEXIST)
-        self.change(self._at(HOME, ifindex), ifname=ifname)
-
-    def foreign_netns(self, known: Collection[int]) -> Iterator[str]:
-        for namespace in list(self.namespaces.values()):
-            if namespace.processes and namespace.ino not in {HOME, *known}:
-                yield f"proc:{namespace.ino}"
-
-    def has_processes(self, netns: Netns) -> bool:
-        namespace = self.namespaces.get(netns.ino)
-        return bool(namespace and namespace.processes)
-
-    def is_alive(self, pid: int) -> bool:
-        return any(pid in n.processes for n in self.namespaces.values())
-
-    # -- within ----------------------------------------------------------------------------------------------------
-
-    def _maybe_refuse(self, what: str) -> None:
+    def maybe_refuse(self, what: str) -> None:
         if what in self.refused:
             raise KernelError(action=what, errno=errno.EBUSY)
 
-    def _ino(self, path: str | None) -> int:
-        if path is None:
-            return HOME
+    def ino(self, path: str) -> int:
         if path.startswith(("pin:", "proc:")):
             ino = int(path.partition(":")[2])
             if ino in self.namespaces:
@@ -295,42 +173,202 @@ class FakeKernel:
                 return namespace.ino
         raise KernelError(action=f"open {path}", errno=errno.ENOENT)
 
-    def _in(self, ino: int, ifname: str) -> Device | None:
+    def find(self, ino: int, ifname: str) -> Device | None:
         return next((d for d in self.devices if d.netns == ino and d.link.ifname == ifname), None)
 
-    def _at(self, ino: int, ifindex: int) -> Device:
+    def at(self, ino: int, ifindex: int) -> Device:
         for device in self.devices:
             if (device.netns, device.link.ifindex) == (ino, ifindex):
                 return device
         raise KernelError(action=f"find {ifindex}", errno=errno.ENODEV)
 
 
+class FakeHost:
+    """The port `nri_netdev.custody.ports.Host` over a node in memory."""
+
+    def __init__(self, node: FakeKernel) -> None:
+        self._node = node
+
+    def boot_id(self) -> str:
+        return self._node.boot
+
+    def inventory(self, *, is_fresh: bool = False) -> Inventory:
+        del is_fresh
+        at_home = [d for d in self._node.devices if d.netns == HOME]
+        return Inventory(links=tuple(d.link for d in at_home), addresses={d.link.ifindex: d.addresses for d in at_home})
+
+    def revision(self) -> int:
+        return self._node.revision(HOME)
+
+    def cached_revision(self) -> int | None:
+        return self._node.cached_revision(HOME)
+
+    def is_called(self, ifindex: int, ifname: str) -> bool:
+        return self._node.at(HOME, ifindex).link.ifname == ifname
+
+    def facts(self) -> FactsOf:
+        return no_facts
+
+    def links(self) -> tuple[Link, ...]:
+        return self._node.links(HOME)
+
+    def link(self, ifindex: int) -> Link:
+        return self._node.at(HOME, ifindex).link
+
+    def marked(self, mark: str) -> Link | None:
+        return next((link for link in self.links() if mark in link.altnames), None)
+
+    def snapshot(self, ifindex: int) -> Snapshot:
+        device = self._node.at(HOME, ifindex)
+        altnames = tuple(name for name in device.link.altnames if not name.startswith(MARK_PREFIX))
+        return Snapshot(link=replace(device.link, altnames=altnames), addresses=device.addresses)
+
+    def mark(self, ifindex: int, mark: str) -> None:
+        self._node.maybe_refuse("mark")
+        device = self._node.at(HOME, ifindex)
+        self._node.change(device, altnames=(*(n for n in device.link.altnames if n != mark), mark))
+
+    def unmark(self, ifindex: int, mark: str) -> None:
+        device = self._node.at(HOME, ifindex)
+        self._node.change(device, altnames=tuple(n for n in device.link.altnames if n != mark))
+
+    def restore(self, snapshot: Snapshot, ifindex: int, mark: str) -> HomeReport:
+        self._node.maybe_refuse("restore")
+        device = self._node.at(HOME, ifindex)
+        was = snapshot.link
+        taken = {d.link.ifname: d.link for d in self._node.devices if d.netns == HOME and d is not device}
+        self._node.change(device, mac=was.mac, mtu=was.mtu, altnames=(*was.altnames, mark))
+        step("fake.halfway")
+        rival = taken.get(was.ifname)
+        if rival is None:
+            self._node.change(device, ifname=was.ifname)
+        self._node.change(device, is_up=was.is_up)
+        device.addresses = snapshot.addresses
+        missing = (Shortfall(what="its route", why="no gateway"),) if "routes" in self._node.refused else ()
+        return HomeReport(
+            ifindex=device.link.ifindex, ifname=device.link.ifname, name_taken_by=rival, shortfalls=missing
+        )
+
+    def rename(self, ifindex: int, ifname: str) -> None:
+        if self._node.find(HOME, ifname):
+            raise KernelError(action=f"rename to {ifname}", errno=errno.EEXIST)
+        self._node.change(self._node.at(HOME, ifindex), ifname=ifname)
+
+
+class FakePods:
+    """The port `nri_netdev.custody.ports.Pods` over a node in memory."""
+
+    def __init__(self, node: FakeKernel) -> None:
+        self._node = node
+
+    def netns(self, path: str) -> Netns:
+        return Netns(path=path, dev=4, ino=self._node.ino(path))
+
+    def is_home(self, netns: Netns) -> bool:
+        return netns.ino == HOME
+
+    def pin(self, netns: Netns) -> None:
+        self._node.maybe_refuse("pin")
+        self._node.namespaces[netns.ino].is_pinned = True
+
+    def pinned(self, netns: Netns) -> str | None:
+        namespace = self._node.namespaces.get(netns.ino)
+        return f"pin:{netns.ino}" if namespace and namespace.is_pinned else None
+
+    def unpin(self, name: str) -> None:
+        namespace = self._node.namespaces.get(int(name.removeprefix("net-")))
+        if namespace:
+            namespace.is_pinned = False
+            self._node.reap()
+
+    def pins(self) -> frozenset[str]:
+        return frozenset(f"net-{n.ino}" for n in self._node.namespaces.values() if n.is_pinned)
+
+    def links(self, netns_path: str) -> tuple[Link, ...]:
+        return self._node.links(self._node.ino(netns_path))
+
+    def view(self, netns_path: str) -> PodNetnsView:
+        return PodNetnsView(links=self.links(netns_path))
+
+    def revision(self, netns: Netns) -> int:
+        return self._node.revision(netns.ino)
+
+    def cached_revision(self, netns: Netns) -> int | None:
+        return self._node.cached_revision(netns.ino)
+
+    def send(self, ifindex: int, netns_path: str, ifname: str) -> None:
+        self._node.maybe_refuse("send")
+        self._node.move(self._node.at(HOME, ifindex), self._node.ino(netns_path), ifname)
+
+    def complete(self, netns_path: str, ifindex: int, ifname: str, snapshot: Snapshot) -> None:
+        self._node.maybe_refuse("complete")
+        device = self._node.at(self._node.ino(netns_path), ifindex)
+        device.addresses = snapshot.addresses
+        self._node.change(device, ifname=ifname, is_up=True)
+
+    def bring_home(self, netns_path: str, ifindex: int, snapshot: Snapshot, mark: str) -> HomeReport:
+        self._node.maybe_refuse("bring_home")
+        device = self._node.at(self._node.ino(netns_path), ifindex)
+        step("fake.marking")
+        if mark not in device.link.altnames:
+            self._node.change(device, altnames=(*device.link.altnames, mark))
+        step("fake.renaming")
+        taken = {n for d in self._node.devices if d.netns == HOME for n in (d.link.ifname, *d.link.altnames)}
+        name = snapshot.link.ifname if snapshot.link.ifname not in taken else f"nnd{device.link.ifindex}"
+        self._node.change(device, ifname=name)
+        step("fake.moving")
+        self._node.move(device, HOME)
+        step("fake.restoring")
+        return self._node.host.restore(snapshot, device.link.ifindex, mark)
+
+
+class FakeProcesses:
+    """The port `nri_netdev.custody.ports.Processes` over a node in memory."""
+
+    def __init__(self, node: FakeKernel) -> None:
+        self._node = node
+
+    def foreign_netns(self, known: Collection[int]) -> Iterator[str]:
+        for namespace in list(self._node.namespaces.values()):
+            if namespace.processes and namespace.ino not in {HOME, *known}:
+                yield f"proc:{namespace.ino}"
+
+    def has_processes(self, netns: Netns) -> bool:
+        namespace = self._node.namespaces.get(netns.ino)
+        return bool(namespace and namespace.processes)
+
+    def is_alive(self, pid: int) -> bool:
+        return any(pid in n.processes for n in self._node.namespaces.values())
+
+
 class FakeLedger:
     """The port `nri_netdev.custody.ports.Store`: rows in a dict that outlives its custody."""
 
     def __init__(self) -> None:
-        self.rows: dict[str, Claim] = {}
-        self.drafted: dict[str, Claim] = {}
+        self.kept: dict[str, Claim] = {}
         self.asked: set[str] = set()
         self.is_full = False
 
+    @property
+    def rows(self) -> dict[str, Claim]:
+        """The binding claims, by mark."""
+        return {mark: claim for mark, claim in self.kept.items() if claim.state.is_binding}
+
+    @property
+    def prepared(self) -> dict[str, Claim]:
+        """The prepared claims, by mark."""
+        return {mark: claim for mark, claim in self.kept.items() if not claim.state.is_binding}
+
     def claims(self) -> tuple[Claim, ...]:
-        return tuple(self.rows.values())
+        return tuple(self.kept.values())
 
-    def drafts(self) -> tuple[Claim, ...]:
-        return tuple(self.drafted.values())
-
-    def write(self, *, put: Iterable[Claim] = (), drop: Iterable[Claim] = (), draft: Iterable[Claim] = ()) -> None:
+    def write(self, *, put: Iterable[Claim] = (), drop: Iterable[Claim] = ()) -> None:
         if self.is_full:
-            raise StateError("cannot write the ledger: database or disk is full; make room on its disk")
+            raise StateError("cannot write the ledger: database or disk is full", hint="make room on its disk")
         for claim in drop:
-            self.rows.pop(claim.mark, None)
-            self.drafted.pop(claim.mark, None)
+            self.kept.pop(claim.mark, None)
             self.asked.discard(claim.mark)
-        for claim in put:
-            self.drafted.pop(claim.mark, None)
-            self.rows[claim.mark] = claim
-        self.drafted |= {claim.mark: claim for claim in draft}
+        self.kept |= {claim.mark: claim for claim in put}
 
     def releases(self) -> frozenset[str]:
         return frozenset(self.asked)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from nri_netdev.domain.address import Address
+from nri_netdev.domain.address import ListenAddress
 from nri_netdev.lean import bare, hollow, without
 from nri_netdev.shells.observe import health
 from nri_netdev.testing.engine import Engine
@@ -88,7 +88,7 @@ def test_a_package_that_is_not_there() -> None:
 class Daemon:
     """A daemon in a process of its own."""
 
-    def __init__(self, pid: int, port: int, probes: Address) -> None:
+    def __init__(self, pid: int, port: int, probes: ListenAddress) -> None:
         self._pid = pid
         self.port = port
         self.probes = probes
@@ -116,7 +116,7 @@ async def running(directory: Path) -> AsyncIterator[Daemon]:
             process = await asyncio.create_subprocess_exec(*argv, stderr=log)
         try:
             await engine.wait_plugin(timeout_s=30)
-            yield Daemon(process.pid, port, Address(path=probes))
+            yield Daemon(process.pid, port, ListenAddress(path=probes))
         finally:
             process.terminate()
             await process.wait()

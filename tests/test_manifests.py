@@ -16,7 +16,9 @@ import pytest
 import yaml
 
 from nri_netdev import __version__, cli
-from nri_netdev.config.settings import DEFAULT_PATH, Settings, load
+from nri_netdev.cli.inputs import read_settings
+from nri_netdev.config.settings import Settings
+from nri_netdev.config.watched import DEFAULT_PATH, Watched
 from nri_netdev.domain.annotations.manifest import validate_text
 from nri_netdev.shells.observe.metrics import METRICS
 from tests.e2e.tools import BIN
@@ -155,8 +157,8 @@ def test_the_arguments_are_ours(overlay: str, tmp_path: Path) -> None:
     """The daemon understands each, also what the components add, and each probe asks a port that it listens on."""
     found = container(with_components(tmp_path, overlay, "pod-monitor"))
     arguments = [argument.replace("$(POD_IP)", "192.0.2.1") for argument in found["args"]]
-    options = cli._parser().parse_args(arguments)
-    settings = cli._settings(options)
+    options = cli.parser().parse_args(arguments)
+    settings = read_settings(options)
     assert settings.health == f"192.0.2.1:{found['livenessProbe']['grpc']['port']}"
     assert found["readinessProbe"]["grpc"] == {"port": found["livenessProbe"]["grpc"]["port"], "service": "readiness"}
     assert settings.metrics.endswith(f":{next(p['containerPort'] for p in found['ports'] if p['name'] == 'metrics')}")
@@ -174,10 +176,10 @@ def test_the_configuration_is_valid(tmp_path: Path) -> None:
     assert set(data) == {DEFAULT_PATH.name}
     path = tmp_path / "config.yaml"
     path.write_text(data["config.yaml"])
-    assert load(path) == Settings()
+    assert Watched(path).load() == Settings()
     example = "".join(re.findall(r"^#   (.*\n)", data["config.yaml"], re.MULTILINE))
     path.write_text(example)
-    assert len(load(path).policy.rules) == 1
+    assert len(Watched(path).load().policy.rules) == 1
 
 
 def test_the_image_is_of_this_version() -> None:
@@ -229,7 +231,7 @@ def test_the_systemd_unit() -> None:
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read(MANIFESTS / "systemd" / "nri-netdev.service")
     service = unit["Service"]
-    cli._parser().parse_args(service["ExecStart"].split()[1:])
+    cli.parser().parse_args(service["ExecStart"].split()[1:])
     assert service["RuntimeDirectoryPreserve"] == "yes"
     own_mounts = {"ProtectSystem", "ProtectHome", "PrivateTmp", "PrivateMounts", "PrivateDevices", "ReadWritePaths"}
     assert not own_mounts & set(service)

@@ -27,7 +27,6 @@ def test_what_counts_as_a_message(tmp_path: Path) -> None:
         "db.execute('SELECT claim FROM claims where it is')\n"
         "Member(text='a description of some field')\n"
         "socket = _setting('/run/x', 'a description of some setting')\n"
-        "TEXTS: dict = {'count': 'a description of an annotation'}\n"
         "option = {'help': 'a description of some option'}\n"
         "event(log, 10, 'claim.home', ifname='ens1')\n"
     )

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nri_netdev import faults
-from nri_netdev.custody.custody import GRACE_S, Custody
+from nri_netdev.custody.custody import Custody
+from nri_netdev.custody.holders import GRACE_S
 from nri_netdev.domain.annotations.grammars import Grammar
 from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.claim import MARK_PREFIX
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.scope import Scope
-from nri_netdev.domain.verdict.judge import Grant
+from nri_netdev.domain.verdict.outcome import Grant
 from tests.fakes import HOME, Device, FakeKernel, FakeLedger, Namespace
 
 
@@ -37,7 +38,9 @@ class World:
         self.start_daemon()
 
     def start_daemon(self, *, synchronize: bool = True) -> None:
-        self.custody = Custody(self.ledger, self.kernel, now_s=lambda: self.clock, monotonic_s=lambda: self.clock)
+        self.custody = Custody(
+            self.ledger, self.kernel, encode=encoded, now_s=lambda: self.clock, monotonic_s=lambda: self.clock
+        )
         if synchronize:
             self.synchronize()
 
@@ -75,7 +78,7 @@ class World:
 
     def prepare(self, pod: PodSandbox, asked: Mapping[str, tuple[Entry, ...]]) -> None:
         """Tell of a pod, whose containers will ask for this."""
-        self.custody.prepare(pod, asked, encode=encoded)
+        self.custody.prepare(pod, asked)
 
     def answer(
         self, pod: PodSandbox, name: str, asked: tuple[Entry, ...], *, moves: bool = True, late: bool = False
@@ -95,19 +98,19 @@ class World:
         grants = self.custody.create(pod, container, asked) if draft is None else draft.grants
         self.live[container.id] = container  # it has its answer by now
         if draft is not None:
-            self.custody.confirm(draft, container.id, name)
+            self.custody.give(draft, container.id, name)
         if not late:
-            self.custody.confirmed(container.id)
+            self.custody.record(container.id)
         if moves:
             self.kernel.runtime_create(
                 self.namespaces[pod.id], {grant.link.ifname: grant.entry.inside for grant in grants}
             )
-        self.custody.confirmed(container.id)
+        self.custody.record(container.id)
         return container
 
     def start(self, container: Container) -> None:
         self.namespaces[container.pod_id].processes.add(container.pid)
-        self.custody.starting(self.live_pods[container.pod_id], container, ())
+        self.custody.start(self.live_pods[container.pod_id], container, ())
         self.live[container.id] = dataclasses.replace(container, is_running=True)
 
     def run(self, pod: PodSandbox, name: str, *asked: tuple[str, str], scope: Scope = Scope.CONTAINER) -> Container:
@@ -120,7 +123,7 @@ class World:
         self.namespaces[container.pod_id].processes.discard(container.pid)
         self.kernel.reap()
         if told:
-            self.custody.ended(container.id)
+            self.custody.end(container.id)
 
     def remove_pod(self, pod: PodSandbox, *, told: bool = True, netns_first: bool = False) -> None:
         namespace = self.namespaces[pod.id]
@@ -130,7 +133,7 @@ class World:
         if netns_first:
             self.kernel.unmount(namespace)
         if told:
-            self.custody.ended(pod.id)
+            self.custody.end(pod.id)
         self.kernel.unmount(namespace)
 
     def wait(self) -> None:
@@ -145,10 +148,10 @@ class World:
     def assert_all_is_home(self) -> None:
         assert self.custody.claims == ()
         assert self.ledger.rows == {}
-        assert self.ledger.drafted == {}
-        assert not self.custody.has_drafts
+        assert self.ledger.prepared == {}
+        assert not self.custody.preparations
         assert not self.custody.holders()
-        assert self.kernel.pins() == frozenset()
+        assert self.kernel.pods.pins() == frozenset()
         assert all(d.netns == HOME for d in self.kernel.devices)
         assert not [n for d in self.kernel.devices for n in d.link.altnames if n.startswith(MARK_PREFIX)]
 

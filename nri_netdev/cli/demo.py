@@ -11,6 +11,7 @@ and with it everything.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -61,7 +62,12 @@ _INTERRUPTED = 130
 # -- outside -----------------------------------------------------------------------------------------------------------
 
 
-def run(*, runtime: str | None = None) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Play it; 0 if the interface is home as it was."""
+    return play(runtime=options.runtime)
+
+
+def play(*, runtime: str | None = None) -> int:
     """Run the demonstration in namespaces of its own.
 
     Args:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 
-class Kind(StrEnum):
+class EngineName(StrEnum):
     """The engines that have NRI."""
 
     CONTAINERD = "containerd"
@@ -19,7 +19,7 @@ class Kind(StrEnum):
 class EngineConfig:
     """What matters here of an engine's configuration."""
 
-    kind: Kind
+    kind: EngineName
     nri_is_enabled: bool
     accepts_connections: bool
     """Whether NRI listens on a socket at all; else only plugins that the engine launches are heard."""
@@ -29,15 +29,15 @@ class EngineConfig:
     """Runtime handlers and their programs; "" where the engine looks for one on its PATH."""
 
 
-ENABLE_NRI: Mapping[Kind, str] = {
-    Kind.CONTAINERD: "[plugins.'io.containerd.nri.v1.nri']\n  disable = false\n  disable_connections = false",
-    Kind.CRIO: "[crio.nri]\nenable_nri = true\nnri_disable_connections = false",
+ENABLE_NRI: Mapping[EngineName, str] = {
+    EngineName.CONTAINERD: "[plugins.'io.containerd.nri.v1.nri']\n  disable = false\n  disable_connections = false",
+    EngineName.CRIO: "[crio.nri]\nenable_nri = true\nnri_disable_connections = false",
 }
 """The lines that turn NRI on."""
 
-ENABLE_VALIDATOR: Mapping[Kind, str] = {
-    Kind.CONTAINERD: "[plugins.'io.containerd.nri.v1.nri'.default_validator]\n  enable = true",
-    Kind.CRIO: "[crio.nri.default_validator]\nnri_enable_default_validator = true",
+ENABLE_VALIDATOR: Mapping[EngineName, str] = {
+    EngineName.CONTAINERD: "[plugins.'io.containerd.nri.v1.nri'.default_validator]\n  enable = true",
+    EngineName.CRIO: "[crio.nri.default_validator]\nnri_enable_default_validator = true",
 }
 """The lines that make the engine refuse a pod whose required plugin is not there."""
 
@@ -73,7 +73,7 @@ def _containerd(document: Mapping[str, Any]) -> EngineConfig:
         for name, runtime in _table(document, "plugins", plugin, "containerd", "runtimes").items():
             handlers[name] = str(_table(runtime, "options").get("BinaryName", ""))
     return EngineConfig(
-        kind=Kind.CONTAINERD,
+        kind=EngineName.CONTAINERD,
         nri_is_enabled=not is_off,
         accepts_connections=not nri.get("disable_connections", False),
         validator_is_enabled=bool(_table(nri, "default_validator").get("enable", False)),
@@ -85,7 +85,7 @@ def _crio(crio: Mapping[str, Any]) -> EngineConfig:
     nri = _table(crio, "nri")
     runtimes = _table(crio, "runtime", "runtimes")
     return EngineConfig(
-        kind=Kind.CRIO,
+        kind=EngineName.CRIO,
         nri_is_enabled=bool(nri.get("enable_nri", True)),
         accepts_connections=not nri.get("nri_disable_connections", False),
         validator_is_enabled=bool(_table(nri, "default_validator").get("nri_enable_default_validator", False)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from nri_netdev.domain.verdict.judge import age
+from nri_netdev.domain.text.age import age
 from nri_netdev.shells.observe.status import Document
 
 

@@ -1,1 +1,1 @@
-"""What the operator sets: the settings, their file, and how a change comes into force."""
+"""The settings, their file, and how a change of it comes into force."""

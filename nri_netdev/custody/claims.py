@@ -1,193 +1,172 @@
-"""The book of claims: those in force, written through to the ledger, and what is told of them."""
+"""The claims of the node, written through to the ledger, and what the log says of them."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
+from nri_netdev.custody.index import ClaimIndex
 from nri_netdev.custody.ports import Store
-from nri_netdev.domain.claim import Claim, Netns
-from nri_netdev.errors import KernelError, StateError
+from nri_netdev.domain.claim import Claim, State
+from nri_netdev.domain.life import GONE, Trigger, advance, moved_on
+from nri_netdev.errors import KernelError, LocalProtocolError, StateError
 from nri_netdev.log import event
 
 _log = logging.getLogger(__name__)
 
 
-class Book:
-    """Every claim of the node, and every draft of one.
+class Claims(ClaimIndex):
+    """Every claim of the node, prepared ones included.
 
-    A draft is a claim that is durable before anybody has asked: it binds nobody but a daemon that finds it after a
-    crash, and cannot know whether it was given.
+    A prepared claim that the ledger holds at the start is one that a daemon died over: it becomes uncertain.
 
     Args:
-        ledger: where they are kept.
+        ledger: where claims are kept.
 
     Raises:
         StateError: The ledger cannot be read.
     """
 
     def __init__(self, ledger: Store) -> None:
+        super().__init__()
         self._ledger = ledger
-        self._claims: dict[str, Claim] = {}
-        self._drafts: dict[str, Claim] = {}
-        self._marks: dict[str, dict[str, None]] = {}
-        """In order, by the ids of all that an event must be heard of, for a claim or draft hangs on it."""
-        self._left: dict[str, Claim] = {}
-        """What is forgotten, and could not be struck from the ledger yet."""
+        self._undropped: dict[str, Claim] = {}
+        """Claims that are over, and that the ledger still holds because a write failed."""
         self._unwritten: set[str] = set()
-        """Claims that the ledger still has as drafts."""
-        self.promised = 0
-        """How often claims were made."""
-        left = ledger.drafts()
-        for claim in (*ledger.claims(), *left):
-            self._note(self._claims, claim)
-        if left:
+        """Marks of claims that were given and that the ledger still holds as prepared."""
+        self.revision = 0
+        """Counts how often interfaces were given away."""
+        uncertain = []
+        for claim in ledger.claims():
+            if claim.state is State.PREPARED:
+                claim = moved_on(claim, Trigger.FOUND)  # noqa: PLW2901
+                uncertain.append(claim)
+            self.note(claim)
+        if uncertain:
             with reported("write the ledger"):
-                ledger.write(put=left)
+                ledger.write(put=uncertain)
 
-    def claims(self) -> tuple[Claim, ...]:
-        """Every claim, oldest first."""
-        return tuple(self._claims.values())
-
-    def drafts(self) -> tuple[Claim, ...]:
-        """Every draft, oldest first."""
-        return tuple(self._drafts.values())
-
-    def get(self, mark: str) -> Claim | None:
-        """The claim of a mark, as it is now."""
-        return self._claims.get(mark)
-
-    def __getitem__(self, mark: str) -> Claim:
-        return self._claims[mark]
-
-    def __contains__(self, mark: object) -> bool:
-        return mark in self._claims or mark in self._drafts
-
-    def of(self, holder_id: str) -> tuple[Claim, ...]:
-        """The claims that hang on a container or a pod, oldest first."""
-        return tuple(filter(None, map(self._claims.get, self._marks.get(holder_id, ()))))
-
-    def holders(self) -> Collection[str]:
-        """The ids of every pod and container that an event must be heard of; as they are at any time, on any thread."""
-        return self._marks
-
-    def needs(self, netns: Netns) -> bool:
-        """Whether a claim or draft needs a netns to be kept alive."""
-        return any(claim.netns == netns for book in (self._claims, self._drafts) for claim in book.values())
+    # -- reading ---------------------------------------------------------------------------------------------------
 
     def releases(self) -> frozenset[str]:
-        """The marks of the claims that another process wants released."""
+        """The marks of the binding claims that another process asks to release."""
         with reported("read the ledger"):
-            return self._ledger.releases() & self._claims.keys()
+            return self._ledger.releases() & {claim.mark for claim in self.binding()}
         return frozenset()
 
-    def promise(self, claims: Sequence[Claim], *, instead_of: Sequence[Claim]) -> None:
-        """Write new claims, and forget those that they inherit from, in one commit.
+    # -- changing --------------------------------------------------------------------------------------------------
+
+    def prepare(self, claims: Sequence[Claim]) -> None:
+        """Write prepared claims, in one commit.
 
         Raises:
             StateError: They are not written; nothing has changed.
         """
-        self._write(put=claims, drop=instead_of)
+        self._write(put=claims)
+        for claim in claims:
+            self.note(claim)
+
+    def promise(self, claims: Sequence[Claim], *, instead_of: Sequence[Claim]) -> tuple[Claim, ...]:
+        """Give prepared claims to their container and end those that they inherit from, in one commit.
+
+        Returns:
+            The claims as they are now.
+
+        Raises:
+            StateError: They are not written; nothing has changed.
+        """
+        given = tuple(moved_on(claim, Trigger.GIVEN) for claim in claims)
         for old in instead_of:
-            self._strike(old)
-        for claim in claims:
-            self._note(self._claims, claim)
-        self.promised += 1
+            _must_end(old, Trigger.INHERITED)
+        self._write(put=given, drop=instead_of)
+        for old in instead_of:
+            self.strike(old)
+        for claim in given:
+            self.note(claim)
+        self.revision += 1
+        return given
 
-    def draft(self, drafts: Sequence[Claim]) -> None:
-        """Write drafts, in one commit.
+    def give(self, claims: Sequence[Claim], container_id: str, container: str, now_s: int) -> None:
+        """Give prepared claims to the container that has come, in memory alone.
 
-        Raises:
-            StateError: They are not written; nothing has changed.
+        That is durable, as they are written as prepared; `put` each when there is time.
         """
-        self._write(draft=drafts)
-        for claim in drafts:
-            self._note(self._drafts, claim)
-
-    def confirm(self, claims: Sequence[Claim]) -> None:
-        """Make claims of drafts. That is durable, as they are; `put` each when there is time."""
         for claim in claims:
-            self._note(self._claims, claim)
-            self._drafts.pop(claim.mark, None)
+            owner = replace(claim.owner, container_id=container_id, container=container)
+            self.note(moved_on(claim, Trigger.GIVEN, owner=owner, since_s=now_s))
             self._unwritten.add(claim.mark)
-        self.promised += 1
+        self.revision += 1
 
     def unwritten(self, holder_id: str) -> tuple[Claim, ...]:
-        """The claims of a container or pod that the ledger still has as drafts."""
+        """The claims of a container or pod that were given and that the ledger still holds as prepared."""
         return tuple(claim for claim in self.of(holder_id) if claim.mark in self._unwritten)
 
+    def advance(self, claim: Claim, trigger: Trigger, **changes: Any) -> Claim:
+        """Take a claim to its next state, and write it."""
+        return self.put(moved_on(claim, trigger, **changes))
+
     def put(self, claim: Claim) -> Claim:
-        """Remember a change of a claim. A ledger that fails now must not keep an interface from coming home."""
-        self._note(self._claims, claim)
+        """Write a claim that has changed. A ledger that fails now must not keep an interface from coming home."""
+        self.note(claim)
         with reported("write the ledger", **about(claim)):
             self._write(put=[claim])
             self._unwritten.discard(claim.mark)
         return claim
 
-    def drop(self, *claims: Claim) -> None:
-        """Forget claims and drafts. What the ledger cannot be rid of now goes with the next that is written."""
+    def end(self, trigger: Trigger, *claims: Claim) -> None:
+        """Forget claims that are over. What the ledger cannot drop now is dropped with the next write."""
         for claim in claims:
-            self._strike(claim)
-            self._left[claim.mark] = claim
+            _must_end(claim, trigger)
+            self.strike(claim)
+            self._undropped[claim.mark] = claim
         with reported("write the ledger", **about(claims[0])):
             self._write()
 
     @property
     def is_behind(self) -> bool:
-        """Whether the ledger has yet to be told something."""
-        return bool(self._left or self._unwritten)
+        """Whether the ledger lacks something that is known here."""
+        return bool(self._undropped or self._unwritten)
 
     def catch_up(self) -> None:
-        """Tell the ledger what it could not be told before."""
-        if self._left:
+        """Drop from the ledger what could not be dropped before."""
+        if self._undropped:
             with reported("write the ledger"):
                 self._write()
 
-    def _write(self, *, put: Sequence[Claim] = (), drop: Sequence[Claim] = (), draft: Sequence[Claim] = ()) -> None:
-        self._ledger.write(put=put, drop=(*drop, *self._left.values()), draft=draft)
-        self._left.clear()
-
-    def _note(self, book: dict[str, Claim], claim: Claim) -> None:
-        """Enter a claim. Who reads `holders` meanwhile misses none of its names."""
-        before = self._claims.get(claim.mark) or self._drafts.get(claim.mark)
-        self._left.pop(claim.mark, None)
-        book[claim.mark] = claim
-        for name in _names(claim):
-            self._marks.setdefault(name, {})[claim.mark] = None
-        if before is not None:
-            self._unlist(claim.mark, _names(before) - _names(claim))
-
-    def _strike(self, claim: Claim) -> None:
-        self._unwritten.discard(claim.mark)
-        known = self._claims.pop(claim.mark, None) or self._drafts.pop(claim.mark, None)
-        if known is not None:
-            self._unlist(claim.mark, _names(known))
-
-    def _unlist(self, mark: str, names: Iterable[str]) -> None:
-        for name in names:
-            self._marks[name].pop(mark, None)
-            if not self._marks[name]:
-                del self._marks[name]
-
     def trouble(self, claim: Claim, *troubles: str) -> None:
-        """Keep and tell what is wrong; once, not on every occasion."""
+        """Keep what is wrong with a claim, and log it once."""
         if claim.troubles != troubles:
             self.put(replace(claim, troubles=troubles))
             for trouble in troubles:
                 event(_log, logging.ERROR, "claim.trouble", **about(claim), state=claim.state, trouble=trouble)
 
+    def _write(self, *, put: Sequence[Claim] = (), drop: Sequence[Claim] = ()) -> None:
+        self._ledger.write(put=put, drop=(*drop, *self._undropped.values()))
+        self._undropped.clear()
 
-def _names(claim: Claim) -> frozenset[str]:
-    """The ids that a claim hangs on."""
-    return frozenset(filter(None, (claim.owner.pod_id, claim.owner.container_id)))
+    def note(self, claim: Claim) -> None:
+        """Enter a claim, or what it is now."""
+        self._undropped.pop(claim.mark, None)
+        super().note(claim)
+
+    def strike(self, claim: Claim) -> None:
+        """Take a claim out."""
+        self._unwritten.discard(claim.mark)
+        super().strike(claim)
+
+
+def _must_end(claim: Claim, trigger: Trigger) -> None:
+    if advance(claim, trigger) is not GONE:
+        raise LocalProtocolError(f"{trigger.name} does not end a claim that is {claim.state} ({claim.mark})")
 
 
 @contextlib.contextmanager
 def reported(doing: str, **context: object) -> Iterator[None]:
-    """The edge of everything that is tried again: a refusal is told, and life goes on."""
+    """The edge of everything that is tried again: a refusal by kernel or ledger is logged, and work goes on."""
     try:
         yield
     except (KernelError, StateError) as error:
@@ -197,7 +176,7 @@ def reported(doing: str, **context: object) -> Iterator[None]:
 
 
 def about(claim: Claim) -> dict[str, object]:
-    """What log lines say of a claim."""
+    """The fields of log lines about a claim."""
     owner = claim.owner
     return {
         "ifname": claim.ifname,

@@ -1,6 +1,6 @@
-"""An offer: what a container that asks can be given. Judged by what is known of the host, and what is given seen again.
+"""Decides what a container gets: from the cached inventory first, then from each granted interface read again.
 
-Changes nothing. `nri_netdev.custody.custody` makes a promise of it.
+Changes nothing; `nri_netdev.custody.custody` makes promises of an evaluation.
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ from socket import AF_INET6
 from nri_netdev.custody.ports import Kernel
 from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.claim import MARK_PREFIX, Claim, Netns, Owner, State, steady
-from nri_netdev.domain.links import Inside, Inventory
+from nri_netdev.domain.links import Inventory, PodNetnsView
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.policy.rules import Policy
-from nri_netdev.domain.problem import Problem, explain
+from nri_netdev.domain.problem import Problem, refusal
 from nri_netdev.domain.snapshot import Snapshot
-from nri_netdev.domain.verdict.judge import Grant, PodNetns, judge
-from nri_netdev.errors import RequestError
+from nri_netdev.domain.verdict.judge import judge
+from nri_netdev.domain.verdict.node import Held, NodeState, PodNetns
+from nri_netdev.domain.verdict.outcome import Grant
+from nri_netdev.errors import Reason, RequestError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asker:
-    """A container, and where it will be."""
+    """A container, and the netns that it will run in."""
 
     pod: PodSandbox
     container: Container
@@ -33,137 +35,155 @@ class Asker:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    """What can be given, all of it."""
+class Evaluation:
+    """Everything that a container asked for, and that it can be given."""
 
     grants: tuple[Grant, ...] = ()
     claims: tuple[Claim, ...] = ()
-    """One for each grant, with what the interface was before anybody had it."""
+    """One for each grant, with a snapshot of the interface."""
     inherited: tuple[Claim, ...] = ()
-    """Claims that these take the place of: of interfaces at home that are not yet all that they were."""
+    """Claims that these replace: of interfaces at home that are not fully restored. Their snapshots are merged in."""
     has_ipv6: bool = True
-    """Whether they may have IPv6 addresses in the pod."""
+    """Whether interfaces may have IPv6 addresses in the pod."""
 
     @property
     def would_fail(self) -> bool:
-        """Whether a runtime would fail at it: crun does where an address is IPv6 and the pod has that turned off."""
+        """Whether the runtime's move would fail: crun's does for an IPv6 address where the pod has IPv6 disabled."""
         addresses = (address for claim in self.claims for address in claim.snapshot.addresses)
         return not self.has_ipv6 and any(address.family == AF_INET6 for address in addresses)
 
 
-def offer(
-    kernel: Kernel,
-    asked: Sequence[Entry],
-    asker: Asker,
-    *,
-    claims: Collection[Claim],
-    drafts: Collection[Claim] = (),
-    policy: Policy | None,
-    now_s: Callable[[], float],
-) -> Offer:
-    """What a container can be given.
-
-    The host is first judged by what it has told of itself. Where that ends in a refusal, or with an interface that
-    turns out to be another than it was judged to be, all of the host is read anew and judged again.
+class Evaluator:
+    """Evaluates requests against the live host.
 
     Args:
         kernel: the node.
-        asked: what the container asks for and does not have.
-        asker: the container.
-        claims: every claim there is.
-        drafts: interfaces that others may come to ask for: better left to them, if there is a choice.
-        policy: who may take what; None to ask only what can be given.
         now_s: the wall clock, in seconds since the epoch.
-
-    Raises:
-        RequestError: It cannot be given all of it; with every reason.
-        KernelError: Something cannot be read.
+        policy: who may take what; None to ask only what can be given, by whatever rule. It may be exchanged.
     """
-    if not asked:
-        return Offer()
-    pod = kernel.inside(asker.netns.path) if asker.netns else Inside()
-    for is_fresh in (False, True):
-        inventory = kernel.inventory(is_fresh=is_fresh)
-        heirs = _heirs(claims, inventory)
-        others = [claim for claim in claims if heirs.get(claim.ifname) is not claim]
-        taken = others if is_fresh else [*others, *drafts]
-        grants, problems = _judged(kernel, asked, asker, pod, inventory, claims=taken, policy=policy, now_s=now_s)
-        if problems and is_fresh:
-            raise RequestError(explain(problems))
-        snapshots = [] if problems else [kernel.snapshot(grant.link.ifindex) for grant in grants]
-        if snapshots and all(steady(g.link) == steady(s.link) for g, s in zip(grants, snapshots, strict=True)):
-            made = _offer(kernel, grants, snapshots, asker=asker, heirs=heirs, now_s=int(now_s()))
-            return replace(made, has_ipv6=pod.has_ipv6)
-    raise RequestError("the interfaces that are asked for are being changed just now; retry")
 
+    def __init__(self, kernel: Kernel, *, now_s: Callable[[], float], policy: Policy | None = None) -> None:
+        self._kernel = kernel
+        self._now_s = now_s
+        self.policy = policy
 
-def granted(
-    kernel: Kernel,
-    asked: Sequence[Entry],
-    asker: Asker,
-    *,
-    claims: Collection[Claim],
-    policy: Policy | None,
-    now_s: Callable[[], float],
-) -> tuple[Grant, ...]:
-    """What a container would be granted, by what the host has told of itself; nothing if not all of it.
+    def evaluate(
+        self,
+        asked: Sequence[Entry],
+        asker: Asker,
+        *,
+        taken: Collection[Claim],
+        reserved: Collection[Claim] = (),
+    ) -> Evaluation:
+        """Decide what a container can be given.
 
-    Args:
-        kernel: the node.
-        asked: what the container asks for.
-        asker: the container.
-        claims: what others have.
-        policy: who may take what.
-        now_s: the wall clock, in seconds since the epoch.
+        The cached inventory is tried first. If that ends in a refusal, or a granted interface turns out to have
+        changed, the whole host is read again and the request is decided once more.
 
-    Raises:
-        KernelError: Something cannot be read.
-    """
-    pod = kernel.inside(asker.netns.path) if asker.netns else Inside()
-    grants, _ = _judged(kernel, asked, asker, pod, kernel.inventory(), claims=claims, policy=policy, now_s=now_s)
-    return grants
+        Args:
+            asked: entries that the container has no interface for yet.
+            asker: the container.
+            taken: every claim.
+            reserved: interfaces prepared for other containers; taken only if nothing else will do.
 
+        Raises:
+            RequestError: Not all of it can be given; the text has every reason.
+            KernelError: Something cannot be read.
+        """
+        if not asked:
+            return Evaluation()
+        pod = self._view(asker)
+        for is_fresh in (False, True):
+            inventory = self._kernel.host.inventory(is_fresh=is_fresh)
+            heirs = _heirs(taken, inventory)
+            others = [claim for claim in taken if heirs.get(claim.ifname) is not claim]
+            held = others if is_fresh else [*others, *reserved]
+            grants, problems = self._judge(asked, asker, (pod, inventory), held=held)
+            if problems and is_fresh:
+                raise refusal(problems)
+            snapshots = [] if problems else [self._kernel.host.snapshot(grant.link.ifindex) for grant in grants]
+            if snapshots and all(steady(g.link) == steady(s.link) for g, s in zip(grants, snapshots, strict=True)):
+                return replace(self._evaluation(grants, snapshots, asker, heirs), has_ipv6=pod.has_ipv6)
+        raise RequestError("the interfaces that are asked for are being changed just now; retry", reason=Reason.BUSY)
 
-def seen_again(kernel: Kernel, claim: Claim) -> Snapshot:
-    """A snapshot of this moment; the one that there is if the runtime has begun to move the interface.
+    def grants(self, asked: Sequence[Entry], asker: Asker, *, taken: Collection[Claim]) -> tuple[Grant, ...]:
+        """Decide from the cached inventory alone; empty if not everything can be given.
 
-    Raises:
-        KernelError: It is at home no more.
-    """
-    link = kernel.link(claim.snapshot.link.ifindex)
-    if claim.mark not in link.altnames:
-        return claim.snapshot
-    snapshot = kernel.snapshot(link.ifindex)
-    is_untouched = kernel.link(link.ifindex) == link and link.is_up == claim.snapshot.link.is_up
-    return snapshot if is_untouched else claim.snapshot
+        Args:
+            asked: entries of the container.
+            asker: the container.
+            taken: claims of others.
 
+        Raises:
+            KernelError: Something cannot be read.
+        """
+        known = self._view(asker), self._kernel.host.inventory()
+        grants, _ = self._judge(asked, asker, known, held=taken)
+        return grants
 
-def _judged(
-    kernel: Kernel,
-    asked: Sequence[Entry],
-    asker: Asker,
-    pod: Inside,
-    inventory: Inventory,
-    *,
-    claims: Collection[Claim],
-    policy: Policy | None,
-    now_s: Callable[[], float],
-) -> tuple[tuple[Grant, ...], tuple[Problem, ...]]:
-    names = frozenset(name for link in pod.links for name in (link.ifname, *link.altnames))
-    return judge(
-        asked,
-        inventory=inventory,
-        netns=PodNetns(is_host=asker.netns is None, names=names),
-        claims=claims,
-        now_s=int(now_s()),
-        policy=policy,
-        pod=asker.pod,
-        facts_of=kernel.facts(),
-    )
+    def snapshot_again(self, claim: Claim) -> Snapshot:
+        """A new snapshot of a claimed interface; the claim's own if the runtime has begun to move the interface.
+
+        Raises:
+            KernelError: The interface is no longer at home.
+        """
+        link = self._kernel.host.link(claim.snapshot.link.ifindex)
+        if claim.mark not in link.altnames:
+            return claim.snapshot
+        snapshot = self._kernel.host.snapshot(link.ifindex)
+        is_untouched = self._kernel.host.link(link.ifindex) == link and link.is_up == claim.snapshot.link.is_up
+        return snapshot if is_untouched else claim.snapshot
+
+    def _view(self, asker: Asker) -> PodNetnsView:
+        return self._kernel.pods.view(asker.netns.path) if asker.netns else PodNetnsView()
+
+    def _judge(
+        self,
+        asked: Sequence[Entry],
+        asker: Asker,
+        known: tuple[PodNetnsView, Inventory],
+        *,
+        held: Collection[Claim],
+    ) -> tuple[tuple[Grant, ...], tuple[Problem, ...]]:
+        """The verdict by what is known of the pod's netns and of the host."""
+        pod, inventory = known
+        names = frozenset(name for link in pod.links for name in (link.ifname, *link.altnames))
+        node = NodeState(
+            inventory=inventory,
+            policy=self.policy,
+            held=tuple(map(Held.of, held)),
+            at_s=int(self._now_s()),
+            facts_of=self._kernel.host.facts(),
+        )
+        netns = PodNetns(is_host=asker.netns is None, names=names)
+        return judge(asked, node, netns=netns, pod=asker.pod)
+
+    def _evaluation(
+        self, grants: Sequence[Grant], snapshots: Sequence[Snapshot], asker: Asker, heirs: Mapping[str, Claim]
+    ) -> Evaluation:
+        if asker.netns is None:
+            return Evaluation()
+        since_s, boot_id = int(self._now_s()), self._kernel.host.boot_id()
+        claims = [
+            Claim(
+                mark=f"{MARK_PREFIX}{os.urandom(6).hex()}",
+                owner=_owner(grant, asker),
+                key=grant.entry.key,
+                number=grant.entry.number,
+                inside=grant.entry.inside,
+                netns=asker.netns,
+                snapshot=heirs[grant.link.ifname].snapshot.merge(snapshot) if grant.link.ifname in heirs else snapshot,
+                since_s=since_s,
+                boot_id=boot_id,
+            )
+            for grant, snapshot in zip(grants, snapshots, strict=True)
+        ]
+        inherited = tuple(heirs[claim.ifname] for claim in claims if claim.ifname in heirs)
+        return Evaluation(grants=tuple(grants), claims=tuple(claims), inherited=inherited)
 
 
 def _heirs(claims: Collection[Claim], inventory: Inventory) -> Mapping[str, Claim]:
-    """The claims that new ones can take the place of, by interface."""
+    """Claims that a new one may replace, by interface: at home under their own name, and not fully restored."""
     return {
         claim.ifname: claim
         for claim in claims
@@ -171,47 +191,14 @@ def _heirs(claims: Collection[Claim], inventory: Inventory) -> Mapping[str, Clai
     }
 
 
-def _offer(
-    kernel: Kernel,
-    grants: Sequence[Grant],
-    snapshots: Sequence[Snapshot],
-    *,
-    asker: Asker,
-    heirs: Mapping[str, Claim],
-    now_s: int,
-) -> Offer:
-    if asker.netns is None:
-        return Offer()
+def _owner(grant: Grant, asker: Asker) -> Owner:
     pod, container = asker.pod, asker.container
-    claims = [
-        Claim(
-            mark=f"{MARK_PREFIX}{os.urandom(6).hex()}",
-            owner=Owner(
-                scope=grant.entry.scope,
-                pod_id=pod.id,
-                pod_uid=pod.uid,
-                namespace=pod.namespace,
-                pod=pod.name,
-                container_id=container.id,
-                container=container.name,
-            ),
-            key=grant.entry.key,
-            number=grant.entry.number,
-            inside=grant.entry.inside,
-            netns=asker.netns,
-            snapshot=snapshot,
-            since_s=now_s,
-            boot_id=kernel.boot_id(),
-        )
-        for grant, snapshot in zip(grants, snapshots, strict=True)
-    ]
-    return Offer(
-        grants=tuple(grants),
-        claims=tuple(
-            replace(claim, snapshot=heirs[claim.ifname].snapshot.merge(claim.snapshot))
-            if claim.ifname in heirs
-            else claim
-            for claim in claims
-        ),
-        inherited=tuple(heirs[claim.ifname] for claim in claims if claim.ifname in heirs),
+    return Owner(
+        scope=grant.entry.scope,
+        pod_id=pod.id,
+        pod_uid=pod.uid,
+        namespace=pod.namespace,
+        pod=pod.name,
+        container_id=container.id,
+        container=container.name,
     )

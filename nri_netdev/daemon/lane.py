@@ -1,8 +1,10 @@
-"""The worker: who has custody - SQLite, netlink, drivers that take their time - one job at a time.
+"""The lane to custody: one job at a time, in the order in which they were given, from whatever thread.
 
-Jobs are done by a thread of its own, in the order in which they are given. The event loop asks it and waits no longer
-than an engine does: what is not done when an answer is due is answered without it - a create with an error, a teardown
-with yes - and goes on. Where nothing is in hand, another thread may have custody for what takes no time (`begin`).
+Custody waits for SQLite, netlink and drivers, so it has a thread of its own. There are three ways to have it do a job:
+
+- `Lane.try_now`: on the calling thread, at once, if no job is under way or waiting: for what waits for nothing;
+- `Lane.ask`: have it done and wait for the outcome, no longer than an engine does;
+- `Lane.later`: have it done, whenever that is.
 """
 
 from __future__ import annotations
@@ -10,22 +12,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Collection, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from nri_netdev.custody.custody import Custody
-from nri_netdev.errors import NriNetdevError, RequestError
+from nri_netdev.errors import NriNetdevError, Reason, RequestError, refusal_for
 from nri_netdev.log import event
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 DEFAULT_REQUEST_TIMEOUT_MS = 2000
-"""The engine's patience where it does not tell (NRI before 0.7)."""
+"""The engine's patience where it does not say (NRI before 0.7)."""
 
-BEGIN_S = 0.005
-"""How long to wait for the job in hand, rather than be the next job: most take one millisecond."""
+TURN_S = 0.005
+"""How long `try_now` waits for the job under way, rather than give up: most take one millisecond."""
 
 
 def patience_s(request_timeout_ms: int) -> float:
@@ -33,23 +36,86 @@ def patience_s(request_timeout_ms: int) -> float:
     return (request_timeout_ms or DEFAULT_REQUEST_TIMEOUT_MS) / 3000
 
 
-class Worker:
-    """Custody, as those see it who have something to be done."""
+class Lane:
+    """Custody, for those who have a job for it."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="custody")
-        self._turn = threading.Lock()
-        """Whoever has it has custody."""
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._given = self._done = 0
+        self._changed = threading.Condition(threading.Lock())
+        """Guards the three fields that follow; notified when a job is added or has ended."""
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._is_busy = False
+        """Whether a job is under way."""
+        self._is_open = True
+        self._thread = threading.Thread(target=self._work, name="custody", daemon=True)
+        self._thread.start()
         self.custody: Custody | None = None
-        """What is there to be read; only jobs may change it. None while the ledger cannot be used."""
+        """To be read only; to change anything takes a job. None while the ledger cannot be used."""
         self.trouble = ""
         """Why there is no custody, or ""."""
         self.holders: Collection[str] = ()
-        """The ids of every pod and container that a claim hangs on, as they are at any time."""
+        """Live view of the ids of pods and containers that have claims; safe to read from any thread."""
         self.limit_s = patience_s(0)
         """How long a job may take that an engine waits for."""
+
+    # -- the three ways --------------------------------------------------------------------------------------------
+
+    def try_now(self, job: Callable[[Custody], bool]) -> bool:
+        """Do a job on this thread, if custody is free now or within milliseconds and no job waits.
+
+        Returns:
+            What the job returned; False if it was not done.
+        """
+        with self._changed:
+            if self._is_busy and not self._jobs:
+                self._changed.wait_for(lambda: not self._is_busy, TURN_S)
+            if self._is_busy or self._jobs or self.custody is None:
+                return False
+            self._is_busy = True
+        try:
+            return job(self.custody)
+        finally:
+            self._end_turn()
+
+    def ask(
+        self, job: Callable[[Custody], _T], *, too_late: str, undo: Callable[[Custody], None] | None = None
+    ) -> Coroutine[Any, Any, _T]:
+        """Have a job done that an engine waits for. It takes its place in the lane now, on whatever thread this is.
+
+        Args:
+            job: what to do.
+            too_late: what to answer if it takes longer than `limit_s`; then it goes on.
+            undo: what to do after it in that case.
+
+        Returns:
+            The outcome, to be awaited on the loop. It raises `RequestError`: custody refuses, or is not done in time.
+        """
+
+        def whole() -> _T:
+            if self.custody is None:
+                raise RequestError(f"nothing can be given on this node: {self.trouble}", reason=Reason.LEDGER)
+            return job(self.custody)
+
+        return self._outcome(self._enqueue(whole), too_late, undo)
+
+    def later(self, job: Callable[[Custody], None]) -> Future[None]:
+        """Have a job done that nobody waits for; what goes wrong is logged.
+
+        Returns:
+            Done when the job is; for those who want to know.
+        """
+
+        def whole() -> None:
+            try:
+                if self.custody is not None:
+                    job(self.custody)
+            except NriNetdevError as error:
+                event(_log, logging.ERROR, "custody.refused", error=str(error))
+            except Exception:  # noqa: BLE001 - the root of a job
+                event(_log, logging.ERROR, "custody.bug", exc_info=True)
+
+        return self._enqueue(whole)
+
+    # -- life ------------------------------------------------------------------------------------------------------
 
     async def open(self, new_custody: Callable[[], Custody]) -> None:
         """Make custody, on its thread.
@@ -57,107 +123,78 @@ class Worker:
         Raises:
             StateError: The ledger cannot be used.
         """
-        self.custody = await self._work(new_custody)
+        self.custody = await asyncio.wrap_future(self._enqueue(new_custody))
         self.holders = self.custody.holders()
         self.trouble = ""
 
-    async def ask(
-        self, job: Callable[[Custody], _T], *, too_late: str, undo: Callable[[Custody], None] | None = None
-    ) -> _T:
-        """Have custody do a job that an engine waits for.
+    async def close(self) -> None:
+        """End the thread after the job that is under way; what waits is given up."""
+        with self._changed:
+            self._is_open = False
+            self._changed.notify_all()
+        await asyncio.to_thread(self._thread.join)
 
-        Args:
-            job: what to do.
-            too_late: what to say if it takes longer than `limit_s`; then it goes on.
-            undo: what to do after it in that case.
+    # -- within ----------------------------------------------------------------------------------------------------
 
-        Raises:
-            RequestError: Custody refuses, or is not done in time.
-        """
+    def _enqueue(self, job: Callable[[], _T]) -> Future[_T]:
+        future: Future[_T] = Future()
 
-        def whole() -> _T:
-            if self.custody is None:
-                raise RequestError(f"nothing can be given on this node: {self.trouble}")
-            return job(self.custody)
+        def run() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    result = job()
+                except BaseException as error:  # noqa: BLE001 - whoever asked gets it
+                    future.set_exception(error)
+                else:
+                    future.set_result(result)
 
-        future = self._work(whole)
-        done, _ = await asyncio.wait([future], timeout=self.limit_s)
+        with self._changed:
+            self._jobs.append(run)
+            self._changed.notify_all()
+        return future
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: not self._is_open or (self._jobs and not self._is_busy))
+                if not self._is_open:
+                    return
+                job = self._jobs.popleft()
+                self._is_busy = True
+            try:
+                job()
+            finally:
+                self._end_turn()
+
+    def _end_turn(self) -> None:
+        with self._changed:
+            self._is_busy = False
+            self._changed.notify_all()
+
+    async def _outcome(self, future: Future[_T], too_late: str, undo: Callable[[Custody], None] | None) -> _T:
+        waiting = asyncio.wrap_future(future)
+        done, _ = await asyncio.wait([waiting], timeout=self.limit_s)
         if not done:
-            self.spawn(self._settle_late(future, undo))
-            raise RequestError(too_late)
+            future.add_done_callback(lambda ended: self._ended_late(ended, undo))
+            raise RequestError(too_late, reason=Reason.BUSY)
         try:
-            return future.result()
+            return waiting.result()
         except RequestError:
             raise
         except NriNetdevError as error:
-            raise RequestError(str(error)) from error
+            raise refusal_for(error) from error
         except Exception as error:
             event(_log, logging.ERROR, "custody.bug", exc_info=True)
             raise RequestError(
-                f"internal error ({type(error).__name__}); see the log of nri-netdev on this node"
+                f"internal error ({type(error).__name__}); see the log of nri-netdev on this node", reason=Reason.BUG
             ) from error
 
-    async def quietly(self, job: Callable[[Custody], None]) -> None:
-        """Have custody do a job that nobody waits for."""
-
-        def whole() -> None:
-            if self.custody is not None:
-                job(self.custody)
-
-        try:
-            await self._work(whole)
-        except NriNetdevError as error:
-            event(_log, logging.ERROR, "custody.refused", error=str(error))
-        except Exception:  # noqa: BLE001 - the root of a task
-            event(_log, logging.ERROR, "custody.bug", exc_info=True)
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Start what goes on beside the loop, until `finish`."""
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def finish(self, timeout_s: float) -> None:
-        """Let what was spawned come to its end, as far as it does in this time."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout_s)
-
-    async def close(self) -> None:
-        """End the thread after the job that it has in hand."""
-        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
-
-    def begin(self) -> Custody | None:
-        """Have custody on this thread, until `end`, for what takes no time.
-
-        None if that is not to be had soon, or if jobs wait for their turn, which were given before.
-        """
-        if not self._turn.acquire(timeout=BEGIN_S):
-            return None
-        if self._given == self._done and self.custody is not None:
-            return self.custody
-        self._turn.release()
-        return None
-
-    def end(self) -> None:
-        """Give custody back."""
-        self._turn.release()
-
-    def _work(self, job: Callable[[], _T]) -> asyncio.Future[_T]:
-        def in_turn() -> _T:
-            with self._turn:
-                try:
-                    return job()
-                finally:
-                    self._done += 1
-
-        self._given += 1
-        return asyncio.get_running_loop().run_in_executor(self._thread, in_turn)
-
-    async def _settle_late(self, future: asyncio.Future[_T], undo: Callable[[Custody], None] | None) -> None:
-        """See a job to its end that came too late for its answer, and undo it if the answer was no."""
-        await asyncio.wait([future])
+    def _ended_late(self, future: Future[_T], undo: Callable[[Custody], None] | None) -> None:
+        """A job has ended after its answer was due; it is undone, since the answer was no."""
+        if future.cancelled():
+            return
         error = future.exception()
         if error is not None and not isinstance(error, NriNetdevError):
             event(_log, logging.ERROR, "custody.bug", error=repr(error))
         if undo is not None and error is None:
-            await self.quietly(undo)
+            self.later(undo)

@@ -1,7 +1,7 @@
 """The daemon: wires engine, custody and kernel together, and decides nothing about interfaces.
 
-The thread that reads what the engine says answers at once whatever asks for nothing; everything else goes to the event
-loop, and from there to custody (`nri_netdev.daemon.lane`).
+Three threads: one reads from the engine and runs the hooks (`nri_netdev.daemon.hooks`), one does custody's jobs
+(`nri_netdev.daemon.lane`), and the main one runs the loop for deadlines, timer, signals and servers.
 """
 
 from __future__ import annotations
@@ -13,74 +13,43 @@ import logging
 import os
 import random
 import signal
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
 
 from nri_netdev import __version__
-from nri_netdev.config.settings import Injection, OnMissed, Reload, Settings, Watched
+from nri_netdev.config.settings import Injection, OnMissed, Settings
+from nri_netdev.config.watched import Reload, Watched
 from nri_netdev.custody.custody import Custody
-from nri_netdev.daemon.answers import entries_by_container, entries_of, refuse, who
+from nri_netdev.daemon.background import Background
+from nri_netdev.daemon.hooks import ENGINES_THAT_HEED_START_ERRORS, EVENTS, Hooks, who
 from nri_netdev.daemon.injection import InjectionMemory
-from nri_netdev.daemon.lane import Worker, patience_s
-from nri_netdev.daemon.view import Outlook
-from nri_netdev.domain.annotations.request import may_mention, mentions
+from nri_netdev.daemon.lane import Lane, patience_s
+from nri_netdev.daemon.relevance import Relevance
+from nri_netdev.daemon.view import View
+from nri_netdev.domain.annotations.entries import entries_of
 from nri_netdev.domain.claim import Claim
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.policy.rules import Policy
-from nri_netdev.domain.verdict.judge import Grant
 from nri_netdev.errors import ConfigurationError, RequestError, StateError
 from nri_netdev.log import event, set_level
-from nri_netdev.shells.engine.connection import (
-    NOTHING,
-    Answer,
-    EngineConnection,
-    connect,
-    launched_socket,
-    stay_connected,
-)
-from nri_netdev.shells.engine.residents import Residents
-from nri_netdev.shells.engine.translate import adjustment, container_of, pod_of
-from nri_netdev.shells.kernel.host import kill_in_netns
-from nri_netdev.shells.kernel.measured import MeasuredKernel
+from nri_netdev.shells.engine.connection import EngineConnection, connect, launched_socket, stay_connected
+from nri_netdev.shells.engine.translate import adjustment
 from nri_netdev.shells.kernel.mirror import host_events
-from nri_netdev.shells.observe.metrics import CONTAINERS, CREATE_SECONDS, GRANTS, MOVE_SECONDS, Meters
+from nri_netdev.shells.kernel.node import open_kernel
+from nri_netdev.shells.observe.metrics import MOVE_SECONDS, Meters
 from nri_netdev.shells.store.ledger import Ledger
 from nri_netdev.shells.store.lock import Lock
-from nri_netdev.wire.methods import HOOKS, Kind
-from nri_netdev.wire.peek import Glimpse
-from nri_netdev.wire.session import (
-    Closed,
-    Configured,
-    Event,
-    PluginSession,
-    Refused,
-    Registered,
-    Request,
-    Synchronized,
-    event_mask,
-)
+from nri_netdev.wire.peek import Peek
+from nri_netdev.wire.session import Closed, Configured, Event, PluginSession, Refused, Registered, Request, Synchronized
 
 _log = logging.getLogger(__name__)
 
-EVENTS = (
-    Kind.RUN_POD_SANDBOX,
-    Kind.CREATE_CONTAINER,
-    Kind.START_CONTAINER,
-    Kind.STOP_CONTAINER,
-    Kind.REMOVE_CONTAINER,
-    Kind.STOP_POD_SANDBOX,
-)
-"""What we subscribe to; every engine knows these. Where a plugin before us fails at a container's end we are not told
-of it, so its removal is heard, too; a pod's end is found out without being told (`Custody.tick`)."""
-
-ENGINES_THAT_HEED_START_ERRORS = frozenset({"containerd"})
-"""CRI-O logs an error of StartContainer and goes on; there the process is killed before it runs."""
 TICK_S = 1.0
 STANDBY_S = 0.5
 DRAIN_S = 5.0
-"""How long a daemon told to stop waits for what its worker has in hand."""
+"""How long a daemon that ends waits for the answers that are under way."""
 
 
 class Daemon:
@@ -106,35 +75,37 @@ class Daemon:
         self.meters = Meters()
         self._new_custody = new_custody or (lambda of: open_custody(of, self.meters))
         self._injection = InjectionMemory(Injection(settings.injection))
-        self._may_err_at_start = False
         self._name = env.get("NRI_PLUGIN_NAME") or settings.name
         self._index = env.get("NRI_PLUGIN_IDX") or settings.index
         self._fd = env.get("NRI_PLUGIN_SOCKET")
-        self._worker = Worker()
+        self._lane = Lane()
+        self._background = Background()
+        self._relevance = Relevance(lambda: self._lane.holders, self.meters)
+        self._hooks = Hooks(self._lane, self._relevance, self._injection, self.meters, self._background.spawn)
         self._lock: Lock | None = None
         self.engine: Configured | None = None
         self._connection: EngineConnection | None = None
         self._is_healthy = False
-        self._handed = self._heard = 0
-        """What the engine's thread has handed to the loop, and what of it has come as far as the worker."""
         self._links_changed = asyncio.Event()
+        self._rereading = threading.Lock()
+        """The timer reads the configuration again, and whatever an engine passes comes on another thread."""
 
     # -- what others see -------------------------------------------------------------------------------------------
 
     @property
     def claims(self) -> tuple[Claim, ...]:
         """Every claim; none while the ledger cannot be used."""
-        return self._worker.custody.claims if self._worker.custody is not None else ()
+        return self._lane.custody.claims if self._lane.custody is not None else ()
 
     @property
     def is_ready(self) -> bool:
         """Whether it is registered with the engine, knows what exists, and can give."""
-        return self._connection is not None and self._is_healthy and self._worker.custody is not None
+        return self._connection is not None and self._is_healthy and self._lane.custody is not None
 
     @property
     def trouble(self) -> str:
         """Why nothing can be given, or ""."""
-        return self._worker.trouble
+        return self._lane.trouble
 
     @property
     def policy(self) -> Policy:
@@ -150,9 +121,9 @@ class Daemon:
             ConfigurationError, StateError: It cannot start.
         """
         event(_log, logging.INFO, "daemon.started", version=__version__, pid=os.getpid())
-        outlook = Outlook(settings=self._settings, meters=self.meters, seen=self)
-        self._loop = asyncio.get_running_loop()
-        async with outlook.probed(), self._locked(), outlook.shown():
+        self._background.begin()
+        view = View(settings=self._settings, meters=self.meters, daemon=self)
+        async with view.probed(), self._locked(), view.shown():
             await self._open()
             tasks = [asyncio.ensure_future(work) for work in (self._serve(), self._tick(), self._watch_links())]
             try:
@@ -197,11 +168,13 @@ class Daemon:
         """Open ledger and kernel; without a ledger the daemon serves, and gives nothing."""
         pid = self._take_lock()
         if pid is not None:
-            self._tell_trouble(StateError(f"the state directory is served by process {pid}; stop one of the two"))
+            self._tell_trouble(
+                StateError(f"the state directory is served by process {pid}", hint="stop one of the two")
+            )
         if pid is not None or self._lock is None:
             return
         try:
-            await self._worker.open(lambda: self._new_custody(self._settings))
+            await self._lane.open(lambda: self._new_custody(self._settings))
         except StateError as error:
             self._tell_trouble(error)
 
@@ -209,7 +182,7 @@ class Daemon:
         """Say why nothing can be given; once, not every second."""
         if str(error) != self.trouble:
             event(_log, logging.ERROR, "ledger.unusable", error=str(error), effect="no interface is given")
-        self._worker.trouble = str(error)
+        self._lane.trouble = str(error)
 
     async def _serve(self) -> None:
         if self._fd is None:
@@ -217,246 +190,82 @@ class Daemon:
             await stay_connected(
                 self._settings.socket,
                 self._session,
-                self._handle,
-                self._at_a_glance,
+                self,
                 rng=random.Random(),  # noqa: S311 - jitter, not a secret
                 healthy=lambda: self._is_healthy,
             )
         if not self._fd or not self._fd.isdigit():
             raise ConfigurationError(f"NRI_PLUGIN_SOCKET={self._fd} is not a file descriptor")
-        _, closed = await connect(launched_socket(int(self._fd)), self._session, self._handle, self._at_a_glance)
+        _, closed = await connect(launched_socket(int(self._fd)), self._session, self)
         await closed
 
     async def _drain(self) -> None:
         """Let what is in hand come to its end, then hang up."""
-        await self._worker.finish(DRAIN_S)
+        await self._background.finish(DRAIN_S)
         if self._connection is not None:
             self._connection.close()
-        await self._worker.quietly(Custody.forget_drafts)
-        await self._worker.close()
+        await self._done(lambda custody: custody.preparations.withdraw_all())
+        await self._lane.close()
         event(_log, logging.INFO, "daemon.stopped")
 
-    # -- the engine's events ---------------------------------------------------------------------------------------
+    # -- the engine, on the thread that reads from it ----------------------------------------------------------------
 
     def _session(self) -> PluginSession:
         self._is_healthy = False
-        residents = Residents(lambda: self._worker.holders)
-        return PluginSession(
-            self._name,
-            self._index,
-            events=event_mask(*EVENTS),
-            fail_request=True,
-            concerns=self._concerns,
-            keep_pod=residents.pod,
-            keep_container=residents.container,
-        )
+        self._relevance.begin_session()
+        return PluginSession(self._name, self._index, events=EVENTS, fail_request=True, keep=self._relevance)
 
-    def _concerns(self, method: str, encoded: bytes | memoryview) -> bool:
-        """Whether an event that is not told at a glance may ask for something or end a holder."""
-        if may_mention(encoded):
-            return True
-        if method == _CREATE:
-            self.meters.count(CONTAINERS, "false")
-            return False
-        return bool(self._worker.holders)
+    def answer_now(self, connection: EngineConnection, peek: Peek) -> bool:
+        """Answer an event that was recognised without decoding, if that takes no time; whether it is answered."""
+        return self._hooks.answer_now(connection, peek)
 
-    def _at_a_glance(self, seen: Glimpse) -> Answer | None:
-        """What to say to an event where it arrives, on the engine's thread; None where more is to be known or done."""
-        if seen.pod_id in self._worker.holders or may_mention(seen.pod):
-            return self._ready(seen) if seen.method == _CREATE else None
-        if seen.method == _CREATE:
-            self.meters.count(CONTAINERS, "false")
-        return NOTHING
-
-    def _ready(self, seen: Glimpse) -> Answer | None:
-        """What to say to a container that all has been made ready for, if nothing at all has happened since."""
-        begin_s = time.perf_counter()
-        container_id, name = seen.container_names()
-        custody = self._worker.begin() if container_id and self._handed == self._heard else None
-        if custody is None:
-            return None
-        draft = None
-        try:
-            draft = custody.ready(seen.pod_id, name)
-            if draft is not None and not self._injection.asks(draft.awaited.pod.runtime_handler):
-                draft = None
-        finally:
-            if draft is None:
-                self._worker.end()
-        if draft is None:
-            return None
-
-        def then() -> None:
-            try:
-                custody.confirm(draft, container_id, name)
-            finally:
-                self._worker.end()
-            self._hand_on(lambda: self._worker.spawn(self._worker.quietly(lambda c: c.confirmed(container_id))))
-            self.meters.count(CONTAINERS, "true")
-            self.meters.count(GRANTS, "ready")
-            self.meters.observe(CREATE_SECONDS, time.perf_counter() - begin_s)
-
-        return Answer(draft.answer, then)
-
-    def _handle(self, connection: EngineConnection, what: Event) -> None:
-        """Every other event, in order, on the engine's thread: they are told to the loop."""
-        if isinstance(what, Request) and what.kind is Kind.RUN_POD_SANDBOX:
-            connection.reply(what, None)
-        self._hand_on(lambda: self._hear(connection, what))
-
-    def _hand_on(self, work: Callable[[], None]) -> None:
-        """Have something done on the loop, after all that was handed on before."""
-
-        def do() -> None:
-            try:
-                work()
-            finally:
-                self._loop.call_soon(count)  # when tasks that this has begun have given the worker their jobs
-
-        def count() -> None:
-            self._heard += 1
-
-        self._handed += 1
-        with contextlib.suppress(RuntimeError):  # the loop is over
-            self._loop.call_soon_threadsafe(do)
-
-    def _hear(self, connection: EngineConnection, what: Event) -> None:
-        """Every event that the engine's thread has handed on, in order, on the loop."""
+    def handle(self, connection: EngineConnection, what: Event) -> None:
+        """Take an event of the session."""
         self._connection = None if isinstance(what, Closed) else connection
         self.engine = self.engine if self._connection else None
         match what:
             case Request():
-                self._request(connection, what)
+                self._hooks.handle(connection, what)
             case Synchronized():
                 self._synchronize(connection, what)
             case Configured():
-                self.engine = what
-                self._injection.forget()
-                if self._watched is not None:
-                    self._apply(self._watched.configure(what.config))
-                self._may_err_at_start = what.runtime_name in ENGINES_THAT_HEED_START_ERRORS
-                self._worker.limit_s = patience_s(what.request_timeout_ms)
-                event(
-                    _log,
-                    logging.INFO,
-                    "engine.configured",
-                    engine=what.runtime_name,
-                    version=what.runtime_version,
-                    nri=what.nri_version,
-                    request_timeout_ms=what.request_timeout_ms,
-                )
+                self._configured(what)
             case Registered():
                 event(_log, logging.INFO, "engine.registered", plugin=self._name, index=self._index)
             case Refused():
                 event(_log, logging.ERROR, "engine.refused", error=str(what.error))
                 connection.close()
 
-    def _request(self, connection: EngineConnection, request: Request) -> None:
-        """Answer at once what asks for nothing and holds nothing; give the rest to the worker."""
-        kind = request.kind
-        if kind is Kind.RUN_POD_SANDBOX:
-            self._prepare(request)
-            return
-        is_asking = kind in _ASKING and mentions(request.pod.annotations)
-        if kind is Kind.CREATE_CONTAINER:
-            self.meters.count(CONTAINERS, "true" if is_asking else "false")
-        if is_asking:
-            self._worker.spawn(_ASKING[kind](self, connection, request))
-            return
-        job = self._job(kind, request)
-        if job is not None:
-            self._worker.spawn(self._follow(connection, request, job))
-            return
-        connection.reply(request, None)
-
-    def _prepare(self, request: Request) -> None:
-        """Make ready what a new pod's containers will ask for; the engine has its answer already."""
-        pod = pod_of(request.pod)
-        asked = entries_by_container(pod) if self._injection.asks(pod.runtime_handler) else {}
-        if asked:
-            self._worker.spawn(self._worker.quietly(lambda custody: custody.prepare(pod, asked, encode=_encoded)))
-
-    def _job(self, kind: Kind, request: Request) -> Callable[[Custody], None] | None:
-        """What custody must hear of the end of a holder."""
-        holder_id = request.pod.id if kind is Kind.STOP_POD_SANDBOX else request.container.id
-        if kind in _ASKING or holder_id not in self._worker.holders:
-            return None
-        return lambda custody: custody.ended(holder_id)
-
-    async def _timed_create(self, connection: EngineConnection, request: Request) -> None:
-        with self.meters.timed(CREATE_SECONDS):
-            await self._create(connection, request)
-
-    async def _create(self, connection: EngineConnection, request: Request) -> None:
-        pod, container = pod_of(request.pod), container_of(request.container)
-        asks = self._injection.asks(pod.runtime_handler)
-        try:
-            entries = entries_of(pod, container)
-            grants: tuple[Grant, ...] = ()
-            if entries:
-                grants = await self._worker.ask(
-                    lambda custody: custody.create(pod, container, entries, move=not asks),
-                    too_late="the kernel is still busy, perhaps with an interface that is being returned; retry",
-                    undo=lambda custody: custody.ended(container.id),
-                )
-        except RequestError as error:
-            refuse(connection, request, error, doing="create")
-            return
-        connection.reply(request, adjustment(grants) if grants and asks else None)
-        if grants:
-            self.meters.count(GRANTS, "decided")
-            self._worker.spawn(self._worker.quietly(lambda custody: custody.confirmed(container.id)))
-
-    async def _start(self, connection: EngineConnection, request: Request) -> None:
-        """The last moment before the container's process runs: all must have arrived, or it does not run."""
-        pod, container = pod_of(request.pod), container_of(request.container)
-        try:
-            entries = entries_of(pod, container)
-            if not entries and container.id not in self._worker.holders:
-                connection.reply(request, None)
-                return
-            moved = await self._worker.ask(
-                lambda custody: custody.starting(pod, container, entries, may_move=self._injection.may_move),
-                too_late="its interfaces could not be checked in time; retry",
-            )
-        except RequestError as error:
-            if not self._may_err_at_start and container.pid and pod.netns_path:
-                is_dead = await asyncio.to_thread(kill_in_netns, container.pid, pod.netns_path)
-                event(_log, logging.WARNING, "start.prevented", **who(pod, container), dead=is_dead)
-            refuse(connection, request, error, doing="start")
-            return
-        if moved and self._injection.ignored(pod.runtime_handler):
-            event(
-                _log,
-                logging.WARNING,
-                "runtime.ignored",
-                handler=pod.runtime_handler or "default",
-                effect="nri-netdev moves interfaces itself for this handler, until the engine reconnects",
-                hint="needs NRI 0.11 and runc 1.4, crun 1.22 or youki 0.6",
-            )
-        connection.reply(request, None)
-
-    async def _follow(self, connection: EngineConnection, request: Request, job: Callable[[Custody], None]) -> None:
-        """Answer the end of a holder, which is never refused."""
-        try:
-            await self._worker.ask(job, too_late="goes on in the background")
-        except RequestError as error:
-            pod = f"{request.pod.namespace}/{request.pod.name}"
-            event(_log, logging.WARNING, "teardown.late", pod=pod, kind=request.kind.name, reason=str(error))
-        connection.reply(request, None)
+    def _configured(self, what: Configured) -> None:
+        self.engine = what
+        self._injection.forget()
+        watched = self._watched
+        if watched is not None:
+            self._reread(lambda: watched.configure(what.config))
+        self._hooks.heeds_start_errors = what.runtime_name in ENGINES_THAT_HEED_START_ERRORS
+        self._lane.limit_s = patience_s(what.request_timeout_ms)
+        event(
+            _log,
+            logging.INFO,
+            "engine.configured",
+            engine=what.runtime_name,
+            version=what.runtime_version,
+            nri=what.nri_version,
+            request_timeout_ms=what.request_timeout_ms,
+        )
 
     def _synchronize(self, connection: EngineConnection, what: Synchronized) -> None:
         pods: tuple[PodSandbox, ...] = what.pods
         containers: tuple[Container, ...] = what.containers
         connection.reply(what.request, None)
         self._is_healthy = True
-        event(_log, logging.INFO, "engine.synchronized", pods=what.pods_told, containers=what.containers_told)
+        event(_log, logging.INFO, "engine.synchronized", pods=what.pod_count, containers=what.container_count)
 
         def job(custody: Custody) -> None:
             custody.synchronize(pods, containers)
             self._seek_missed(custody, {pod.id: pod for pod in pods if pod.annotations}, containers)
 
-        self._worker.spawn(self._worker.quietly(job))
+        self._lane.later(job)
 
     def _seek_missed(self, custody: Custody, pods: Mapping[str, PodSandbox], containers: Iterable[Container]) -> None:
         """Find running containers that were created while no daemon looked; those not yet started are caught then."""
@@ -467,7 +276,7 @@ class Daemon:
             try:
                 missing = custody.missing(pod, container, entries_of(pod, container))
                 if missing and self._settings.on_missed == OnMissed.ATTACH:
-                    custody.starting(pod, container, missing)
+                    custody.start(pod, container, missing)
                     event(_log, logging.WARNING, "container.attached", **who(pod, container))
                 elif missing:
                     names = ", ".join(entry.interface for entry in missing)
@@ -475,16 +284,25 @@ class Daemon:
             except RequestError as error:
                 event(_log, logging.ERROR, "container.missed", **who(pod, container), reason=str(error))
 
+    async def _done(self, job: Callable[[Custody], None]) -> None:
+        """Have custody do a job, and wait until it is done."""
+        await asyncio.wrap_future(self._lane.later(job))
+
     # -- what goes on beside the engine -----------------------------------------------------------------------------
 
     def reload(self) -> None:
-        """Look at the configuration again; what is wrong in it is told, and the old one stays in force."""
+        """Read the configuration again; what is wrong in it is logged, and the old one stays in force."""
         if self._watched is not None:
-            self._apply(self._watched.reload())
+            self._reread(self._watched.reload)
 
-    def _apply(self, change: Reload | None) -> None:
-        if change is None:
-            return
+    def _reread(self, read: Callable[[], Reload | None]) -> None:
+        """Read the configuration again, one thread at a time, and put a change into force."""
+        with self._rereading:
+            change = read()
+            if change is not None:
+                self._apply(change)
+
+    def _apply(self, change: Reload) -> None:
         for problem in change.problems:
             event(_log, logging.ERROR, "config.refused", problem=problem, effect="the old one stays in force")
         if change.needs_restart:
@@ -496,22 +314,22 @@ class Daemon:
         set_level(settings.log_level)
 
         def job(custody: Custody) -> None:
-            custody.policy = settings.policy
-            custody.refresh_drafts()
+            custody.evaluator.policy = settings.policy
+            custody.preparations.refresh()
 
-        self._worker.spawn(self._worker.quietly(job))
+        self._lane.later(job)
         event(_log, logging.INFO, "config.in_force", rules=len(settings.policy.rules))
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
             self.reload()
-            if self._worker.custody is None:
+            if self._lane.custody is None:
                 await self._open()
-                if self._worker.custody is not None and self._connection is not None:
+                if self._lane.custody is not None and self._connection is not None:
                     self._connection.close()  # to be told anew what exists
-            elif self._worker.holders or self._worker.custody.is_behind:
-                await self._worker.quietly(Custody.tick)
+            elif self._lane.holders or self._lane.custody.is_behind:
+                await self._done(Custody.tick)
 
     async def _watch_links(self) -> None:
         """Look again at what is not yet home whenever the host's links change."""
@@ -528,29 +346,16 @@ class Daemon:
             while True:
                 await changed.wait()
                 changed.clear()
-                custody = self._worker.custody
+                custody = self._lane.custody
                 if custody is not None and any(claim.state.is_homeward for claim in custody.claims):
-                    await self._worker.quietly(Custody.settle)
+                    await self._done(Custody.settle)
                     events.read()  # what settling itself has changed
                     changed.clear()
-                if custody is not None and custody.has_drafts:
-                    await self._worker.quietly(Custody.refresh_drafts)
+                if custody is not None and custody.preparations:
+                    await self._done(lambda custody: custody.preparations.refresh())
         finally:
             loop.remove_reader(events.fileno())
             events.close()
-
-
-_ASKING: dict[Kind, Callable[[Daemon, EngineConnection, Request], Coroutine[Any, Any, None]]] = {
-    Kind.CREATE_CONTAINER: Daemon._timed_create,
-    Kind.START_CONTAINER: Daemon._start,
-}
-"""What concerns every container of a pod that has annotations for us."""
-
-_CREATE = HOOKS[Kind.CREATE_CONTAINER].method
-
-
-def _encoded(grants: Iterable[Grant]) -> bytes:
-    return adjustment(grants).SerializeToString()
 
 
 def open_custody(settings: Settings, meters: Meters) -> Custody:
@@ -559,8 +364,15 @@ def open_custody(settings: Settings, meters: Meters) -> Custody:
     Raises:
         StateError: The ledger cannot be used.
     """
-    ledger, kernel = Ledger(settings.state_dir), MeasuredKernel(settings.run_dir, partial(meters.timed, MOVE_SECONDS))
-    return Custody(ledger, kernel, now_s=time.time, monotonic_s=time.monotonic, policy=settings.policy)
+    kernel = open_kernel(settings.run_dir, timed=partial(meters.timed, MOVE_SECONDS))
+    return Custody(
+        Ledger(settings.state_dir),
+        kernel,
+        encode=lambda grants: adjustment(grants).SerializeToString(),
+        now_s=time.time,
+        monotonic_s=time.monotonic,
+        policy=settings.policy,
+    )
 
 
 def serve(watched: Watched) -> int:

@@ -19,10 +19,11 @@ from typing import Protocol
 from nri_netdev import __version__
 from nri_netdev.config.settings import Settings
 from nri_netdev.daemon.readiness import Able, Readiness
-from nri_netdev.domain.address import Address
+from nri_netdev.domain.address import ListenAddress
 from nri_netdev.domain.claim import Claim, State
 from nri_netdev.domain.links import Inventory
 from nri_netdev.domain.policy.rules import Policy
+from nri_netdev.domain.verdict.node import Held, NodeState
 from nri_netdev.domain.verdict.pools import PoolCount, count_pools
 from nri_netdev.errors import KernelError
 from nri_netdev.log import event, observed
@@ -43,7 +44,7 @@ _POOLS_S = 10.0
 """How long a count of the pools is shown again: to read a thousand interfaces takes 20 ms of processor time."""
 
 
-class Seen(Able, Protocol):
+class DaemonView(Able, Protocol):
     """What is read of the daemon; from any thread."""
 
     @property
@@ -59,13 +60,13 @@ class Seen(Able, Protocol):
         """What the engine told of itself; None while none is connected."""
 
 
-class Outlook:
+class View:
     """A daemon as others see it.
 
     Args:
         settings: where it is shown.
         meters: what it counted.
-        seen: the daemon.
+        daemon: the daemon.
         inventory: reads the host, on a thread.
     """
 
@@ -74,25 +75,25 @@ class Outlook:
         *,
         settings: Settings,
         meters: Meters,
-        seen: Seen,
+        daemon: DaemonView,
         inventory: Callable[[], Inventory] = read_inventory,
     ) -> None:
         self.settings = settings
         self.meters = meters
-        self.seen = seen
+        self.daemon = daemon
         self._inventory = inventory
         self._started_s = time.time()
-        self._readiness = Readiness(seen, settings.state_dir)
+        self._readiness = Readiness(daemon, settings.state_dir)
         self._pools: tuple[float, Policy, Mapping[str, PoolCount]] | None = None
         self._probes = self._new_probes()
 
     def _new_probes(self) -> Probes:
-        address = Address.parse(self.settings.health) if self.settings.health else None
+        address = ListenAddress.parse(self.settings.health) if self.settings.health else None
         return Probes(address, {health.LIVENESS: self._turns, health.READINESS: self._serves, "": self._serves})
 
     def document(self) -> status.Document:
         """What `nri-netdev status --json` prints."""
-        engine = self.seen.engine
+        engine = self.daemon.engine
         is_ready, since = self._readiness.look(), self._readiness.since_s
         counters, _ = self.meters.read()
         refusals: Counter[str] = Counter()
@@ -114,7 +115,7 @@ class Outlook:
             },
             "refusals": dict(sorted(refusals.items())),
             "claims": self._states(),
-            "latest": [{"at_s": int(told.at_s), "event": told.name, **told.fields} for told in tuple(self.meters.told)],
+            "latest": [{"at_s": int(one.at_s), "event": one.name, **one.fields} for one in tuple(self.meters.recent)],
         }
 
     def gauges(self) -> Gauges:
@@ -122,20 +123,23 @@ class Outlook:
         states, pools = self._states(), self._counted()
         return {
             (READY.name, ()): float(self._readiness.look()),
-            **{(CLAIMS.name, (state,)): float(states[state]) for state in State},
+            **{(CLAIMS.name, (state,)): float(states[state]) for state in State if state.is_binding},
             **{(POOL_SIZE.name, (pool,)): float(count.size) for pool, count in pools.items()},
             **{(POOL_FREE.name, (pool,)): float(count.free) for pool, count in pools.items()},
         }
 
     def _counted(self) -> Mapping[str, PoolCount]:
         """The pools, counted not long ago; none where none are defined or the host cannot be read."""
-        policy, now_s = self.seen.policy, time.monotonic()
+        policy, now_s = self.daemon.policy, time.monotonic()
         if self._pools is not None and self._pools[1] is policy and now_s - self._pools[0] < _POOLS_S:
             return self._pools[2]
         counts: Mapping[str, PoolCount] = {}
         if policy.pools:
             try:
-                counts = count_pools(policy, self._inventory(), tuple(self.seen.claims), facts_of=facts_reader())
+                held = tuple(map(Held.of, self.daemon.claims))
+                counts = count_pools(
+                    NodeState(inventory=self._inventory(), policy=policy, held=held, facts_of=facts_reader())
+                )
             except KernelError as error:
                 event(_log, logging.WARNING, "pools.uncounted", error=str(error))
         self._pools = (now_s, policy, counts)
@@ -156,14 +160,14 @@ class Outlook:
             ConfigurationError: An address of the settings cannot be listened on.
         """
         async with contextlib.AsyncExitStack() as stack:
-            stack.enter_context(observed(self.meters.heard))
+            stack.enter_context(observed(self.meters.count_event))
             watching = asyncio.ensure_future(self._readiness.watch())
             stack.callback(watching.cancel)
             await stack.enter_async_context(status.serving(self.settings.run_dir, self.document))
             self._probes.listen()
             stack.push_async_callback(self._probes.close)
             if self.settings.metrics:
-                address = Address.parse(self.settings.metrics)
+                address = ListenAddress.parse(self.settings.metrics)
                 await stack.enter_async_context(prometheus.serving(address, self.meters, self.gauges))
             yield
 
@@ -177,5 +181,5 @@ class Outlook:
         return self._readiness.look() and self._turns()
 
     def _states(self) -> dict[str, int]:
-        counted = Counter(claim.state.value for claim in self.seen.claims)
-        return {state.value: counted[state.value] for state in State}
+        counted = Counter(claim.state.value for claim in self.daemon.claims)
+        return {state.value: counted[state.value] for state in State if state.is_binding}

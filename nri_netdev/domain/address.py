@@ -10,7 +10,7 @@ _UNIX = "unix://"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class ListenAddress:
     """A unix socket by its path, or else an IP address or name and a port."""
 
     path: Path | None = None

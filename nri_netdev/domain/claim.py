@@ -1,14 +1,12 @@
-"""A claim: that one interface is given to one holder, from the promise until it is home again.
+"""A claim: one interface for one holder, from its preparation until it is home again.
 
-The life of a claim is two tables, `DECISIONS` (what must be done, by state and place) and `Holder` (what the engine
-knows). `nri_netdev.custody.custody` reads ledger, kernel and engine, asks `decide`, and does what it says; every
-trigger takes this one way. The picture in docs/custody.md is drawn from these tables.
+Values only; how a claim changes is in `nri_netdev.domain.life`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from nri_netdev.domain.links import Link
@@ -20,8 +18,12 @@ MARK_PREFIX = "nri-netdev-"
 
 
 class State(StrEnum):
-    """What the ledger knows of a claim."""
+    """What the ledger knows of a claim. Its transitions are in `nri_netdev.domain.life`."""
 
+    PREPARED = "prepared"
+    """Ready for a container that has not come: written down, marked, pinned. Binds nobody."""
+    UNCERTAIN = "uncertain"
+    """Prepared by a daemon that died: it may have been given. Binds until that is known."""
     PLANNED = "planned"
     """Promised to the engine; not yet seen inside."""
     HELD = "held"
@@ -36,95 +38,12 @@ class State(StrEnum):
     @property
     def is_homeward(self) -> bool:
         """Whether the holder has ended, so that nothing but the way home is left."""
-        return self not in {State.PLANNED, State.HELD}
+        return self in {State.RETURNING, State.PARTIAL, State.LOST}
 
-
-class Place(StrEnum):
-    """Where the kernel shows the interface."""
-
-    HOST = "host"
-    POD = "pod"
-    AWAY = "away"
-    """In a third netns: one that the container made, or another pod's."""
-    NOWHERE = "nowhere"
-
-
-class Holder(StrEnum):
-    """What the engine says of the holder."""
-
-    UNKNOWN = "unknown"
-    """The engine has not yet told, or cannot be asked."""
-    PENDING = "pending"
-    """It exists, and its process does not run yet."""
-    RUNNING = "running"
-    ENDED = "ended"
-
-
-class Action(StrEnum):
-    """What must be done with a claim now."""
-
-    WAIT = "wait"
-    """Nothing: the runtime has not moved it yet, or nothing is known of the holder."""
-    KEEP = "keep"
-    """Nothing: all is as it should be."""
-    ADOPT = "adopt"
-    """It has arrived: complete what the runtime left out, note where it is."""
-    STRAY = "stray"
-    """It is not where its living holder should have it: say so, touch nothing."""
-    FETCH = "fetch"
-    """Bring it home and restore it."""
-    RESTORE = "restore"
-    """It is on the host: restore it to what it was, then forget the claim."""
-    LOSE = "lose"
-    """It cannot be found: say so and keep the claim."""
-
-
-_HOMEWARD = {
-    Place.HOST: Action.RESTORE,
-    Place.POD: Action.FETCH,
-    Place.AWAY: Action.FETCH,
-    Place.NOWHERE: Action.LOSE,
-}
-
-DECISIONS: dict[tuple[State, Place], Action] = {
-    (State.PLANNED, Place.HOST): Action.WAIT,
-    (State.PLANNED, Place.POD): Action.ADOPT,
-    (State.PLANNED, Place.AWAY): Action.STRAY,
-    (State.PLANNED, Place.NOWHERE): Action.STRAY,
-    (State.HELD, Place.HOST): Action.STRAY,
-    (State.HELD, Place.POD): Action.KEEP,
-    (State.HELD, Place.AWAY): Action.STRAY,
-    (State.HELD, Place.NOWHERE): Action.STRAY,
-    **{
-        (state, place): act
-        for state in (State.RETURNING, State.PARTIAL, State.LOST)
-        for place, act in _HOMEWARD.items()
-    },
-}
-"""What must be done, by the claim's state and the interface's place; complete over both."""
-
-
-def state_after(state: State, place: Place, holder: Holder) -> State:
-    """The state that a claim is really in, given what the engine says of its holder.
-
-    The end of the holder is the one thing that turns a claim homeward, and it never turns back. A promise that the
-    runtime did not keep is over as soon as the container runs without its interface.
-    """
-    if state.is_homeward:
-        return state
-    if holder is Holder.ENDED:
-        return State.RETURNING
-    if state is State.PLANNED and holder is Holder.RUNNING and place is Place.HOST:
-        return State.RETURNING
-    return state
-
-
-def decide(state: State, place: Place, holder: Holder) -> Action:
-    """The one decision: what must be done with a claim, from ledger, kernel and engine."""
-    after = state_after(state, place, holder)
-    if holder is Holder.UNKNOWN and not after.is_homeward:
-        return Action.WAIT
-    return DECISIONS[after, place]
+    @property
+    def is_binding(self) -> bool:
+        """Whether nobody else may have the interface."""
+        return self is not State.PREPARED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,8 +57,7 @@ class Owner:
     namespace: str
     pod: str
     container_id: str
-    """The container that asked; for a pod-level claim the one that brought the interface in. "" in a draft, and while
-    nobody knows because a daemon died over one."""
+    """The container that asked; for a pod-level claim the one that brought the interface in. "" until one has come."""
     container: str
 
     @property
@@ -192,7 +110,8 @@ class Claim:
     since_s: int
     """Wall clock, seconds since the epoch."""
     boot_id: str
-    state: State = State.PLANNED
+    state: State = State.PREPARED
+    """Written by `nri_netdev.domain.life.advance` alone."""
     ifindex: int | None = None
     """Its ifindex in the pod, once seen there: what a container cannot change."""
     pid: int = 0
@@ -220,45 +139,6 @@ def steady(link: Link) -> tuple[object, ...]:
 def lasting(link: Link) -> tuple[object, ...]:
     """What an administrator has made of an interface, marks of ours left out; not what passes, like its carrier."""
     return *steady(link), link.is_up, link.mtu, link.txqueuelen, link.group
-
-
-class Fate(StrEnum):
-    """What became of a draft that a daemon has died over."""
-
-    GIVEN = "given"
-    """To a container that exists, or that is what must be thought."""
-    ENDED = "ended"
-    """It was given, or may have been, and has ended: it must come home, or is to be restored."""
-    NOTHING = "nothing"
-    """It was not given, or came to nothing; what has been done to the interface since is somebody else's business."""
-    OPEN = "open"
-    """That cannot be known yet."""
-
-
-def fate(
-    claim: Claim, place: Place, link: Link | None, *, has_container: bool, is_awaited: bool, may_come: bool
-) -> Fate:
-    """Find out what became of a draft.
-
-    Args:
-        claim: the draft.
-        place: where its interface is now.
-        link: the interface, unless it is nowhere.
-        has_container: whether a container that it was made for exists.
-        is_awaited: whether one of those is created and not started, so that its runtime may be about to move it.
-        may_come: whether an engine may be creating one of which it has not told yet.
-    """
-    if place is Place.POD and has_container:
-        return Fate.GIVEN
-    if place not in {Place.POD, Place.HOST} or link is None or claim.mark not in link.altnames:
-        return Fate.NOTHING  # it is marked before it is given, and given to nobody but its pod
-    if is_awaited:
-        return Fate.GIVEN
-    if may_come:
-        return Fate.OPEN
-    was = claim.snapshot.link
-    is_set_down = was.is_up and lasting(link) == lasting(replace(was, is_up=False))  # as a failed runtime leaves it
-    return Fate.ENDED if place is Place.POD or is_set_down else Fate.NOTHING
 
 
 def find(links: Iterable[Link], claim: Claim, *, at_home: bool) -> Link | None:

@@ -1,6 +1,7 @@
-"""What the kernel knows of a host's network interfaces, as values that cannot change.
+"""Interfaces and addresses of the host and of pods, as immutable values.
 
-Spelt as rtnetlink spells it. Read by `nri_netdev.shells.kernel.rtnetlink`, judged by `nri_netdev.domain.verdict.judge`.
+Fields have rtnetlink's names. `nri_netdev.shells.kernel.messages` reads them from the kernel,
+`nri_netdev.domain.verdict.judge` judges them.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ class Address:
     metric: int | None = None
     """`IFA_RT_PRIORITY`: the metric of the connected route."""
     valid_lft_s: int | None = None
-    """Seconds it stays valid; None is for ever."""
+    """Seconds for which it stays valid; None for ever."""
     preferred_lft_s: int | None = None
-    """Seconds it stays preferred; None is for ever."""
+    """Seconds for which it stays preferred; None for ever."""
     proto: int | None = None
-    """`IFA_PROTO`: who made it, as the kernel from a router's advertisement; None where nobody said."""
+    """`IFA_PROTO`: the origin, such as the kernel after a router's advertisement; None if unknown."""
 
     def __str__(self) -> str:
         return f"{self.address}/{self.prefixlen}"
@@ -46,9 +47,7 @@ class Link:
     ifindex: int
     ifname: str
     kind: str | None = None
-    """`IFLA_INFO_KIND`: veth, bridge, … None for most hardware, and for loopback."""
-    slave_kind: str | None = None
-    """`IFLA_INFO_SLAVE_KIND`: bridge, bond, … when enslaved."""
+    """`IFLA_INFO_KIND`: veth, bridge …; None for most hardware and for loopback."""
     is_loopback: bool = False
     is_up: bool = False
     """`IFF_UP`: set up by the administrator."""
@@ -57,34 +56,34 @@ class Link:
     operstate: str = "UNKNOWN"
     mac: str | None = None
     permanent_mac: str | None = None
-    """`IFLA_PERM_ADDRESS`; None where the driver gives none or all zeros."""
+    """`IFLA_PERM_ADDRESS`; None if the driver has none or all zeros."""
     mtu: int = 0
     txqueuelen: int | None = None
     group: int = 0
     alias: str | None = None
     altnames: tuple[str, ...] = ()
     master: int | None = None
-    """ifindex of the bridge, bond, … that it is enslaved to."""
+    """ifindex of the bridge, bond … that it is enslaved to."""
     link: int | None = None
     """`IFLA_LINK`: ifindex of the lower device (macvlan, vlan) or of the veth peer."""
     link_netnsid: int | None = None
-    """`IFLA_LINK_NETNSID`: netns of `link`, None when it is this one."""
+    """`IFLA_LINK_NETNSID`: netns of `link`; None if it is this one."""
     parent_dev: str | None = None
-    """`IFLA_PARENT_DEV_NAME`: for PCI its address, `0000:3b:00.0`."""
+    """`IFLA_PARENT_DEV_NAME`: for PCI the address, `0000:3b:00.0`."""
     parent_bus: str | None = None
     """`IFLA_PARENT_DEV_BUS_NAME`: pci, virtio, usb …"""
     driver: str | None = None
     netns_immutable: bool | None = None
-    """`IFLA_NETNS_IMMUTABLE`: may never leave its netns; None where the kernel (older than 6.17) does not say."""
+    """`IFLA_NETNS_IMMUTABLE`: may never leave its netns; None on kernels older than 6.17, which do not report it."""
 
     @property
     def is_virtual(self) -> bool:
-        """Whether it dies with the netns that it is in (kernel `rtnl_link_ops` without `netns_refund`)."""
+        """Whether the kernel deletes it with its netns (`rtnl_link_ops` without `netns_refund`)."""
         return self.kind is not None and self.kind not in {"ipoib", "can", "dsa"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Inside:
+class PodNetnsView:
     """A pod's netns, as one visit sees it."""
 
     links: tuple[Link, ...] = ()
@@ -94,26 +93,26 @@ class Inside:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
-    """All that a verdict needs to know of the host's netns."""
+    """Everything that a verdict needs to know about the host's netns."""
 
     links: tuple[Link, ...]
     addresses: Mapping[int, tuple[Address, ...]] = field(default_factory=dict)
     """By ifindex."""
     default_routes: frozenset[int] = frozenset()
-    """ifindexes that a default route of the host leaves by, any family, any table, multipath ones too."""
+    """ifindexes that default routes of the host leave by, of any family and table, multipath ones included."""
     default_sources: frozenset[str] = frozenset()
     """Addresses that default routes name as their source (`RTA_PREFSRC`)."""
     pod_netnsids: frozenset[int] = frozenset()
-    """What `Link.link_netnsid` is where the netns is a pod's own; as far as anybody has found out."""
+    """The values of `Link.link_netnsid` that are known to be netns of pods."""
 
     def by_name(self, ifname: str) -> Link | None:
-        """The interface of that primary name; alternative names do not count."""
+        """The interface with this primary name."""
         return next((link for link in self.links if link.ifname == ifname), None)
 
     def by_index(self, ifindex: int) -> Link | None:
-        """The interface of that ifindex."""
+        """The interface with this ifindex."""
         return next((link for link in self.links if link.ifindex == ifindex), None)
 
     def by_altname(self, altname: str) -> Link | None:
-        """The interface that has this alternative name."""
+        """The interface with this alternative name."""
         return next((link for link in self.links if altname in link.altnames), None)

@@ -1,7 +1,7 @@
 """An engine to test plugins against: it listens as containerd or CRI-O would, and relays made-up pods.
 
-It does what the real one does for its plugins (containerd/nri, pkg/adaptation): one at a time in the order of
-their indices, errors end the walk, silence drops the plugin and goes on. It creates nothing.
+It calls plugins as the real one does (containerd/nri, pkg/adaptation): one at a time in the order of their indices; an
+error ends an event, silence drops the plugin, and the event goes on to the next. It creates nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from google.protobuf.message import Message
@@ -23,11 +22,12 @@ from nri_netdev.testing.session import (
     PluginConfigured,
     PluginRegistered,
     PluginSynchronized,
+    Timeouts,
     UpdateRequested,
     merge,
 )
 from nri_netdev.wire.events import Closed
-from nri_netdev.wire.methods import HOOKS, Kind
+from nri_netdev.wire.methods import HOOKS, EventKind
 from nri_netdev.wire.versions import FIRST_WITH_NET_DEVICES, Release
 
 _T = TypeVar("_T", bound=Message)
@@ -37,7 +37,7 @@ REQUEST_TIMEOUT_S: Final = 2.0
 """The defaults of containerd and CRI-O."""
 
 
-class _Gone(Exception):  # noqa: N818 - told to the engine alone, which goes on
+class _Gone(Exception):  # noqa: N818 - no error for the engine, which goes on
     """A plugin is not there any more."""
 
 
@@ -49,8 +49,9 @@ class _Plugin(asyncio.Protocol):
         self._session = session
         self._transport: asyncio.Transport | None = None
         self._waiting: dict[int, asyncio.Future[Message]] = {}
+        loop = asyncio.get_running_loop()
         self._steps: dict[type[EngineEvent], asyncio.Future[None]] = {
-            step: engine.loop.create_future() for step in (PluginRegistered, PluginConfigured, PluginSynchronized)
+            step: loop.create_future() for step in (PluginRegistered, PluginConfigured, PluginSynchronized)
         }
         self.label = ""
 
@@ -86,7 +87,7 @@ class _Plugin(asyncio.Protocol):
             await self._steps[PluginConfigured]
 
     async def synchronize(self, pods: Iterable[nri_pb2.PodSandbox], containers: Iterable[nri_pb2.Container]) -> None:
-        """Tell what exists.
+        """Send what exists.
 
         Raises:
             _Gone: The plugin hung up or broke the protocol.
@@ -96,11 +97,11 @@ class _Plugin(asyncio.Protocol):
             self._write(self._session.synchronize(pods, containers))
             await self._steps[PluginSynchronized]
 
-    def wants(self, kind: Kind) -> bool:
+    def wants(self, kind: EventKind) -> bool:
         """Whether it has subscribed to an event."""
         return self._session.wants(kind)
 
-    async def call(self, kind: Kind, message: Message) -> Message:
+    async def call(self, kind: EventKind, message: Message) -> Message:
         """Send an event and wait for the answer.
 
         Raises:
@@ -110,7 +111,7 @@ class _Plugin(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             raise _Gone
         call_id, data = self._session.call(kind, message)
-        answer: asyncio.Future[Message] = self._engine.loop.create_future()
+        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._waiting[call_id] = answer
         self._write(data)
         try:
@@ -161,22 +162,21 @@ class _Plugin(asyncio.Protocol):
 
 
 def _fail(future: asyncio.Future[Any]) -> None:
-    """Tell who waits, if anyone does, that the plugin is gone."""
+    """Raise `_Gone` in the task that waits, if one does."""
     if not future.done():
         future.set_exception(_Gone())
-        future.exception()  # a future nobody waits for is not to be complained of
+        future.exception()  # without a task that waits, asyncio would log an exception never retrieved
 
 
 class Engine:
     """An engine that listens on a unix socket; an asynchronous context manager.
 
-    Each method named after an event relays it to every plugin that wants it, and returns once all have
-    answered.
+    Each method named after an event relays it to every plugin that wants it, and returns once all have answered.
 
     Args:
-        path: the socket; what is there is replaced.
-        runtime_name: told to plugins: "containerd" or "cri-o".
-        runtime_version: told to plugins; "" is the first one with this release of NRI.
+        path: of the socket; a file there is replaced.
+        runtime_name: "containerd" or "cri-o", as plugins see it.
+        runtime_version: as plugins see it; "" is the first one with this release of NRI.
         nri_version: the release of NRI to speak. Before 0.11 `net_devices` get lost, as they do in reality.
         registration_timeout_s: seconds that a plugin has to register.
         request_timeout_s: seconds that a plugin has for each answer.
@@ -196,7 +196,7 @@ class Engine:
         self.registration_timeout_s = registration_timeout_s
         self.request_timeout_s = request_timeout_s
         self.pods: dict[str, nri_pb2.PodSandbox] = {}
-        """Every pod that was run and not removed, by id: what Synchronize tells."""
+        """Every pod that was run and not removed, by id: those of Synchronize."""
         self.containers: dict[str, nri_pb2.Container] = {}
         """Every container that was created and not stopped, by id."""
         self.updates: list[nri_pb2.ContainerUpdate] = []
@@ -208,29 +208,24 @@ class Engine:
         self._connected: set[_Plugin] = set()
         self._registrations: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._accepting = asyncio.Lock()  # held while a plugin registers
+        self._events = asyncio.Lock()  # held while an event is relayed
+        self._joined = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         """Listen."""
-        self.loop = asyncio.get_running_loop()
-        self._accepting = asyncio.Lock()
-        self._events = asyncio.Lock()
-        self._joined = asyncio.Event()
         self.path.unlink(missing_ok=True)
-        self._server = await self.loop.create_unix_server(self._new_plugin, str(self.path))
+        self._server = await asyncio.get_running_loop().create_unix_server(self._new_plugin, str(self.path))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Hang up on everyone, and stop to listen."""
         if self._server is not None:
             self._server.close()
         for task in tuple(self._registrations):
             task.cancel()
-        if self._registrations:
-            await asyncio.wait(self._registrations)
-        for plugin in tuple(self._connected):
-            plugin.close()
+        await asyncio.gather(*self._registrations, return_exceptions=True)
+        self.hang_up()
         if self._server is not None:
             await self._server.wait_closed()
         await asyncio.sleep(0)  # lets transports that were aborted close their sockets
@@ -264,7 +259,7 @@ class Engine:
         for plugin in tuple(self._connected):
             plugin.close()
 
-    # -- events ----------------------------------------------------------------------------------------------
+    # -- events --------------------------------------------------------------------------------------------------------
 
     async def run_pod_sandbox(self, pod: nri_pb2.PodSandbox) -> None:
         """Relay RunPodSandbox.
@@ -273,7 +268,7 @@ class Engine:
             PeerError: A plugin refused; the pod was stopped and removed again.
         """
         try:
-            await self._relay(Kind.RUN_POD_SANDBOX, pod)
+            await self._relay(EventKind.RUN_POD_SANDBOX, pod)
         except PeerError:
             await self.stop_pod_sandbox(pod)
             await self.remove_pod_sandbox(pod)
@@ -293,9 +288,9 @@ class Engine:
         planned.CopyFrom(container)
         owners: dict[str, str] = {}
         async with self._events:
-            for plugin in self._subscribed(Kind.CREATE_CONTAINER):
+            for plugin in self._subscribed(EventKind.CREATE_CONTAINER):
                 request = nri_pb2.CreateContainerRequest(pod=pod, container=planned)
-                response = await self._ask(plugin, request, nri_pb2.CreateContainerResponse)
+                response = await self._ask(plugin, EventKind.CREATE_CONTAINER, request, nri_pb2.CreateContainerResponse)
                 if response is not None:
                     if self._release < FIRST_WITH_NET_DEVICES:
                         response.adjust.linux.ClearField("net_devices")
@@ -309,7 +304,7 @@ class Engine:
 
     async def post_create_container(self, pod: nri_pb2.PodSandbox, container: nri_pb2.Container) -> None:
         """Relay PostCreateContainer, with the devices that the container was given."""
-        await self._relay(Kind.POST_CREATE_CONTAINER, pod, self._current(container))
+        await self._relay(EventKind.POST_CREATE_CONTAINER, pod, self._current(container))
 
     async def start_container(self, pod: nri_pb2.PodSandbox, container: nri_pb2.Container) -> None:
         """Relay StartContainer.
@@ -318,41 +313,41 @@ class Engine:
             PeerError: A plugin refused.
         """
         current = self._current(container)
-        await self._relay(Kind.START_CONTAINER, pod, current)
+        await self._relay(EventKind.START_CONTAINER, pod, current)
         current.state = nri_pb2.CONTAINER_RUNNING
 
     async def post_start_container(self, pod: nri_pb2.PodSandbox, container: nri_pb2.Container) -> None:
         """Relay PostStartContainer."""
-        await self._relay(Kind.POST_START_CONTAINER, pod, self._current(container))
+        await self._relay(EventKind.POST_START_CONTAINER, pod, self._current(container))
 
     async def stop_container(self, pod: nri_pb2.PodSandbox, container: nri_pb2.Container) -> None:
         """Relay StopContainer: the container has ended."""
         current = self._current(container)
         current.state = nri_pb2.CONTAINER_STOPPED
         self.containers.pop(container.id, None)
-        await self._relay(Kind.STOP_CONTAINER, pod, current)
+        await self._relay(EventKind.STOP_CONTAINER, pod, current)
 
     async def remove_container(self, pod: nri_pb2.PodSandbox, container: nri_pb2.Container) -> None:
         """Relay RemoveContainer."""
         current = self._current(container)
         self.containers.pop(container.id, None)
-        await self._relay(Kind.REMOVE_CONTAINER, pod, current)
+        await self._relay(EventKind.REMOVE_CONTAINER, pod, current)
 
     async def stop_pod_sandbox(self, pod: nri_pb2.PodSandbox) -> None:
         """Relay StopPodSandbox."""
-        await self._relay(Kind.STOP_POD_SANDBOX, pod)
+        await self._relay(EventKind.STOP_POD_SANDBOX, pod)
 
     async def remove_pod_sandbox(self, pod: nri_pb2.PodSandbox) -> None:
         """Relay RemovePodSandbox."""
         self.pods.pop(pod.id, None)
-        await self._relay(Kind.REMOVE_POD_SANDBOX, pod)
+        await self._relay(EventKind.REMOVE_POD_SANDBOX, pod)
 
-    # -- for the connections ---------------------------------------------------------------------------------
+    # -- for the connections -------------------------------------------------------------------------------------------
 
     def accept(self, plugin: _Plugin) -> None:
         """Register a plugin when its turn comes."""
         self._connected.add(plugin)
-        task = self.loop.create_task(self._register(plugin))
+        task = asyncio.get_running_loop().create_task(self._register(plugin))
         self._registrations.add(task)
         task.add_done_callback(self._registrations.discard)
 
@@ -362,15 +357,18 @@ class Engine:
         if plugin in self._plugins:
             self._plugins.remove(plugin)
 
-    # -- within ----------------------------------------------------------------------------------------------
+    # -- within --------------------------------------------------------------------------------------------------------
 
     def _new_plugin(self) -> _Plugin:
+        timeouts = Timeouts(
+            registration_ms=round(self.registration_timeout_s * 1000),
+            request_ms=round(self.request_timeout_s * 1000),
+        )
         session = EngineSession(
             runtime_name=self._runtime_name,
             runtime_version=self._runtime_version,
             nri_version=self._release,
-            registration_timeout_ms=round(self.registration_timeout_s * 1000),
-            request_timeout_ms=round(self.request_timeout_s * 1000),
+            timeouts=timeouts,
         )
         return _Plugin(self, session)
 
@@ -378,7 +376,7 @@ class Engine:
         async with self._accepting:
             try:
                 await plugin.register()
-                # As in containerd, nothing happens between what a plugin is told and its first event.
+                # As in containerd, nothing changes between a plugin's Synchronize and its first event.
                 async with self._events:
                     await plugin.synchronize(self.pods.values(), self.containers.values())
                     # Like the engine's own, the sort is by index alone.
@@ -388,7 +386,7 @@ class Engine:
             else:
                 self._joined.set()
 
-    def _subscribed(self, kind: Kind) -> list[_Plugin]:
+    def _subscribed(self, kind: EventKind) -> list[_Plugin]:
         return [plugin for plugin in self._plugins if plugin.wants(kind)]
 
     def _current(self, container: nri_pb2.Container) -> nri_pb2.Container:
@@ -399,20 +397,21 @@ class Engine:
             found.CopyFrom(container)
         return found
 
-    async def _relay(self, kind: Kind, pod: nri_pb2.PodSandbox, container: nri_pb2.Container | None = None) -> None:
+    async def _relay(
+        self, kind: EventKind, pod: nri_pb2.PodSandbox, container: nri_pb2.Container | None = None
+    ) -> None:
         hook = HOOKS[kind]
         request = hook.request(pod=pod) if container is None else hook.request(pod=pod, container=container)
         async with self._events:
             for plugin in self._subscribed(kind):
-                await self._ask(plugin, request, hook.response)
+                await self._ask(plugin, kind, request, hook.response)
 
-    async def _ask(self, plugin: _Plugin, request: Message, response: type[_T]) -> _T | None:
-        """Ask one plugin; None if it is gone, with which the engine goes on as if it had nothing to say.
+    async def _ask(self, plugin: _Plugin, kind: EventKind, request: Message, response: type[_T]) -> _T | None:
+        """Call one plugin; None if it is gone, after which the engine goes on as if it had answered nothing to do.
 
         Raises:
             PeerError: It refused.
         """
-        kind = next(hook.kind for hook in HOOKS.values() if hook.request is type(request))
         try:
             answer = await plugin.call(kind, request)
         except _Gone:
@@ -429,7 +428,7 @@ class Engine:
         merged: nri_pb2.ContainerAdjustment,
         owners: dict[str, str],
     ) -> None:
-        """Have validators look at the result; unlike elsewhere, silence is a no.
+        """Ask validators about the result; unlike elsewhere, silence is a refusal.
 
         Raises:
             PeerError: One of them rejects it.
@@ -440,8 +439,9 @@ class Engine:
             request.plugins.add(name=name, index=idx)
         compound = request.owners.owners[container.id].compound[nri_pb2.LinuxNetDevices]
         compound.owners.update(owners)
-        for plugin in self._subscribed(Kind.VALIDATE_CONTAINER_ADJUSTMENT):
-            response = await self._ask(plugin, request, nri_pb2.ValidateContainerAdjustmentResponse)
+        kind = EventKind.VALIDATE_CONTAINER_ADJUSTMENT
+        for plugin in self._subscribed(kind):
+            response = await self._ask(plugin, kind, request, nri_pb2.ValidateContainerAdjustmentResponse)
             if response is None or response.reject:
                 reason = "no answer" if response is None else response.reason
                 text = f'validator "{plugin.label}" rejected container adjustment: {reason}'

@@ -1,6 +1,6 @@
-"""The low-level runtime of a demonstration: a real one that knows `linux.netDevices`, or a built-in mover.
+"""OCI runtimes for a demonstration: a real one with `linux.netDevices`, or a built-in one that moves interfaces.
 
-Both do what the OCI runtime-spec asks of `netDevices` at create, and neither does more: what was moved stays moved.
+Both do at create what the OCI runtime-spec says about `netDevices`. Neither moves an interface back.
 """
 
 from __future__ import annotations
@@ -15,41 +15,25 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from nri_netdev.domain.links import Address
 from nri_netdev.errors import ConfigurationError, KernelError
+from nri_netdev.shells.kernel.changes import move, put_address, set_up
+from nri_netdev.shells.kernel.messages import IFA_F_PERMANENT
 from nri_netdev.shells.kernel.netns import call_in_netns, open_netns
 from nri_netdev.shells.kernel.rtnetlink import Rtnl, with_rtnl
 
 CANDIDATES = ("runc", "crun", "youki")
 SLEEP = ("/bin/busybox", "sleep", "3600")
-_IFA_F_PERMANENT = 0x80
-
-
-class Runtime(Protocol):
-    """What a demonstration asks of a low-level runtime."""
-
-    @property
-    def name(self) -> str:
-        """What to call it, with its version."""
-
-    def create(self, container_id: str, bundle: Path) -> int:
-        """Create the container of a bundle: its interfaces move now. Returns the pid of its process."""
-
-    def start(self, container_id: str) -> None:
-        """Start its process."""
-
-    def kill(self, container_id: str) -> None:
-        """Kill its process, and delete the container."""
 
 
 def bundle_config(*, cgroup: str | None, args: Sequence[str] = SLEEP) -> dict[str, Any]:
     """The `config.json` of a container that runs busybox in namespaces of its own.
 
     Args:
-        cgroup: the container's cgroup; None where the runtime may make none.
-        args: what it runs.
+        cgroup: the container's cgroup; None if the runtime cannot make one.
+        args: command line of the container.
     """
     caps = ["CAP_KILL", "CAP_NET_BIND_SERVICE"]
     linux: dict[str, Any] = {"namespaces": [{"type": each} for each in ("pid", "mount", "ipc", "uts", "network")]}
@@ -74,7 +58,7 @@ def bundle_config(*, cgroup: str | None, args: Sequence[str] = SLEEP) -> dict[st
 
 
 def make_bundle(directory: Path, config: Mapping[str, Any], busybox: Path | None) -> Path:
-    """Write an OCI bundle: a root file system of busybox alone, and `config.json`."""
+    """Write an OCI bundle: `config.json` and a root file system that has only busybox. Returns its directory."""
     for name in ("bin", "dev", "proc"):
         (directory / "rootfs" / name).mkdir(parents=True, exist_ok=True)
     if busybox is not None:
@@ -84,10 +68,10 @@ def make_bundle(directory: Path, config: Mapping[str, Any], busybox: Path | None
 
 
 def patch_bundle(bundle: Path, *, netns_path: str | None, net_devices: Mapping[str, Any]) -> None:
-    """Do what an engine does to `config.json`: the pod's netns, and the `netDevices` that a plugin has answered.
+    """Change `config.json` as an engine does: set the pod's netns, and the `netDevices` of a plugin's reply.
 
     Args:
-        bundle: its directory.
+        bundle: directory of the bundle.
         netns_path: None for a new netns.
         net_devices: `linux.netDevices`.
     """
@@ -101,7 +85,7 @@ def patch_bundle(bundle: Path, *, netns_path: str | None, net_devices: Mapping[s
 
 
 def find_busybox(directories: Sequence[Path] = ()) -> Path | None:
-    """A statically linked busybox, on PATH or in the directories given."""
+    """A statically linked busybox, in the directories given or on PATH; None if there is none."""
     for found in (
         shutil.which("busybox", path=os.pathsep.join(map(str, directories))),
         shutil.which("busybox"),
@@ -114,15 +98,15 @@ def find_busybox(directories: Sequence[Path] = ()) -> Path | None:
 def find_runtimes(
     state_dir: Path, directories: Sequence[Path] = (), program: str | None = None
 ) -> Iterator[OciRuntime]:
-    """The runtimes on PATH, or in the directories given, that say they have `netDevices`.
+    """The runtimes on PATH or in the directories given whose `features` include `netDevices`.
 
     Args:
-        state_dir: where each is to keep its own state.
-        directories: looked through after PATH.
-        program: only this one will do.
+        state_dir: directory for their state.
+        directories: searched after PATH.
+        program: the only runtime to look for; None for any.
 
     Raises:
-        ConfigurationError: The one that was asked for is not there, or does not have `netDevices`.
+        ConfigurationError: `program` is not there, or does not have `netDevices`.
     """
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), *map(str, directories)])
     for name in (program,) if program else CANDIDATES:
@@ -137,7 +121,7 @@ def find_runtimes(
 
 
 def _net_devices_version(program: str) -> str | None:
-    """The version line of a runtime whose `features` say that it has `netDevices`; None for any other."""
+    """The version line of a runtime whose `features` include `netDevices`; None for any other."""
     try:
         features = json.loads(_output([program, "features"]))
         enabled = features["linux"]["netDevices"]["enabled"]
@@ -153,35 +137,35 @@ def _output(command: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OciRuntime:
-    """runc, crun or another program with the command line that they share."""
+    """A runtime with the command line of runc, such as crun."""
 
     program: str
     name: str
     state_dir: Path
 
     def run(self, container_id: str, bundle: Path) -> None:
-        """`run`, to the container's end.
+        """Call `run`, and wait for the container's end.
 
         Raises:
-            KernelError: With what the runtime said.
+            KernelError: The runtime failed; the error has its last message.
         """
         self._logged(bundle, "run", "--bundle", str(bundle), container_id)
 
     def create(self, container_id: str, bundle: Path) -> int:
-        """`create`.
+        """Call `create`. Returns the pid of the container's process.
 
         Raises:
-            KernelError: With what the runtime said.
+            KernelError: The runtime failed; the error has its last message.
         """
         self._logged(bundle, "create", "--bundle", str(bundle), container_id)
         return int(json.loads(_output([*self._command, "state", container_id]))["pid"])
 
     def start(self, container_id: str) -> None:
-        """`start`."""
+        """Call `start`."""
         _output([*self._command, "start", container_id])
 
     def kill(self, container_id: str) -> None:
-        """`delete --force`, which kills first."""
+        """Call `delete --force`, which kills the process first."""
         _output([*self._command, "delete", "--force", container_id])
 
     @property
@@ -189,26 +173,26 @@ class OciRuntime:
         return self.program, "--root", str(self.state_dir)
 
     def _logged(self, bundle: Path, *arguments: str) -> None:
-        # A container keeps the standard streams that create was given, so pipes would wait for its end.
+        # A container keeps the standard streams of `create`, so reading from a pipe would wait for its end.
         path = bundle / "runtime.log"
         with path.open("wb") as log:
             done = subprocess.run(
                 [*self._command, *arguments], check=False, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=30
             )
         if done.returncode:
-            said = path.read_text(encoding="utf-8", errors="replace")
-            raise KernelError(action=f"{arguments[0]} a container", errno=errno.EIO, reason=_last_words(said))
+            output = path.read_text(encoding="utf-8", errors="replace")
+            raise KernelError(action=f"{arguments[0]} a container", errno=errno.EIO, reason=_last_message(output))
 
 
-def _last_words(said: str) -> str:
-    """The last complaint of a runtime; runc and youki wrap theirs in `msg="…"`."""
-    lines = said.strip().splitlines() or ["no reason given"]
+def _last_message(output: str) -> str:
+    """The last line that a runtime wrote; runc and youki wrap it in `msg="…"`."""
+    lines = output.strip().splitlines() or ["no reason given"]
     wrapped = re.search(r'msg="((?:[^"\\]|\\.)*)"', lines[-1])
     return wrapped[1].replace('\\"', '"') if wrapped else lines[-1]
 
 
 class BuiltinRuntime:
-    """Moves interfaces as the OCI runtime-spec says; its container is a sleeping process in the pod's netns."""
+    """A runtime that only moves interfaces; its container is a process that sleeps in the pod's netns."""
 
     name = "the built-in mover"
 
@@ -216,7 +200,10 @@ class BuiltinRuntime:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def create(self, container_id: str, bundle: Path) -> int:
-        """Move every interface of `netDevices`, rename it, give it its permanent global addresses back, set it up."""
+        """Move every interface of `netDevices`, with its name and permanent global addresses, and set it up.
+
+        Returns the pid of the container's process.
+        """
         linux = json.loads((bundle / "config.json").read_text(encoding="utf-8"))["linux"]
         target = next(namespace["path"] for namespace in linux["namespaces"] if namespace["type"] == "network")
         with open_netns() as home_fd, open_netns(target) as netns_fd:
@@ -229,7 +216,7 @@ class BuiltinRuntime:
         return process.pid
 
     def start(self, container_id: str) -> None:
-        """Nothing: the process sleeps already."""
+        """Do nothing: the process runs since `create`."""
 
     def kill(self, container_id: str) -> None:
         """Kill the process."""
@@ -239,18 +226,18 @@ class BuiltinRuntime:
 
 
 def _sleeper() -> subprocess.Popen[bytes]:
-    """A process that sleeps, in the netns of the calling thread."""
+    """Start a process that sleeps, in the netns of the calling thread."""
     return subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], stdin=subprocess.DEVNULL)
 
 
 def _send(rtnl: Rtnl, ifname: str, netns_fd: int, inside: str) -> tuple[Address, ...]:
-    """Move an interface, and return the addresses that it must have there."""
+    """Move an interface; return its addresses to restore there."""
     link = rtnl.link_called(ifname)
     if link is None:
         raise ConfigurationError(f"netDevices: there is no interface {ifname}")
     addresses = rtnl.addresses(link.ifindex).get(link.ifindex, ())
-    rtnl.move(link.ifindex, netns_fd, inside)
-    return tuple(address for address in addresses if address.flags & _IFA_F_PERMANENT and address.scope == 0)
+    move(rtnl, link.ifindex, netns_fd, inside)
+    return tuple(address for address in addresses if address.flags & IFA_F_PERMANENT and address.scope == 0)
 
 
 def _receive(rtnl: Rtnl, inside: str, addresses: Sequence[Address]) -> None:
@@ -258,5 +245,5 @@ def _receive(rtnl: Rtnl, inside: str, addresses: Sequence[Address]) -> None:
     if link is None:
         raise ConfigurationError(f"netDevices: {inside} did not arrive")
     for address in addresses:
-        rtnl.put_address(link.ifindex, address)
-    rtnl.set_up(link.ifindex)
+        put_address(rtnl, link.ifindex, address)
+    set_up(rtnl, link.ifindex)

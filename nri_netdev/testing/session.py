@@ -1,8 +1,8 @@
 """The engine's side of NRI on one connection, without I/O: the counterpart of `wire.session.PluginSession`.
 
 It plays the part that containerd/nri has in pkg/adaptation/plugin.go: accepts the registration, configures,
-synchronizes in parts, and then sends events in whichever form its release of NRI has. Its user sends what
-methods return, and after each `receive_data` what `data_to_send` gives.
+synchronizes in parts, and then sends events in the form that its release of NRI has. Its user sends what methods
+return, and after each `receive_data` what `data_to_send` returns.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from nri_netdev.errors import LocalProtocolError, PeerError, ProtocolError, Remo
 from nri_netdev.proto import nri_pb2
 from nri_netdev.wire import methods, ttrpc
 from nri_netdev.wire.events import Closed
-from nri_netdev.wire.methods import Kind
-from nri_netdev.wire.mux import PLUGIN_CONN_ID, RUNTIME_CONN_ID, FrameDecoder, frame
-from nri_netdev.wire.versions import FIRST_TOLD, FIRST_WITH_VALIDATION, Release, first_version
+from nri_netdev.wire.methods import EventKind
+from nri_netdev.wire.mux import PLUGIN_CONN_ID, RUNTIME_CONN_ID
+from nri_netdev.wire.trunk import Trunk
+from nri_netdev.wire.versions import FIRST_WITH_VALIDATION, FIRST_WITH_VERSION, Release, first_version
 
 MAX_PART_BYTES: Final = ttrpc.MAX_DATA_BYTES - 1024
 """The most that a part of Synchronize holds, so that with its envelope it is no longer than ttrpc allows."""
@@ -27,8 +28,25 @@ _FIRST_WITH_MORE: Final[Release] = (0, 7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long the engine waits for its plugin, as it announces in Configure.
+
+    Attributes:
+        registration_ms: milliseconds until the plugin is synchronized.
+        request_ms: milliseconds for each answer; sent with every request too.
+    """
+
+    registration_ms: int = 5000
+    request_ms: int = 2000
+
+
+DEFAULT_TIMEOUTS: Final = Timeouts()
+"""Those of containerd and CRI-O."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PluginRegistered:
-    """A plugin has told who it is; next comes `EngineSession.configure`."""
+    """A plugin has given its name and index; next comes `EngineSession.configure`."""
 
     name: str
     idx: str
@@ -40,10 +58,10 @@ class PluginConfigured:
     """The plugin has subscribed; next comes `EngineSession.synchronize`.
 
     Attributes:
-        events: what it wants to hear.
+        events: those it wants.
     """
 
-    events: tuple[Kind, ...]
+    events: tuple[EventKind, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,36 +88,39 @@ class Answered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateRequested:
-    """The plugin wants containers updated, and was told that it is done."""
+    """The plugin wants containers updated; the session has answered that it is done."""
 
     update: tuple[nri_pb2.ContainerUpdate, ...]
 
 
 EngineEvent = PluginRegistered | PluginConfigured | PluginSynchronized | Answered | UpdateRequested | Closed
-"""Whatever `EngineSession.receive_data` gives."""
+"""Everything that `EngineSession.receive_data` returns."""
 
 
 @dataclass(slots=True)
-class _Call:
+class _OpenCall:
+    """A call that waits for the plugin's answer; `id` stays when it is sent again in another form."""
+
     id: int
     method: str
     message: Message
     hook: methods.Hook | None = None
 
 
-class EngineSession:
+class EngineSession(Trunk[EngineEvent]):
     """The engine's side of one connection.
 
     Args:
         runtime_name: "containerd" or "cri-o".
         runtime_version: as that engine would spell it; "" is the first one with this release of NRI.
-        nri_version: the release of NRI to speak: events go as StateChange before 0.12, the NRI version is
-            told since 0.12, and events 12 to 14 exist since 0.10.
+        nri_version: the release of NRI to speak: events go as StateChange before 0.12, Configure names the NRI version
+            since 0.12, and events 12 to 14 exist since 0.10.
         config: the plugin's configuration text.
-        registration_timeout_ms: told to the plugin.
-        request_timeout_ms: told to the plugin with Configure and with every request.
+        timeouts: what Configure announces.
         max_part_bytes: where Synchronize is cut.
     """
+
+    CUT_SHORT = "the plugin hung up within a message"
 
     def __init__(
         self,
@@ -108,32 +129,30 @@ class EngineSession:
         runtime_version: str = "",
         nri_version: Release = (0, 12),
         config: str = "",
-        registration_timeout_ms: int = 5000,
-        request_timeout_ms: int = 2000,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
         max_part_bytes: int = MAX_PART_BYTES,
     ) -> None:
+        super().__init__(
+            server=ttrpc.Server(methods.RUNTIME_SERVICE, ttrpc.decoders(methods.RUNTIME_REQUESTS)),
+            server_conn_id=RUNTIME_CONN_ID,
+            client=ttrpc.Client(methods.PLUGIN_SERVICE),
+            client_conn_id=PLUGIN_CONN_ID,
+        )
         self._configuration = nri_pb2.ConfigureRequest(
             config=config,
             runtime_name=runtime_name,
             runtime_version=runtime_version or first_version(runtime_name, nri_version),
-            registration_timeout=registration_timeout_ms,
-            request_timeout=request_timeout_ms,
-            NRI_version=f"v{nri_version[0]}.{nri_version[1]}.0" if nri_version >= FIRST_TOLD else "",
+            registration_timeout=timeouts.registration_ms,
+            request_timeout=timeouts.request_ms,
+            NRI_version=f"v{nri_version[0]}.{nri_version[1]}.0" if nri_version >= FIRST_WITH_VERSION else "",
         )
         self._release = nri_version
-        self._has_own_rpcs = nri_version >= FIRST_TOLD
-        self._timeout_ns = request_timeout_ms * 1_000_000
+        self._has_own_rpcs = nri_version >= FIRST_WITH_VERSION
+        self._timeout_ns = timeouts.request_ms * 1_000_000
         self._max_part_bytes = max_part_bytes
-        self._frames = FrameDecoder((PLUGIN_CONN_ID, RUNTIME_CONN_ID))
-        self._requests = ttrpc.MessageDecoder()
-        self._answers = ttrpc.MessageDecoder()
-        self._server = ttrpc.Server(methods.RUNTIME_SERVICE, ttrpc.decoders(methods.RUNTIME_REQUESTS))
-        self._client = ttrpc.Client(methods.PLUGIN_SERVICE)
-        self._calls: dict[int, _Call] = {}
+        self._calls: dict[int, _OpenCall] = {}
         self._parts: Iterator[nri_pb2.SynchronizeRequest] = iter(())
-        self._events: frozenset[Kind] = frozenset()
-        self._out: list[bytes] = []
-        self._is_dead = False
+        self._events: frozenset[EventKind] = frozenset()
 
     @property
     def known_events(self) -> int:
@@ -142,20 +161,20 @@ class EngineSession:
             return methods.EVENTS_SINCE_0_10
         return methods.EVENTS_BEFORE_0_10
 
-    def wants(self, kind: Kind) -> bool:
+    def wants(self, kind: EventKind) -> bool:
         """Whether the plugin has subscribed to an event."""
         return kind in self._events
 
-    # -- what the engine says --------------------------------------------------------------------------------
+    # -- calls ---------------------------------------------------------------------------------------------------------
 
     def configure(self) -> bytes:
-        """Ask the plugin what it wants to hear; `PluginConfigured` tells."""
+        """Ask the plugin for the events that it wants; `PluginConfigured` has them."""
         return self._send(methods.CONFIGURE, self._configuration)[1]
 
     def synchronize(
         self, pods: Iterable[nri_pb2.PodSandbox] = (), containers: Iterable[nri_pb2.Container] = ()
     ) -> bytes:
-        """Tell the plugin what exists, in parts if need be; `PluginSynchronized` ends it.
+        """Send the plugin what exists, in parts if need be; `PluginSynchronized` ends it.
 
         Returns:
             The first part; the others come out of `data_to_send` as the plugin acknowledges them.
@@ -166,8 +185,8 @@ class EngineSession:
         self._parts = iter(self._split(pods, containers))
         return self._send(methods.SYNCHRONIZE, next(self._parts))[1]
 
-    def call(self, kind: Kind, message: Message) -> tuple[int, bytes]:
-        """Send an event; `Answered` tells what came of it.
+    def call(self, kind: EventKind, message: Message) -> tuple[int, bytes]:
+        """Send an event; `Answered` has the response or error.
 
         Args:
             kind: the event.
@@ -193,60 +212,19 @@ class EngineSession:
                 del self._calls[stream_id]
                 self._client.expire(stream_id)
 
-    def data_to_send(self) -> bytes:
-        """Answers and further parts that need no decision; to be sent after each `receive_data`."""
-        data = b"".join(self._out)
-        self._out.clear()
-        return data
+    # -- within --------------------------------------------------------------------------------------------------------
 
-    # -- what the engine hears -------------------------------------------------------------------------------
-
-    def receive_data(self, data: bytes | bytearray | memoryview) -> list[EngineEvent]:
-        """Take bytes from the socket, cut anyhow; returns what happened, in order."""
-        events: list[EngineEvent] = []
-        if self._is_dead:
-            return events
-        try:
-            for conn_id, chunk in self._frames.feed(data):
-                if conn_id == PLUGIN_CONN_ID:
-                    for message in self._answers.feed(chunk):
-                        answer = self._client.receive(message)
-                        if answer is not None:
-                            self._on_answer(answer, events)
-                else:
-                    for message in self._requests.feed(chunk):
-                        call = self._server.receive(message)
-                        if isinstance(call, ttrpc.Call):
-                            self._on_call(call, events)
-                        elif call:
-                            self._out.append(frame(RUNTIME_CONN_ID, call))
-        except ProtocolError as error:
-            self._end()
-            events.append(Closed(error=error))
-        return events
-
-    def receive_eof(self) -> list[EngineEvent]:
-        """Take the end of the connection; returns what happened, nothing if that was told already."""
-        if self._is_dead:
-            return []
-        self._end()
-        is_partial = self._frames.is_partial or self._requests.is_partial or self._answers.is_partial
-        return [Closed(error=ProtocolError("the plugin hung up within a message") if is_partial else None)]
-
-    # -- within ----------------------------------------------------------------------------------------------
-
-    def _end(self) -> None:
-        self._is_dead = True
+    def _end(self, *, is_breach: bool) -> None:
+        super()._end(is_breach=is_breach)
         self._calls.clear()
-        self._out.clear()
 
     def _send(
         self, method: str, message: Message, hook: methods.Hook | None = None, call_id: int = 0
     ) -> tuple[int, bytes]:
-        stream_id, data = self._client.call(method, message.SerializeToString(), self._timeout_ns)
-        call = _Call(call_id or stream_id, method, message, hook)
+        stream_id, data = self._encode_call(method, message, self._timeout_ns)
+        call = _OpenCall(call_id or stream_id, method, message, hook)
         self._calls[stream_id] = call
-        return call.id, frame(PLUGIN_CONN_ID, data)
+        return call.id, data
 
     def _split(
         self, pods: Iterable[nri_pb2.PodSandbox], containers: Iterable[nri_pb2.Container]
@@ -274,8 +252,7 @@ class EngineSession:
         if isinstance(message, nri_pb2.RegisterPluginRequest):
             problem = self._registration_problem(message)
             if problem:
-                refusal = self._server.refuse(call.stream_id, problem)
-                self._out.append(frame(RUNTIME_CONN_ID, refusal))
+                self._out.append(self._encode_refusal(call.stream_id, problem))
                 return
             response: Message = nri_pb2.Empty()
             events.append(
@@ -284,20 +261,20 @@ class EngineSession:
         elif isinstance(message, nri_pb2.UpdateContainersRequest):
             response = nri_pb2.UpdateContainersResponse()
             events.append(UpdateRequested(update=tuple(message.update)))
-        self._out.append(frame(RUNTIME_CONN_ID, self._server.reply(call.stream_id, response.SerializeToString())))
+        self._out.append(self._encode_reply(call.stream_id, response))
 
     def _registration_problem(self, message: nri_pb2.RegisterPluginRequest) -> str:
         idx, name = message.plugin_idx, message.plugin_name
         if len(idx) != 2 or not (idx.isascii() and idx.isdigit()):
             return f"invalid plugin index {idx!r}, must be 2 digits"
         is_valid = all(c.isascii() and (c.isalnum() or c in "_.+-") for c in name)
-        if not name or (self._release >= FIRST_TOLD and not is_valid):
+        if not name or (self._release >= FIRST_WITH_VERSION and not is_valid):
             return f"invalid plugin name {name!r}"
         return ""
 
-    def _on_answer(self, answer: ttrpc.Answer, events: list[EngineEvent]) -> None:
-        call = self._calls.pop(answer.stream_id)
-        error = answer.error
+    def _on_result(self, result: ttrpc.CallResult, events: list[EngineEvent]) -> None:
+        call = self._calls.pop(result.stream_id)
+        error = result.error
         if call.hook is not None:
             is_unknown = isinstance(error, RemoteError) and error.code == ttrpc.Code.UNIMPLEMENTED
             if is_unknown and call.hook.is_state_change and call.method != methods.STATE_CHANGE:
@@ -308,7 +285,7 @@ class EngineSession:
             message: Message | None = None
             if error is None:
                 try:
-                    message = call.hook.response.FromString(answer.payload)
+                    message = call.hook.response.FromString(result.payload)
                 except DecodeError as failure:
                     error = ProtocolError(f"cannot decode the answer to {call.method}: {failure}")
             events.append(Answered(call_id=call.id, message=message, error=error))
@@ -316,11 +293,11 @@ class EngineSession:
         if error is not None:
             raise ProtocolError(f"the plugin refused {call.method}: {error}")
         try:
-            self._on_handshake(call, answer.payload, events)
+            self._on_handshake(call, result.payload, events)
         except DecodeError as failure:
             raise ProtocolError(f"cannot decode the answer to {call.method}: {failure}") from failure
 
-    def _on_handshake(self, call: _Call, payload: bytes, events: list[EngineEvent]) -> None:
+    def _on_handshake(self, call: _OpenCall, payload: bytes, events: list[EngineEvent]) -> None:
         """Go on from an answer to Configure or Synchronize.
 
         Raises:

@@ -1,4 +1,4 @@
-"""What a `PluginSession` tells its user: values, one class for each thing that can happen."""
+"""The events of a `PluginSession`: values, one class for each thing that can happen."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from google.protobuf.message import Message
 
 from nri_netdev.errors import PeerError, ProtocolError
 from nri_netdev.proto import nri_pb2
-from nri_netdev.wire.methods import Kind
+from nri_netdev.wire.methods import EventKind
 from nri_netdev.wire.versions import Release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """A request of the engine that is to be answered exactly once.
+    """A request of the engine; it must be answered exactly once.
 
     Attributes:
         stream_id: of the request.
-        method: the rpc, in the form it came.
+        method: the rpc, as it came.
         timeout_nano: nanoseconds that the engine waits, counted from when it sent; 0 is without limit.
         message: the whole request.
     """
@@ -38,11 +38,11 @@ class Request(Pending):
 
     Attributes:
         kind: the event.
-        pod: as the engine tells it.
-        container: as the engine tells it; empty where the event is a pod's.
+        pod: as the engine sent it.
+        container: as the engine sent it; empty where the event is a pod's.
     """
 
-    kind: Kind
+    kind: EventKind
     pod: nri_pb2.PodSandbox = field(repr=False)
     container: nri_pb2.Container = field(repr=False)
 
@@ -61,19 +61,19 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configured:
-    """The engine has told of itself.
+    """The engine has described itself.
 
     Attributes:
         config: text from the engine's directory of plugin configurations; "" for a plugin that connected by
             itself.
         runtime_name: "containerd" or "cri-o".
         runtime_version: as the engine spells it.
-        registration_timeout_ms: the engine's patience until we are synchronized; 0 if untold (before NRI
-            0.7).
-        request_timeout_ms: the engine's patience with each request; 0 if untold (before NRI 0.7).
-        nri_version: as told since NRI 0.12, such as "v0.12.0"; else "".
-        nri_release: the release of NRI, told or known by the engine's version; None if it cannot be known.
-        events: the mask that was answered; 0 if `PluginSession.configure` must answer.
+        registration_timeout_ms: how long the engine waits until we are synchronized; 0 if it does not say (before
+            NRI 0.7).
+        request_timeout_ms: how long the engine waits for each answer; 0 if it does not say (before NRI 0.7).
+        nri_version: such as "v0.12.0"; "" if the engine does not say (before NRI 0.12).
+        nri_release: the release of NRI, by that or by the engine's version; None if it cannot be known.
+        events: the mask that the session answered; 0 if `PluginSession.configure` must answer.
         request: for `PluginSession.configure`.
     """
 
@@ -93,23 +93,23 @@ class Synchronized:
     """All pods and containers that the engine knows; the answer is `PluginSession.reply(request, ...)`.
 
     Attributes:
-        pods: in no order, what the session was asked to keep of each; stopped ones may be among them.
-        containers: in no order, likewise; those created or running.
-        pods_told: how many pods there are.
-        containers_told: how many containers.
-        request: its last part, which waits for the answer.
+        pods: what the session's filter keeps of each, in no order; stopped ones may be among them.
+        containers: likewise; those created or running.
+        pod_count: how many pods there are, kept or not.
+        container_count: how many containers.
+        request: the last part, which waits for the answer.
     """
 
     pods: tuple[Any, ...] = field(repr=False)
     containers: tuple[Any, ...] = field(repr=False)
-    pods_told: int
-    containers_told: int
+    pod_count: int
+    container_count: int
     request: Pending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallCompleted:
-    """What came of `PluginSession.call`: a message or an error.
+    """The result of `PluginSession.call`: a message or an error.
 
     Attributes:
         call_id: as `call` returned it.
@@ -139,4 +139,4 @@ class Closed:
 
 
 Event = Registered | Refused | Configured | Synchronized | Request | CallCompleted | ShutdownRequested | Closed
-"""Whatever `PluginSession.receive_data` gives."""
+"""Everything that `PluginSession.receive_data` returns."""

@@ -1,7 +1,7 @@
 """Long fields of an encoded protobuf message, taken out as views of it.
 
-A decoder copies what a message holds. Where that is mostly one long payload, or thousands of messages that are to be
-read one by one, they are taken out first, and what is left is decoded. Source: protobuf.dev, Encoding.
+A decoder copies what a message holds. If that is mostly one long payload, or thousands of messages to be decoded one by
+one, `take` takes these out first, and only the rest is decoded. Source: protobuf.dev, Encoding.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _MAX_VARINT_BYTES = 10
 
 
 def take(data: memoryview, numbers: Iterable[int]) -> tuple[bytes, dict[int, list[memoryview]]]:
-    """Take the fields with these numbers, if they have a length, out of a message.
+    """Take the fields of type LEN with these numbers out of a message.
 
     Returns:
-        What is left of the message, still one, and for each of the numbers the contents of what was taken, in order.
+        The rest of the message, which is valid protobuf, and for each number the contents of its fields, in order.
 
     Raises:
-        DecodeError: It is not protobuf, or has a group, which proto3 lacks.
+        DecodeError: The message is not protobuf, or has a group, which proto3 lacks.
     """
     left: list[memoryview] = []
     taken: dict[int, list[memoryview]] = {number: [] for number in numbers}
@@ -53,7 +53,7 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
     """A number of variable length, and where it ended.
 
     Raises:
-        DecodeError: The message ends in it, or it does not end.
+        DecodeError: The message ends within it, or it is longer than ten bytes.
     """
     value = shift = 0
     try:

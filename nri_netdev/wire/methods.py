@@ -1,4 +1,4 @@
-"""The table of NRI's rpcs and events: which messages each takes and gives, and its bit in the mask of events.
+"""The table of NRI's rpcs and events: the messages of each, and its bit in the mask of events.
 
 Source: containerd/nri, pkg/api/api.proto and pkg/api/event.go.
 """
@@ -26,7 +26,7 @@ REGISTER_PLUGIN: Final = "RegisterPlugin"
 UPDATE_CONTAINERS: Final = "UpdateContainers"
 
 
-class Kind(IntEnum):
+class EventKind(IntEnum):
     """The events of pods and containers, by their number in NRI."""
 
     RUN_POD_SANDBOX = 1
@@ -58,7 +58,7 @@ class Hook:
         has_container: whether it is about a container, not a pod alone.
     """
 
-    kind: Kind
+    kind: EventKind
     method: str
     request: type[Message]
     response: type[Message]
@@ -66,7 +66,7 @@ class Hook:
     has_container: bool
 
 
-def _hook(kind: Kind) -> Hook:
+def _hook(kind: EventKind) -> Hook:
     method = kind.name.title().replace("_", "")
     request: type[Message] = getattr(nri_pb2, f"{method}Request")
     response: type[Message] = getattr(nri_pb2, f"{method}Response")
@@ -82,22 +82,22 @@ def _hook(kind: Kind) -> Hook:
 
 _ALWAYS_OWN_RPC = frozenset(
     {
-        Kind.CREATE_CONTAINER,
-        Kind.UPDATE_CONTAINER,
-        Kind.STOP_CONTAINER,
-        Kind.UPDATE_POD_SANDBOX,
-        Kind.VALIDATE_CONTAINER_ADJUSTMENT,
+        EventKind.CREATE_CONTAINER,
+        EventKind.UPDATE_CONTAINER,
+        EventKind.STOP_CONTAINER,
+        EventKind.UPDATE_POD_SANDBOX,
+        EventKind.VALIDATE_CONTAINER_ADJUSTMENT,
     }
 )
 
-HOOKS: Final = MappingProxyType({kind: _hook(kind) for kind in Kind})
+HOOKS: Final = MappingProxyType({kind: _hook(kind) for kind in EventKind})
 """Every event."""
 HOOKS_BY_METHOD: Final = MappingProxyType({hook.method: hook for hook in HOOKS.values()})
 """Every event, by the name of its rpc."""
 EVENTS: Final = frozenset({STATE_CHANGE, *HOOKS_BY_METHOD})
-"""The rpcs that tell of an event."""
+"""The rpcs that carry an event."""
 STATE_CHANGES: Final = MappingProxyType({int(hook.kind): hook for hook in HOOKS.values() if hook.is_state_change})
-"""The events that come as StateChange up to NRI 0.11, by the number that bears there."""
+"""The events that come as StateChange up to NRI 0.11, by `StateChangeEvent.event`."""
 
 PLUGIN_REQUESTS: Final = MappingProxyType[str, type[Message]](
     {
@@ -118,7 +118,7 @@ PLUGIN_RESPONSES: Final = MappingProxyType[str, type[Message]](
         **{hook.method: hook.response for hook in HOOKS.values()},
     }
 )
-"""Every rpc of the service Plugin, with the message it gives."""
+"""Every rpc of the service Plugin, with the message it returns."""
 RUNTIME_REQUESTS: Final = MappingProxyType[str, type[Message]](
     {REGISTER_PLUGIN: nri_pb2.RegisterPluginRequest, UPDATE_CONTAINERS: nri_pb2.UpdateContainersRequest}
 )
@@ -126,15 +126,15 @@ RUNTIME_REQUESTS: Final = MappingProxyType[str, type[Message]](
 RUNTIME_RESPONSES: Final = MappingProxyType[str, type[Message]](
     {REGISTER_PLUGIN: nri_pb2.Empty, UPDATE_CONTAINERS: nri_pb2.UpdateContainersResponse}
 )
-"""Every rpc of the service Runtime, with the message it gives."""
+"""Every rpc of the service Runtime, with the message it returns."""
 
-EVENTS_BEFORE_0_10: Final = (1 << Kind.REMOVE_CONTAINER) - 1
+EVENTS_BEFORE_0_10: Final = (1 << EventKind.REMOVE_CONTAINER) - 1
 """The events that every engine knows: 0x7ff."""
-EVENTS_SINCE_0_10: Final = (1 << Kind.VALIDATE_CONTAINER_ADJUSTMENT) - 1
+EVENTS_SINCE_0_10: Final = (1 << EventKind.VALIDATE_CONTAINER_ADJUSTMENT) - 1
 """The events that engines know since NRI 0.10: 0x3fff."""
 
 
-def event_mask(*events: Kind) -> int:
+def event_mask(*events: EventKind) -> int:
     """The mask that subscribes to these events: bit n-1 for event n.
 
     Raises:
@@ -148,6 +148,6 @@ def event_mask(*events: Kind) -> int:
     return mask
 
 
-def events_in(mask: int) -> tuple[Kind, ...]:
+def events_in(mask: int) -> tuple[EventKind, ...]:
     """The events that a mask subscribes to; 0 is every event. Unknown bits are left out."""
-    return tuple(kind for kind in Kind if mask == 0 or mask & 1 << (kind - 1))
+    return tuple(kind for kind in EventKind if mask == 0 or mask & 1 << (kind - 1))

@@ -1,11 +1,10 @@
-"""The multiplexer: several byte streams over one socket, as frames that bear the id of a stream.
+"""The multiplexer: several byte streams over one socket, as frames that carry the id of a stream.
 
-Cuts a socket's bytes into pieces of streams, and wraps messages of ttrpc into frames. What the streams carry
-it does
-not know. Source: containerd/nri, pkg/net/multiplex.
+It cuts a socket's bytes into pieces of streams, and wraps messages of ttrpc into frames. It does not know what the
+streams carry. Source: containerd/nri, pkg/net/multiplex.
 
-A frame is an 8-byte header, big endian - u32 conn id, u32 length of the payload - and the payload. There is
-neither a handshake nor a frame that opens or closes a stream.
+A frame is an 8-byte header, big endian - u32 conn id, u32 length of the payload - and the payload. There is neither a
+handshake nor a frame that opens or closes a stream.
 """
 
 from __future__ import annotations
@@ -28,17 +27,17 @@ MAX_FRAME_BYTES: Final = 1 << 24
 MAX_SENT_BYTES: Final = (4 << 20) + 10
 """The longest payload that we send: Go's limit since NRI 0.7, a whole ttrpc message."""
 FIRST_FRAME_BYTES: Final = 4096
-"""The longest payload that may begin a ttrpc message: Go's reader takes the message's header through a
-buffer of this size, is handed whole frames, and hangs up if one does not fit."""
+"""The longest payload that may begin a ttrpc message: Go's reader reads the message's header through a buffer of this
+size, which receives whole frames, and hangs up if one does not fit."""
 
 
 class FrameDecoder:
     """Cuts the bytes of a socket, however they arrive, into pieces of the streams.
 
-    Pieces are handed on as they come, so nothing but an incomplete header is ever held back.
+    It yields pieces as they come, so it never holds back more than an incomplete header.
 
     Args:
-        conn_ids: the streams wanted; frames of others are skipped.
+        conn_ids: the wanted streams; it skips frames of others.
     """
 
     __slots__ = ("_conn_id", "_conn_ids", "_header", "_left")
@@ -76,7 +75,7 @@ class FrameDecoder:
             at = stop
 
     def _read_header(self, view: memoryview, at: int, end: int) -> int:
-        """Take a header, or what there is of it; returns where it ended."""
+        """Read a header, or what there is of it; returns where it ended."""
         if self._header or end - at < HEADER.size:
             stop = min(at + HEADER.size - len(self._header), end)
             self._header += view[at:stop]
@@ -97,8 +96,8 @@ class FrameDecoder:
 def frame(conn_id: int, message: bytes) -> bytes:
     """Wrap one whole ttrpc message, header included.
 
-    Up to 4096 bytes go as one frame. More go as Go sends them: exactly the first 4096, then the rest in
-    frames of at most `MAX_SENT_BYTES`. Any other cut makes Go's reader hang up.
+    Up to 4096 bytes are one frame. A longer message is cut as Go cuts it: exactly the first 4096 bytes, then the rest
+    in frames of at most `MAX_SENT_BYTES`. Any other cut makes Go's reader hang up.
     """
     size = len(message)
     if size <= FIRST_FRAME_BYTES:

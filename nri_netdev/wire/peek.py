@@ -1,8 +1,9 @@
-"""A glance at what was read: is it one whole request about a pod, as engines send it?
+"""Recognition of one whole event in the bytes from a socket, without decoding them.
 
-Nearly every event of a node concerns nobody here, and can be told by a few bytes at known places. To cut frames, join
-messages and decode them costs several times as much, so that is done only where a glance does not tell: it says nothing
-of what is cut otherwise, of several messages at once, or of fields in another order, which are all allowed.
+Nearly every event of a node concerns none of our pods, and a few bytes at known places are enough to see that. Cutting
+frames, joining messages and decoding them costs several times as much. So `peek` knows only the form in which engines
+write an event. It recognises nothing in bytes that are cut otherwise, in several messages at once, or in fields in
+another order; the protocol allows all of these, and `PluginSession.receive_data` reads them.
 """
 
 from __future__ import annotations
@@ -16,31 +17,37 @@ from nri_netdev.wire.methods import PLUGIN_SERVICE
 
 _HEADERS: Final = Struct(">IIIIBB")
 """Of a frame and of the message that it begins: conn id, length; length, stream id, type, flags."""
-_SERVICE, _METHOD, _PAYLOAD, _POD, _CONTAINER, _ID, _ITS_POD, _NAME = 0x0A, 0x12, 0x1A, 0x0A, 0x12, 0x0A, 0x12, 0x1A
-"""Keys of fields with a length: of `ttrpc.Request`, of the requests about a pod and a container, of a pod and of a
-container."""
-_EVENT, _NEXT = 0x08, 0x08
-"""The key of `StateChangeEvent.event`; what the keys of pod and container are higher by behind it."""
+_SERVICE, _METHOD, _PAYLOAD, _POD, _CONTAINER, _ID, _POD_ID, _NAME = 0x0A, 0x12, 0x1A, 0x0A, 0x12, 0x0A, 0x12, 0x1A
+"""Keys of fields with a length: three of `ttrpc.Request`, two of an event's request, three of a container; a pod's id
+has the same key as a container's."""
+_EVENT, _SHIFT = 0x08, 0x08
+"""Key of `StateChangeEvent.event`. In a StateChange, pod and container have field numbers one higher (key + 8)."""
 _HEAD: Final = bytes([_SERVICE, len(PLUGIN_SERVICE)]) + PLUGIN_SERVICE.encode() + bytes([_METHOD])
 _METHOD_AT: Final = _HEADERS.size + len(_HEAD)
 
 
-class Glimpse(NamedTuple):
-    """A request about a pod, or about a pod and a container; views are of what was read."""
+class Peek(NamedTuple):
+    """A request about a pod, or about a pod and a container.
+
+    Attributes:
+        stream_id: of the request.
+        method: the rpc.
+        pod_id: the pod's id.
+        pod: the encoded pod; a view of the bytes given to `peek`.
+        container: the encoded container, likewise; perhaps its beginning only, empty if there is none.
+    """
 
     stream_id: int
     method: str
     pod_id: str
     pod: memoryview
-    """The encoded pod."""
     container: memoryview
-    """The encoded container, perhaps its beginning only; empty where there is none."""
 
     def container_names(self) -> tuple[str, str]:
-        """The container's id and name; "" for what is not told where it should be."""
+        """The container's id and name; both "" unless id, pod id and name are its first fields."""
         found = []
         at = 0
-        for key in (_ID, _ITS_POD, _NAME):
+        for key in (_ID, _POD_ID, _NAME):
             try:
                 begin, at = _field(self.container, at, key)
             except (IndexError, ValueError):
@@ -49,8 +56,8 @@ class Glimpse(NamedTuple):
         return (str(found[0], "ascii"), str(found[2], "utf-8")) if at <= len(self.container) else ("", "")
 
 
-def glance(data: memoryview) -> Glimpse | None:
-    """Recognise one whole request in what was read at once, from the beginning of a frame; None if that is not all."""
+def peek(data: memoryview) -> Peek | None:
+    """Recognise one whole event in bytes that begin with a frame; None if they are anything else, or not only that."""
     size = len(data)
     try:
         conn_id, framed, length, stream_id, kind, _ = _HEADERS.unpack_from(data)
@@ -71,26 +78,26 @@ def glance(data: memoryview) -> Glimpse | None:
         at, payload_end = _field(data, at, _PAYLOAD)
         pod_key, container_key = _POD, _CONTAINER
         if data[at] == _EVENT and data[at + 1] < 0x80:  # a StateChange, whose first field is the event
-            at, pod_key, container_key = at + 2, pod_key + _NEXT, container_key + _NEXT
+            at, pod_key, container_key = at + 2, pod_key + _SHIFT, container_key + _SHIFT
         pod_at, pod_end = _field(data, at, pod_key)
-        seen, last = pod_end, pod_end
+        container_at = last = pod_end
         if pod_end != payload_end:
-            seen, last = _field(data, pod_end, container_key)
-        if last != payload_end or payload_end > _HEADERS.size + length or seen > end:
+            container_at, last = _field(data, pod_end, container_key)
+        if last != payload_end or payload_end > _HEADERS.size + length or container_at > end:
             return None
         id_at, id_end = _field(data, pod_at, _ID)
         if id_end > pod_end:
             return None
         pod_id = str(data[id_at:id_end], "ascii")
-        return Glimpse(stream_id, method, pod_id, data[pod_at:pod_end], data[seen : min(last, end)])
+        return Peek(stream_id, method, pod_id, data[pod_at:pod_end], data[container_at : min(last, end)])
     except (IndexError, ValueError, StructError):
         return None
 
 
-def expected(data: memoryview) -> int:
-    """How many bytes there will be at least, from the beginning of a frame, once the message that begins it is whole.
+def expected_bytes(data: memoryview) -> int:
+    """Smallest size that the first message in these bytes, which begin with a frame, can have with its frames.
 
-    Engines write a frame's header and its payload one after the other; what is read between them is not whole.
+    Engines write a frame's header and its payload one after the other; bytes read between the two are not whole yet.
     """
     if len(data) < mux.HEADER.size:
         return mux.HEADER.size
@@ -104,10 +111,10 @@ def expected(data: memoryview) -> int:
 
 
 def _field(data: memoryview, at: int, key: int) -> tuple[int, int]:
-    """Where the content of a field begins and ends, if its key is this; its length has up to three bytes.
+    """Begin and end of the content of the field at this place, which has this key and a length of up to three bytes.
 
     Raises:
-        ValueError: It is another field, or longer.
+        ValueError: It has another key, or a longer length.
     """
     if data[at] != key:
         raise ValueError

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 
-class State(StrEnum):
+class SessionState(StrEnum):
     """Where a connection is on its way."""
 
     NEW = "new"
@@ -25,7 +25,7 @@ class State(StrEnum):
 
 
 class Input(StrEnum):
-    """What can happen; the value says it in words."""
+    """What can happen; the value names it in error messages."""
 
     START = "start()"
     MASK = "configure()"
@@ -41,35 +41,41 @@ class Input(StrEnum):
     BREACH = "a breach of the protocol"
 
 
-_UNDER_WAY = (State.STARTED, State.CONFIGURING, State.CONFIGURED, State.SYNCHRONIZING, State.SERVING)
-_ALIVE = (State.NEW, *_UNDER_WAY, State.REFUSED)
+_UNDER_WAY = (
+    SessionState.STARTED,
+    SessionState.CONFIGURING,
+    SessionState.CONFIGURED,
+    SessionState.SYNCHRONIZING,
+    SessionState.SERVING,
+)
+_ALIVE = (SessionState.NEW, *_UNDER_WAY, SessionState.REFUSED)
 
-TRANSITIONS: Final = MappingProxyType[tuple[State, Input], State](
+TRANSITIONS: Final = MappingProxyType[tuple[SessionState, Input], SessionState](
     {
-        (State.NEW, Input.START): State.STARTED,
-        (State.STARTED, Input.CONFIGURE): State.CONFIGURING,
-        (State.CONFIGURING, Input.MASK): State.CONFIGURED,
-        (State.CONFIGURED, Input.SYNC_PART): State.SYNCHRONIZING,
-        (State.CONFIGURED, Input.SYNC_LAST): State.SERVING,
-        (State.SYNCHRONIZING, Input.SYNC_PART): State.SYNCHRONIZING,
-        (State.SYNCHRONIZING, Input.SYNC_LAST): State.SERVING,
-        (State.SERVING, Input.HOOK): State.SERVING,
-        (State.SERVING, Input.CALL): State.SERVING,
+        (SessionState.NEW, Input.START): SessionState.STARTED,
+        (SessionState.STARTED, Input.CONFIGURE): SessionState.CONFIGURING,
+        (SessionState.CONFIGURING, Input.MASK): SessionState.CONFIGURED,
+        (SessionState.CONFIGURED, Input.SYNC_PART): SessionState.SYNCHRONIZING,
+        (SessionState.CONFIGURED, Input.SYNC_LAST): SessionState.SERVING,
+        (SessionState.SYNCHRONIZING, Input.SYNC_PART): SessionState.SYNCHRONIZING,
+        (SessionState.SYNCHRONIZING, Input.SYNC_LAST): SessionState.SERVING,
+        (SessionState.SERVING, Input.HOOK): SessionState.SERVING,
+        (SessionState.SERVING, Input.CALL): SessionState.SERVING,
         # Engines up to NRI 0.6 do not synchronize a plugin that they launched.
-        (State.CONFIGURED, Input.HOOK): State.CONFIGURED,
-        # None does so today; it would do no harm, and to hang up would.
-        (State.SERVING, Input.SYNC_PART): State.SYNCHRONIZING,
-        (State.SERVING, Input.SYNC_LAST): State.SERVING,
+        (SessionState.CONFIGURED, Input.HOOK): SessionState.CONFIGURED,
+        # No engine synchronizes twice today; accepting it does no harm, hanging up would.
+        (SessionState.SERVING, Input.SYNC_PART): SessionState.SYNCHRONIZING,
+        (SessionState.SERVING, Input.SYNC_LAST): SessionState.SERVING,
         # The engine wakes on the request to register, not on its own answer: Configure may overtake that.
         **{(state, Input.REGISTERED): state for state in _UNDER_WAY},
-        **{(state, Input.REFUSED): State.REFUSED for state in _UNDER_WAY},
+        **{(state, Input.REFUSED): SessionState.REFUSED for state in _UNDER_WAY},
         **{(state, Input.SHUTDOWN): state for state in _UNDER_WAY},
-        **{(state, Input.EOF): State.CLOSED for state in _ALIVE},
-        **{(state, Input.BREACH): State.BROKEN for state in _ALIVE},
+        **{(state, Input.EOF): SessionState.CLOSED for state in _ALIVE},
+        **{(state, Input.BREACH): SessionState.BROKEN for state in _ALIVE},
     }
 )
-"""State and input to the next state. What is absent breaks the protocol: the engine's fault ends the
-connection, ours raises `LocalProtocolError`."""
+"""State and input to the next state. An absent pair breaks the protocol: if the input is the engine's, the connection
+ends; if it is ours, `LocalProtocolError` is raised."""
 
 OURS: Final = frozenset({Input.START, Input.MASK, Input.CALL})
 """The inputs that are our own doing."""

@@ -1,10 +1,10 @@
 """ttrpc: requests and responses over a byte stream, for either role.
 
-Knows messages, stream ids, statuses and which methods a service has; neither sockets nor time. Source:
+It knows messages, stream ids, statuses and which methods a service has; neither sockets nor time. Source:
 containerd/ttrpc, PROTOCOL.md, channel.go, server.go, client.go.
 
-A message is a 10-byte header, big endian - u32 length of the data, u32 stream id, u8 type, u8 flags - and
-the data. Streaming (type Data) is never used by NRI and not supported.
+A message is a 10-byte header, big endian - u32 length of the data, u32 stream id, u8 type, u8 flags - and the data. NRI
+never uses streaming (type Data); it is not supported.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
-from google.protobuf.message import DecodeError
-from google.protobuf.message import Message as ProtobufMessage
+from google.protobuf.message import DecodeError, Message
 
 from nri_netdev.errors import LocalProtocolError, PeerError, ProtocolError, RemoteError
 from nri_netdev.proto import ttrpc_pb2
@@ -24,14 +23,14 @@ from nri_netdev.wire.fields import take
 HEADER: Final = struct.Struct(">IIBB")
 
 MAX_DATA_BYTES: Final = 4 << 20
-"""The most data of a message (ttrpc channel.go); longer is discarded by who receives it."""
+"""The most data of a message (ttrpc channel.go); a receiver discards longer ones."""
 MAX_OPEN_REQUESTS: Final = 256
 """The most requests that may wait for our answers: as many frames as Go's multiplexer queues."""
 MAX_STATUS_TEXT: Final = 32 << 10
-"""Characters of a status text before it is cut: enough for a person, small beside every limit on its way."""
-_MAX_NAME_TOLD = 256
+"""Characters to which a status text is cut: enough for a person, far below every limit on its way."""
+_MAX_NAME = 256
 _LONG_BYTES = 1 << 16
-"""From here on a request is read where it lies: a decoder copies the payload twice, which only a short one may cost."""
+"""Size from which a request's payload is not decoded but viewed: a decoder would copy it twice."""
 _MAX_STREAM_ID = (1 << 32) - 1
 
 
@@ -59,13 +58,13 @@ class Code(IntEnum):
     """The highest there is."""
 
 
-class Message(NamedTuple):
+class WholeMessage(NamedTuple):
     """One whole message.
 
     Attributes:
         stream_id: u32.
         type: u8, a `MessageType` or unknown.
-        data: without the header; a view that is valid until the decoder's next step.
+        data: without the header; a view that is valid until the decoder yields the next.
     """
 
     stream_id: int
@@ -74,7 +73,7 @@ class Message(NamedTuple):
 
 
 class Oversized(NamedTuple):
-    """A message that is being discarded since it announced more than `MAX_DATA_BYTES`."""
+    """A message that announced more than `MAX_DATA_BYTES`; its data is discarded."""
 
     stream_id: int
     type: int
@@ -101,8 +100,8 @@ class MessageDecoder:
         """How much is held back: never more than `MAX_DATA_BYTES` and a header."""
         return self._filled
 
-    def feed(self, chunk: memoryview) -> Iterator[Message | Oversized]:
-        """Yield what is complete, in order, and what is too long as soon as that is known.
+    def feed(self, chunk: memoryview) -> Iterator[WholeMessage | Oversized]:
+        """Yield messages as they become complete, in order, and those that are too long as soon as that is known.
 
         Must be exhausted before it is called again.
         """
@@ -123,7 +122,7 @@ class MessageDecoder:
                         yield Oversized(stream_id, kind, length)
                     elif self._filled == HEADER.size + length:
                         whole, self._buffer, self._filled = self._buffer, bytearray(HEADER.size), 0
-                        yield Message(stream_id, kind, memoryview(whole)[HEADER.size :])
+                        yield WholeMessage(stream_id, kind, memoryview(whole)[HEADER.size :])
             else:
                 length, stream_id, kind, _ = HEADER.unpack_from(chunk, at)
                 stop = at + HEADER.size + length
@@ -134,14 +133,14 @@ class MessageDecoder:
                 elif stop <= end:
                     data = chunk[at + HEADER.size : stop]
                     at = stop
-                    yield Message(stream_id, kind, data)
+                    yield WholeMessage(stream_id, kind, data)
                 else:
                     at = self._refill(chunk, at)
 
     def _refill(self, chunk: memoryview, at: int) -> int:
-        """Add to an incomplete message what belongs to it: its header, or once that is known its data.
+        """Add to an incomplete message its bytes: of the header, or once that is whole of the data.
 
-        Memory for the data is taken once: a buffer that grows is there twice while it moves.
+        It allocates the data once: a buffer that grows exists twice while it moves.
         """
         size = HEADER.size
         if self._filled >= size:
@@ -163,7 +162,7 @@ def encode(stream_id: int, kind: MessageType, data: bytes) -> bytes:
 
 
 def encode_status(stream_id: int, code: int, text: str) -> bytes:
-    """The bytes of a response that says no; text that is not Unicode is mended, and long text is cut."""
+    """The bytes of an error response; lone surrogates in the text become "?", and a long text is cut."""
     readable = text[:MAX_STATUS_TEXT].encode("utf-8", "replace").decode()
     response = ttrpc_pb2.Response(status=ttrpc_pb2.Status(code=code, message=readable))
     return encode(stream_id, MessageType.RESPONSE, response.SerializeToString())
@@ -173,7 +172,7 @@ class Call(NamedTuple):
     """A request of the peer that waits for our answer.
 
     Attributes:
-        stream_id: what the answer must bear.
+        stream_id: of the request and its answer.
         method: one of the service's.
         message: the payload, decoded.
         timeout_nano: nanoseconds that the peer waits, counted from when it sent; 0 is without limit.
@@ -188,12 +187,12 @@ class Call(NamedTuple):
 
 
 class Server:
-    """The half of a connection that is called: one service, its requests in, its answers out, each once.
+    """The half of a connection that serves: requests of one service in, answers out, one for each.
 
     Args:
         service: full name of the service.
-        decoders: its methods, with what makes a message of the payload of each, or raises `DecodeError`. A payload is
-            a view that is valid until the answer of `receive` is used, or bytes.
+        decoders: the decoder of each method's payload, which raises `DecodeError`. The payload is bytes, or a view that
+            is valid until the decoder of messages yields the next.
     """
 
     __slots__ = ("_decoders", "_last_id", "_open", "_service")
@@ -209,8 +208,8 @@ class Server:
         """Stream ids that wait for an answer; at most `MAX_OPEN_REQUESTS`."""
         return frozenset(self._open)
 
-    def receive(self, message: Message | Oversized) -> Call | bytes:
-        """Take a message: a call to be answered, or bytes to send at once, empty if it is to be ignored."""
+    def receive(self, message: WholeMessage | Oversized) -> Call | bytes:
+        """Take a message; returns a call to answer, or bytes to send at once, empty if the message is to be ignored."""
         stream_id = message.stream_id
         if message.type != MessageType.REQUEST:
             return b""
@@ -231,12 +230,12 @@ class Server:
         return bool(stream_id & 1) and stream_id > self._last_id
 
     def open(self, stream_id: int) -> None:
-        """Note a request that may come next and that somebody else has read."""
+        """Note a request that somebody else has read, and that waits for its answer; `is_next` must hold."""
         self._last_id = stream_id
         self._open.add(stream_id)
 
-    def _open_call(self, message: Message) -> Call | bytes:
-        """Decode a request, and note that it waits.
+    def _open_call(self, message: WholeMessage) -> Call | bytes:
+        """Decode a request, and note that it waits for its answer.
 
         Raises:
             DecodeError: The message or its payload is not protobuf of its type.
@@ -245,9 +244,9 @@ class Server:
         service, method, payload, timeout_nano = _read_request(message.data)
         decode = self._decoders.get(method)
         if service != self._service:
-            return encode_status(stream_id, Code.UNIMPLEMENTED, f"service {service[:_MAX_NAME_TOLD]}")
+            return encode_status(stream_id, Code.UNIMPLEMENTED, f"service {service[:_MAX_NAME]}")
         if decode is None:
-            return encode_status(stream_id, Code.UNIMPLEMENTED, f"method {method[:_MAX_NAME_TOLD]}")
+            return encode_status(stream_id, Code.UNIMPLEMENTED, f"method {method[:_MAX_NAME]}")
         if len(self._open) >= MAX_OPEN_REQUESTS:
             text = f"{MAX_OPEN_REQUESTS} requests are waiting already"
             return encode_status(stream_id, Code.RESOURCE_EXHAUSTED, text)
@@ -256,7 +255,7 @@ class Server:
         return call
 
     def close(self, stream_id: int) -> None:
-        """Note that a call is answered.
+        """Note that a call has its answer.
 
         Raises:
             LocalProtocolError: It is answered already, or never was.
@@ -267,7 +266,7 @@ class Server:
             raise LocalProtocolError(f"no request waits on stream {stream_id}; each is answered once") from None
 
     def reply(self, stream_id: int, payload: bytes) -> bytes:
-        """Answer a call. What is too long for a message becomes the status RESOURCE_EXHAUSTED.
+        """Answer a call. A payload too long for a message becomes the status RESOURCE_EXHAUSTED.
 
         Raises:
             LocalProtocolError: It is answered already, or never was.
@@ -290,7 +289,7 @@ class Server:
             code: gRPC's, 1 to 16.
 
         Raises:
-            LocalProtocolError: It is answered already or never was, or the code is no error's.
+            LocalProtocolError: It is answered already or never was, or the code is not one of an error.
         """
         if not 0 < code <= Code.UNAUTHENTICATED:
             raise LocalProtocolError(f"{code} is not the code of an error")
@@ -298,8 +297,8 @@ class Server:
         return encode_status(stream_id, code, text)
 
 
-def decoders(messages: Mapping[str, type[ProtobufMessage]]) -> dict[str, Callable[[bytes | memoryview], Any]]:
-    """What reads a payload, by method, where each takes a message of protobuf."""
+def decoders(messages: Mapping[str, type[Message]]) -> dict[str, Callable[[bytes | memoryview], Any]]:
+    """Decoders for methods whose payload is a protobuf message."""
     return {method: message.FromString for method, message in messages.items()}  # type: ignore[misc] # a view will do
 
 
@@ -320,8 +319,8 @@ def _read_request(data: memoryview) -> tuple[str, str, bytes | memoryview, int]:
     return request.service, request.method, payload, request.timeout_nano
 
 
-class Answer(NamedTuple):
-    """What came of a call of ours: either a payload or an error."""
+class CallResult(NamedTuple):
+    """The result of a call of ours: a payload or an error."""
 
     stream_id: int
     payload: bytes
@@ -329,7 +328,7 @@ class Answer(NamedTuple):
 
 
 class Client:
-    """The half of a connection that calls: requests out, answers in. Deadlines are its user's.
+    """The half of a connection that calls: requests out, answers in. Its user keeps the deadlines.
 
     Args:
         service: full name of the peer's service.
@@ -353,7 +352,7 @@ class Client:
         Args:
             method: of the service.
             payload: the encoded message.
-            timeout_nano: nanoseconds that we shall wait, told to the peer; 0 is without limit.
+            timeout_nano: nanoseconds that we shall wait, which the peer learns; 0 is without limit.
 
         Raises:
             LocalProtocolError: It is too long for a message, or every stream id is used up.
@@ -372,27 +371,27 @@ class Client:
         return stream_id, encode(stream_id, MessageType.REQUEST, data)
 
     def expire(self, stream_id: int) -> bool:
-        """Give a call up, so that an answer is ignored; returns whether it was still waiting."""
+        """Give a call up, so that its answer is ignored; returns whether it was still waiting."""
         if stream_id not in self._open:
             return False
         self._open.remove(stream_id)
         return True
 
-    def receive(self, message: Message | Oversized) -> Answer | None:
-        """Take a message: the answer to a call that waits, or None if it is to be ignored."""
+    def receive(self, message: WholeMessage | Oversized) -> CallResult | None:
+        """Take a message; returns the result of a call that waits, or None if the message is to be ignored."""
         stream_id = message.stream_id
         if message.type not in {MessageType.RESPONSE, MessageType.DATA} or not self.expire(stream_id):
             return None
         if isinstance(message, Oversized):
             text = f"the answer of {message.length} bytes exceeds the maximum of {MAX_DATA_BYTES}"
-            return Answer(stream_id, b"", RemoteError(code=Code.RESOURCE_EXHAUSTED, message=text))
+            return CallResult(stream_id, b"", RemoteError(code=Code.RESOURCE_EXHAUSTED, message=text))
         if message.type == MessageType.DATA:
-            return Answer(stream_id, b"", ProtocolError("the answer is a stream, which NRI never uses"))
+            return CallResult(stream_id, b"", ProtocolError("the answer is a stream, which NRI never uses"))
         try:
             response = ttrpc_pb2.Response.FromString(message.data)  # type: ignore[arg-type] # a view will do
         except DecodeError as error:
-            return Answer(stream_id, b"", ProtocolError(f"cannot decode the answer: {error}"))
+            return CallResult(stream_id, b"", ProtocolError(f"cannot decode the answer: {error}"))
         if response.HasField("status") and response.status.code != 0:
             status = response.status
-            return Answer(stream_id, b"", RemoteError(code=status.code, message=status.message))
-        return Answer(stream_id, response.payload, None)
+            return CallResult(stream_id, b"", RemoteError(code=status.code, message=status.message))
+        return CallResult(stream_id, response.payload, None)

@@ -1,4 +1,4 @@
-"""Which release of NRI an engine speaks, from what it tells of itself.
+"""Which release of NRI an engine speaks, by the names and versions in its Configure.
 
 Sources: containerd/nri pkg/api/version.go, and the go.mod of each release of containerd and CRI-O.
 """
@@ -12,8 +12,8 @@ from typing import Final
 Release = tuple[int, int]
 """A release of NRI, as in (0, 12)."""
 
-FIRST_TOLD: Final[Release] = (0, 12)
-"""The first release whose engines tell their NRI version."""
+FIRST_WITH_VERSION: Final[Release] = (0, 12)
+"""The first release whose engines send their NRI version."""
 FIRST_WITH_NET_DEVICES: Final[Release] = (0, 11)
 """The first release that knows `net_devices`; older ones drop it silently."""
 FIRST_WITH_VALIDATION: Final[Release] = (0, 10)
@@ -47,17 +47,17 @@ _ENGINES: Final = MappingProxyType[str, tuple[tuple[tuple[int, int, int], Releas
 def nri_release(*, nri_version: str, runtime_name: str, runtime_version: str) -> Release | None:
     """The release of NRI that an engine speaks, or None if it cannot be known.
 
-    Never more than the engine has: what is unclear is taken as older, for an event that the engine does not
+    Never a newer one: an unclear version counts as the older, since a subscription to an event that the engine does not
     know ends the connection.
 
     Args:
-        nri_version: as told in Configure since NRI 0.12, such as "v0.12.0" or "(devel)"; else "".
+        nri_version: as in Configure since NRI 0.12, such as "v0.12.0" or "(devel)"; else "".
         runtime_name: "containerd" or "cri-o".
         runtime_version: such as "v2.3.4", "2.2.1-0ubuntu1", "1.36.3".
     """
     if nri_version:
-        told = _VERSION.match(nri_version)
-        return (int(told[1]), int(told[2])) if told else FIRST_TOLD
+        known = _VERSION.match(nri_version)
+        return (int(known[1]), int(known[2])) if known else FIRST_WITH_VERSION
     version = _VERSION.match(runtime_version)
     if version is None:
         return None
@@ -70,9 +70,9 @@ def nri_release(*, nri_version: str, runtime_name: str, runtime_version: str) ->
 
 
 def first_version(runtime_name: str, release: Release) -> str:
-    """The first version of an engine that speaks a release of NRI, or the last one before it.
+    """The first version of an engine that speaks a release of NRI, or the last release before it that it ever spoke.
 
-    Spelt as the engine does; "" if it is not known.
+    Spelt as the engine does; "" if no such version is known.
     """
     for number, has in _ENGINES.get(runtime_name, ()):
         if has <= release:

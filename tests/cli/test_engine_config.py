@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from nri_netdev.cli.engine_config import ENABLE_NRI, ENABLE_VALIDATOR, EngineConfig, Kind, merge, read
+from nri_netdev.cli.engine_config import ENABLE_NRI, ENABLE_VALIDATOR, EngineConfig, EngineName, merge, read
 
 CONTAINERD_2 = """
 version = 3
@@ -26,32 +26,32 @@ BinaryName = '/bin/runc'
 
 CASES = {
     "containerd 2, nothing said": ("version = 3", EngineConfig(
-        kind=Kind.CONTAINERD, nri_is_enabled=True, accepts_connections=True, validator_is_enabled=False,
+        kind=EngineName.CONTAINERD, nri_is_enabled=True, accepts_connections=True, validator_is_enabled=False,
         handlers={"runc": ""},
     )),
     "containerd 1, nothing said": ("version = 2", EngineConfig(
-        kind=Kind.CONTAINERD, nri_is_enabled=False, accepts_connections=True, validator_is_enabled=False,
+        kind=EngineName.CONTAINERD, nri_is_enabled=False, accepts_connections=True, validator_is_enabled=False,
         handlers={"runc": ""},
     )),
     "containerd 2, handlers": (CONTAINERD_2, EngineConfig(
-        kind=Kind.CONTAINERD, nri_is_enabled=True, accepts_connections=True, validator_is_enabled=False,
+        kind=EngineName.CONTAINERD, nri_is_enabled=True, accepts_connections=True, validator_is_enabled=False,
         handlers={"runc": "", "kata": "/opt/crun"},
     )),
     "containerd 1, turned on": (
         CONTAINERD_1,
         EngineConfig(
-            kind=Kind.CONTAINERD, nri_is_enabled=True, accepts_connections=False, validator_is_enabled=False,
+            kind=EngineName.CONTAINERD, nri_is_enabled=True, accepts_connections=False, validator_is_enabled=False,
             handlers={"old": "/bin/runc"},
         ),
     ),
     "CRI-O, nothing said": ("[crio]", EngineConfig(
-        kind=Kind.CRIO, nri_is_enabled=True, accepts_connections=True, validator_is_enabled=False,
+        kind=EngineName.CRIO, nri_is_enabled=True, accepts_connections=True, validator_is_enabled=False,
         handlers={"crun": ""},
     )),
     "CRI-O, turned off": (
         "[crio.nri]\nenable_nri = false\n[crio.runtime.runtimes.crun]\nruntime_path = '/usr/bin/crun'",
         EngineConfig(
-            kind=Kind.CRIO, nri_is_enabled=False, accepts_connections=True, validator_is_enabled=False,
+            kind=EngineName.CRIO, nri_is_enabled=False, accepts_connections=True, validator_is_enabled=False,
             handlers={"crun": "/usr/bin/crun"},
         ),
     ),
@@ -76,12 +76,12 @@ def test_nonsense_is_as_good_as_nothing(text: str) -> None:
     assert read(tomllib.loads(text)) is not None
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_the_lines_that_are_advised_do_it(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", EngineName)
+def test_the_lines_that_are_advised_do_it(kind: EngineName) -> None:
     """Put into a configuration in which all is off they turn on what they promise."""
     off = {
-        Kind.CONTAINERD: "version = 2\n[plugins.'io.containerd.nri.v1.nri']\ndisable = true\ndisable_connections = true",  # noqa: E501
-        Kind.CRIO: "[crio.nri]\nenable_nri = false\nnri_disable_connections = true",
+        EngineName.CONTAINERD: "version = 2\n[plugins.'io.containerd.nri.v1.nri']\ndisable = true\ndisable_connections = true",  # noqa: E501
+        EngineName.CRIO: "[crio.nri]\nenable_nri = false\nnri_disable_connections = true",
     }[kind]
     document = merge(tomllib.loads(off), tomllib.loads(ENABLE_NRI[kind]))
     document = merge(document, tomllib.loads(ENABLE_VALIDATOR[kind]))

@@ -1,4 +1,4 @@
-"""The book of claims: what hangs on whom stays right whatever is written, and the ledger has what the book has."""
+"""The claims: what hangs on whom stays right whatever is written, and the ledger has what the claims has."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nri_netdev.custody.claims import Book
+from nri_netdev.custody.claims import Claims
 from nri_netdev.domain.claim import Claim, Netns, Owner, State
+from nri_netdev.domain.life import Trigger
 from nri_netdev.domain.links import Link
 from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.snapshot import Snapshot
@@ -50,23 +51,31 @@ def some(data: st.DataObject, claims: tuple[Claim, ...]) -> list[Claim]:
     )
 
 
-def check(book: Book, ledger: FakeLedger) -> None:
-    """Compare what the book says with what follows from its claims and drafts."""
-    claims, every = book.claims(), (*book.claims(), *book.drafts())
+def partial(claims: Claims) -> tuple[Claim, ...]:
+    """The claims that another may take the place of."""
+    return tuple(claim for claim in claims.binding() if claim.state is State.PARTIAL)
+
+
+BINDING = [state for state in State if state.is_binding]
+
+
+def check(claims: Claims, ledger: FakeLedger) -> None:
+    """Compare what is derived from the claims with the claims."""
+    binding, every = claims.binding(), (*claims.binding(), *claims.prepared())
     for holder_id in (*PODS, *filter(None, CONTAINERS)):
-        expected = {claim.mark for claim in claims if holder_id in {claim.owner.pod_id, claim.owner.container_id}}
-        assert {claim.mark for claim in book.of(holder_id)} == expected
-        assert all(claim in claims for claim in book.of(holder_id))
-    assert set(book.holders()) == {
+        expected = {claim.mark for claim in binding if holder_id in {claim.owner.pod_id, claim.owner.container_id}}
+        assert {claim.mark for claim in claims.of(holder_id)} == expected
+        assert all(claim in binding for claim in claims.of(holder_id))
+    assert set(claims.holders()) == {
         name for claim in every for name in (claim.owner.pod_id, claim.owner.container_id) if name
     }
-    assert all(claim.mark in book for claim in every)
+    assert all(claims.get(claim.mark) is not None for claim in every)
     assert len({claim.mark for claim in every}) == len(every)
-    unwritten = {claim.mark for pod in PODS for claim in book.unwritten(pod)}
-    assert set(ledger.rows) == {claim.mark for claim in claims} - unwritten
-    assert set(ledger.drafted) == {claim.mark for claim in book.drafts()} | unwritten
+    unwritten = {claim.mark for pod in PODS for claim in claims.unwritten(pod)}
+    assert set(ledger.rows) == {claim.mark for claim in binding} - unwritten
+    assert set(ledger.prepared) == {claim.mark for claim in claims.prepared()} | unwritten
     for netns in {claim.netns for claim in every}:
-        assert book.needs(netns)
+        assert claims.needs(netns)
 
 
 @settings(max_examples=200, deadline=None)
@@ -74,37 +83,32 @@ def check(book: Book, ledger: FakeLedger) -> None:
 def test_what_hangs_on_whom_stays_right(data: st.DataObject) -> None:
     """Through promises, drafts, confirmations, changes of owner and ends, in any order; also for the next one."""
     ledger = FakeLedger()
-    book = Book(ledger)
+    claims = Claims(ledger)
     numbers: Iterator[int] = iter(range(1, 1000))
     for _ in range(data.draw(st.integers(1, 12))):
         match data.draw(st.sampled_from(["promise", "draft", "confirm", "put", "drop", "restart"])):
             case "promise":
                 new = [claim_of(next(numbers), data.draw(owners)) for _ in range(data.draw(st.integers(1, 2)))]
-                book.promise(new, instead_of=some(data, book.claims()))
+                claims.promise(new, instead_of=some(data, partial(claims)))
             case "draft":
                 owner = replace(data.draw(owners), container_id="")
-                book.draft([claim_of(next(numbers), owner) for _ in range(data.draw(st.integers(1, 2)))])
+                claims.prepare([claim_of(next(numbers), owner) for _ in range(data.draw(st.integers(1, 2)))])
             case "confirm":
                 container_id = data.draw(st.sampled_from(CONTAINERS[1:]))
-                book.confirm(
-                    [
-                        replace(claim, owner=replace(claim.owner, container_id=container_id))
-                        for claim in some(data, book.drafts())
-                    ]
-                )
+                claims.give(some(data, claims.prepared()), container_id, "app", 7)
             case "put":
-                for claim in some(data, book.claims()):
-                    book.put(replace(claim, owner=data.draw(owners), state=data.draw(st.sampled_from(State))))
+                for claim in some(data, claims.binding()):
+                    claims.put(replace(claim, owner=data.draw(owners), state=data.draw(st.sampled_from(BINDING))))
             case "drop":
-                dropped = some(data, (*book.claims(), *book.drafts()))
+                dropped = some(data, (*claims.binding(), *claims.prepared()))
                 if dropped:
-                    book.drop(*dropped)
+                    claims.end(Trigger.REBOOTED, *dropped)
             case "restart":
-                before = {claim.mark for claim in (*book.claims(), *book.drafts())}
-                book = Book(ledger)
-                assert {claim.mark for claim in book.claims()} == before
-                assert not book.drafts()
-        check(book, ledger)
+                before = {claim.mark for claim in (*claims.binding(), *claims.prepared())}
+                claims = Claims(ledger)
+                assert {claim.mark for claim in claims.binding()} == before
+                assert not claims.prepared()
+        check(claims, ledger)
 
 
 OWNER = Owner(scope=Scope.CONTAINER, pod_id="p1", pod_uid="u", namespace="n", pod="p1", container_id="", container="a")
@@ -112,56 +116,56 @@ OWNER = Owner(scope=Scope.CONTAINER, pod_id="p1", pod_uid="u", namespace="n", po
 
 def test_a_draft_is_heard_of_and_is_no_claim() -> None:
     """Events of its pod concern us, its netns is needed, its mark is known, and nobody holds anything."""
-    book = Book(FakeLedger())
+    claims = Claims(FakeLedger())
     draft = claim_of(1, OWNER)
-    book.draft([draft])
+    claims.prepare([draft])
 
-    assert set(book.holders()) == {"p1"}
-    assert book.needs(draft.netns)
-    assert draft.mark in book
-    assert (book.claims(), book.of("p1"), book.get(draft.mark)) == ((), (), None)
+    assert set(claims.holders()) == {"p1"}
+    assert claims.needs(draft.netns)
+    assert claims.get(draft.mark) == draft
+    assert (claims.binding(), claims.of("p1")) == ((), ())
 
 
 def test_a_draft_counts_as_promised_once_it_is_confirmed() -> None:
     """Other drafts rest on what has been promised; one that is written or changed promises nothing."""
-    book = Book(FakeLedger())
-    seen = [book.promised]
-    book.draft([claim_of(1, OWNER)])
-    seen.append(book.promised)
-    book.confirm([replace(claim_of(1, OWNER), owner=replace(OWNER, container_id="c1"))])
-    seen.append(book.promised)
-    book.put(book.claims()[0])
-    book.promise([claim_of(2, OWNER)], instead_of=())
-    seen.append(book.promised)
+    claims = Claims(FakeLedger())
+    seen = [claims.revision]
+    claims.prepare([claim_of(1, OWNER)])
+    seen.append(claims.revision)
+    claims.give(claims.prepared(), "c1", "a", 7)
+    seen.append(claims.revision)
+    claims.put(claims.binding()[0])
+    claims.promise([claim_of(2, OWNER)], instead_of=())
+    seen.append(claims.revision)
 
     assert seen == [0, 0, 1, 2]
 
 
-def test_a_ledger_that_fails_leaves_the_book_as_it_was() -> None:
+def test_a_ledger_that_fails_leaves_the_claims_as_it_was() -> None:
     """What is not written is neither drafted nor promised."""
     ledger = FakeLedger()
-    book = Book(ledger)
+    claims = Claims(ledger)
     ledger.is_full = True
-    for write in (book.draft, lambda claims: book.promise(claims, instead_of=())):
+    for write in (claims.prepare, lambda new: claims.promise(new, instead_of=())):
         with pytest.raises(StateError):
             write([claim_of(1, OWNER)])
 
-    assert (book.claims(), book.drafts(), set(book.holders()), book.promised) == ((), (), set(), 0)
+    assert (claims.binding(), claims.prepared(), set(claims.holders()), claims.revision) == ((), (), set(), 0)
 
 
 def test_drafts_that_are_left_are_claims_at_the_next_start_even_if_that_cannot_be_written() -> None:
     """A full disk must not hide what may have been given; it is written with the next change."""
     ledger = FakeLedger()
-    Book(ledger).draft([claim_of(1, OWNER)])
+    Claims(ledger).prepare([claim_of(1, OWNER)])
     ledger.is_full = True
-    book = Book(ledger)
+    claims = Claims(ledger)
 
-    assert [claim.mark for claim in book.claims()] == ["nri-netdev-1"]
+    assert [claim.mark for claim in claims.binding()] == ["nri-netdev-1"]
 
     ledger.is_full = False
-    book.put(replace(book.claims()[0], state=State.RETURNING))
+    claims.advance(claims.binding()[0], Trigger.ENDED)
 
-    assert (set(ledger.rows), ledger.drafted) == ({"nri-netdev-1"}, {})
+    assert (set(ledger.rows), ledger.prepared) == ({"nri-netdev-1"}, {})
 
 
 # -- a ledger that fails -----------------------------------------------------------------------------------------------
@@ -203,7 +207,7 @@ def test_a_draft_in_the_way_goes_with_the_promise() -> None:
     world.ledger.write = once  # type: ignore[method-assign]
     world.run(other, "app", ("ens2", "net2"))
 
-    assert [claim.ifname for claim in (*world.ledger.rows.values(), *world.ledger.drafted.values())] == ["ens2"]
+    assert [claim.ifname for claim in (*world.ledger.rows.values(), *world.ledger.prepared.values())] == ["ens2"]
 
 
 # -- known faults: written more often than anything changes ------------------------------------------------------------
@@ -215,7 +219,7 @@ def drafts_written(world: World, monkeypatch: pytest.MonkeyPatch) -> list[Claim]
     write = world.ledger.write
 
     def recorded(**changes: object) -> None:
-        written.extend(changes.get("draft", ()))  # type: ignore[call-overload]
+        written.extend(claim for claim in changes.get("put", ()) if not claim.state.is_binding)  # type: ignore[attr-defined]
         write(**changes)  # type: ignore[arg-type]
 
     monkeypatch.setattr(world.ledger, "write", recorded)
@@ -240,13 +244,13 @@ def test_an_address_that_grows_older_is_not_written_each_second(monkeypatch: pyt
     """Addresses of DHCP and of routers have a lifetime; that it runs down is no change."""
     world = World()
     nic = world.kernel.add("ens1")
-    look = world.kernel.snapshot
+    look = world.kernel.host.snapshot
 
     def aged(ifindex: int) -> Snapshot:
         address = replace(nic.addresses[0], valid_lft_s=90_000 - int(world.clock))
         return replace(look(ifindex), taken_s=int(world.clock), addresses=(address,))
 
-    monkeypatch.setattr(world.kernel, "snapshot", aged)
+    monkeypatch.setattr(world.kernel.host, "snapshot", aged)
     world.prepare(world.run_pod(), {"app": entries(("ens1", "net1"))})
     written = drafts_written(world, monkeypatch)
     for _ in range(3):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nri_netdev import faults
-from nri_netdev.custody.custody import LOST_AFTER_S
-from nri_netdev.domain.claim import DECISIONS, Holder, Place, State, decide, state_after
+from nri_netdev.custody.settle import LOST_AFTER_S
+from nri_netdev.domain.claim import State
 from nri_netdev.domain.scope import Scope
 from nri_netdev.errors import RequestError
 from tests.fakes import HOME
@@ -16,32 +16,6 @@ from tests.world import SABOTAGE, Killed, World, inside, killed_at, new_world, s
 @pytest.fixture(name="world")
 def _world() -> World:
     return new_world()
-
-
-# -- the table -------------------------------------------------------------------------------------------------------
-
-
-def test_the_table_of_decisions_is_complete() -> None:
-    """Every state and place has its action."""
-    assert set(DECISIONS) == {(state, place) for state in State for place in Place}
-
-
-@pytest.mark.parametrize("state", State)
-@pytest.mark.parametrize("place", Place)
-@pytest.mark.parametrize("holder", Holder)
-def test_deciding_twice_decides_the_same(state: State, place: Place, holder: Holder) -> None:
-    """A decision that was taken and not yet carried out is taken again."""
-    after = state_after(state, place, holder)
-
-    assert decide(after, place, holder) is decide(state, place, holder)
-
-
-@pytest.mark.parametrize("place", Place)
-def test_what_turned_homeward_never_turns_back(place: Place) -> None:
-    """The end of a holder is final, whatever is heard later."""
-    for holder in Holder:
-        for state in (State.RETURNING, State.PARTIAL, State.LOST):
-            assert state_after(state, place, holder).is_homeward
 
 
 # -- the life of a claim -----------------------------------------------------------------------------------------------
@@ -396,13 +370,13 @@ def test_power_loss_at_any_commit_leaves_nothing_to_do() -> None:
 
     def recorded(**changes: object) -> None:
         write(**changes)
-        commits.append(dict(world.ledger.rows))
+        commits.append(dict(world.ledger.kept))
 
     world.ledger.write = recorded  # type: ignore[method-assign]
     life(world)
     for rows in commits:
         after = new_world()
-        after.ledger.rows = dict(rows)  # type: ignore[arg-type]
+        after.ledger.kept = dict(rows)  # type: ignore[arg-type]
         after.kernel.reboot()
         after.start_daemon()
 
@@ -423,7 +397,7 @@ def test_a_pods_promise_that_a_daemon_died_over_is_pinned_before_it_is_given(wor
     world.run(pod, "one", ("ens1", "net1"), scope=Scope.POD)
 
     assert inside(world, pod) == {"net1"}
-    assert world.kernel.pins() == {claim.netns.pin for claim in world.custody.claims}
+    assert world.kernel.pods.pins() == {claim.netns.pin for claim in world.custody.claims}
 
     world.remove_pod(pod, told=False)
     world.start_daemon()

@@ -25,7 +25,7 @@ def died_over(world: World, *, scope: Scope = Scope.CONTAINER) -> PodSandbox:
     """A pod whose draft a daemon has died over; the next one has not been told anything."""
     pod = world.run_pod()
     world.prepare(pod, {"app" if scope is Scope.CONTAINER else "": entries(ENS1, scope=scope)})
-    assert len(world.ledger.drafted) == 1
+    assert len(world.ledger.prepared) == 1
     world.start_daemon(synchronize=False)
     return pod
 
@@ -124,7 +124,7 @@ def test_what_cannot_be_found_out_at_once_is_found_out_later(world: World, monke
     """A kernel that refuses to tell leaves nothing blocked for good."""
     died_over(world)
     world.live_pods.clear()
-    monkeypatch.setattr(world.kernel, "unmark", lambda *_: world.kernel.link(-1))
+    monkeypatch.setattr(world.kernel.host, "unmark", lambda *_: world.kernel.host.link(-1))
     world.synchronize()
     assert len(world.custody.claims) == 1
     monkeypatch.undo()
@@ -167,8 +167,8 @@ def test_a_draft_of_what_has_gone_makes_room(world: World) -> None:
     world.prepare(pod, {"app": entries(ENS1)})
     device = next(d for d in world.kernel.devices if d.link.ifname == "ens1")
     world.kernel.devices.remove(device)
-    world.custody.refresh_drafts()
-    assert not world.custody.has_drafts
+    world.custody.preparations.refresh()
+    assert not world.custody.preparations
     back = world.kernel.add("ens1")
     world.prepare(pod, {"app": entries(ENS1)})
     draft = world.custody.ready(pod.id, "app")

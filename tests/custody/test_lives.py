@@ -135,7 +135,7 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.is_up)
     @rule()
     def refresh_drafts(self) -> None:
-        self.world.custody.refresh_drafts()
+        self.world.custody.preparations.refresh()
 
     @precondition(lambda self: self.is_up)
     @rule()
@@ -163,7 +163,7 @@ class Lives(RuleBasedStateMachine):
     def one_holder_each(self) -> None:
         """No interface has two claims or drafts, and all that is out is claimed."""
         ledger = self.world.ledger
-        claimed = [claim.ifname for claim in (*ledger.rows.values(), *ledger.drafted.values())]
+        claimed = [claim.ifname for claim in (*ledger.rows.values(), *ledger.prepared.values())]
         assert len(claimed) == len(set(claimed))
         assert len([d for d in self.world.kernel.devices if d.netns != HOME]) <= len(claimed)
 
@@ -171,10 +171,10 @@ class Lives(RuleBasedStateMachine):
     @invariant()
     def every_mark_and_pin_is_needed(self) -> None:
         """By a claim or a draft; and who has one is heard of."""
-        claims = (*self.world.ledger.rows.values(), *self.world.ledger.drafted.values())
+        claims = (*self.world.ledger.rows.values(), *self.world.ledger.prepared.values())
         marks = {n for d in self.world.kernel.devices for n in d.link.altnames if n.startswith(MARK_PREFIX)}
         assert marks <= {claim.mark for claim in claims}
-        assert self.world.kernel.pins() <= {claim.netns.pin for claim in claims}
+        assert self.world.kernel.pods.pins() <= {claim.netns.pin for claim in claims}
         assert {claim.owner.pod_id for claim in claims} <= set(self.world.custody.holders())
 
     @precondition(lambda self: self.is_up)

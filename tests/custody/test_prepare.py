@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from nri_netdev.custody.prepare import MAX_DRAFTS
-from nri_netdev.daemon.answers import entries_by_container
-from nri_netdev.domain.annotations.grammars import POD_KEY, Grammar
+from nri_netdev.custody.prepare import MAX_PREPARED
+from nri_netdev.domain.annotations.grammars import Grammar
 from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.claim import MARK_PREFIX, Claim, State
 from nri_netdev.domain.pods import Container, PodSandbox
@@ -41,7 +40,7 @@ def marks(world: World) -> dict[str, str]:
 
 def drafted(world: World) -> dict[str, str]:
     """The pods that have a draft, by interface, as the ledger has it."""
-    return {claim.ifname: claim.owner.pod_id for claim in world.ledger.drafted.values()}
+    return {claim.ifname: claim.owner.pod_id for claim in world.ledger.prepared.values()}
 
 
 def device(world: World, ifname: str) -> Device:
@@ -80,10 +79,10 @@ def test_a_draft_is_durable_marked_and_pinned_and_no_claim(world: World) -> None
     pod = run_prepared(world, "app", ENS1, ENS2)
 
     assert drafted(world) == {"ens1": pod.id, "ens2": pod.id}
-    assert marks(world) == {claim.ifname: claim.mark for claim in world.ledger.drafted.values()}
-    assert world.kernel.pins() == {f"net-{world.namespaces[pod.id].ino}"}
+    assert marks(world) == {claim.ifname: claim.mark for claim in world.ledger.prepared.values()}
+    assert world.kernel.pods.pins() == {f"net-{world.namespaces[pod.id].ino}"}
     assert world.custody.claims == ()
-    assert world.custody.has_drafts
+    assert world.custody.preparations
     assert set(world.custody.holders()) == {pod.id}
 
 
@@ -91,32 +90,32 @@ def test_what_is_ready_becomes_a_claim(world: World) -> None:
     """The answer is there at once; the claim in memory, then in the ledger, with the container that has come."""
     was = device(world, "ens1")
     pod = run_prepared(world, "app", ENS1)
-    (row,) = world.ledger.drafted.values()
+    (row,) = world.ledger.prepared.values()
     draft = world.custody.ready(pod.id, "app")
 
     assert draft is not None
     assert draft.answer == b"ens1=net1"
 
     world.clock += 7
-    world.custody.confirm(draft, "c1", "app")
+    world.custody.give(draft, "c1", "app")
 
     assert only(world).owner.container_id == "c1"
     assert only(world).state is State.PLANNED
     assert only(world).since_s == world.clock
     assert set(world.custody.holders()) == {pod.id, "c1"}
-    assert (set(world.ledger.drafted), world.ledger.rows) == ({row.mark}, {})
-    assert not world.custody.has_drafts
+    assert (set(world.ledger.prepared), world.ledger.rows) == ({row.mark}, {})
+    assert not world.custody.preparations
     assert world.custody.ready(pod.id, "app") is None
 
-    world.custody.confirmed("c1")
+    world.custody.record("c1")
 
-    assert (world.ledger.drafted, list(world.ledger.rows.values())) == ({}, [only(world)])
+    assert (world.ledger.prepared, list(world.ledger.rows.values())) == ({}, [only(world)])
     assert only(world).snapshot.addresses == was.addresses
 
 
 @pytest.mark.parametrize("late", [False, True])
 def test_a_life_from_a_draft(world: World, late: bool) -> None:
-    """Inside under its name with its addresses, and home as it was, whenever the claim is written down."""
+    """PodNetnsView under its name with its addresses, and home as it was, whenever the claim is written down."""
     before = world.home()
     pod = run_prepared(world, "app", ENS1, ENS2)
     container = world.answer(pod, "app", entries(ENS1, ENS2), late=late)
@@ -169,23 +168,6 @@ def test_what_a_pod_asks_for_comes_with_its_first_container(world: World, name: 
     world.assert_all_is_home()
 
 
-@pytest.mark.parametrize(
-    ("annotations", "names"),
-    [
-        ({}, {""}),
-        ({POD_KEY: "- ens1"}, {""}),
-        ({"nri-netdev.io/container.one": "- ens1", "nri-netdev.io/container.two": "- ens2"}, {"one", "two"}),
-        ({"network-devices.nri.io/container.one": "[{hostIf: ens1}]"}, {"one"}),
-        ({POD_KEY: "- ens1", "nri-netdev.io/container.one": "- ens2"}, set()),
-        ({"nri-netdev.io/container.one": "- [", "nri-netdev.io/container.two": "- ens2"}, {"two"}),
-        ({POD_KEY: "- ["}, set()),
-    ],
-)
-def test_what_can_be_known_before_a_container_comes(annotations: dict[str, str], names: set[str]) -> None:
-    """By container, or for the first; where a pod asks and a container of it too, who gets what is not known yet."""
-    assert set(entries_by_container(PodSandbox(id="p", annotations=annotations))) == names
-
-
 # -- something has changed ---------------------------------------------------------------------------------------------
 
 
@@ -200,7 +182,7 @@ CHANGES: dict[str, Callable[[World, PodSandbox], object]] = {
     "another's address": lambda w, _: setattr(device(w, "ens2"), "addresses", ()),
     "another interface": lambda w, _: w.kernel.add("ens3"),
     "an interface in the pod": lambda w, pod: w.kernel.move(w.kernel.add("eth0"), w.namespaces[pod.id].ino, "eth0"),
-    "policy": lambda w, _: setattr(w.custody, "policy", ANY_ENS),
+    "policy": lambda w, _: setattr(w.custody.evaluator, "policy", ANY_ENS),
     "a promise to another": lambda w, _: w.create(w.run_pod(), "other", ENS2, moves=False),
 }
 
@@ -209,7 +191,7 @@ CHANGES: dict[str, Callable[[World, PodSandbox], object]] = {
 def test_what_changed_is_judged_again(world: World, change: str) -> None:
     """Not ready any more, but given all the same, as it is now; nothing of the draft is left."""
     pod = run_prepared(world, "app", ENS1)
-    (mark,) = world.ledger.drafted
+    (mark,) = world.ledger.prepared
     CHANGES[change](world, pod)
 
     assert world.custody.ready(pod.id, "app") is None
@@ -217,9 +199,9 @@ def test_what_changed_is_judged_again(world: World, change: str) -> None:
     was, addresses = device(world, "ens1").link, device(world, "ens1").addresses
     container = world.answer(pod, "app", entries(ENS1))
 
-    assert not world.ledger.drafted
+    assert not world.ledger.prepared
     assert mark not in world.ledger.rows
-    assert not world.custody.has_drafts
+    assert not world.custody.preparations
 
     world.start(container)
     world.die(container)
@@ -235,53 +217,53 @@ def test_refreshed_it_is_ready_again(world: World, change: str) -> None:
     pod = run_prepared(world, "app", ENS1)
     CHANGES[change](world, pod)
     now = device(world, "ens1")
-    world.custody.refresh_drafts()
+    world.custody.preparations.refresh()
     draft = world.custody.ready(pod.id, "app")
 
     assert draft is not None
     assert (draft.claims[0].snapshot.link.mac, draft.claims[0].snapshot.addresses) == (now.link.mac, now.addresses)
     assert ("slot1" in draft.claims[0].snapshot.link.altnames) == (change == "alternative name")
     assert drafted(world) == {"ens1": pod.id}
-    assert marks(world)["ens1"] in world.ledger.drafted
-    assert f"net-{world.namespaces[pod.id].ino}" in world.kernel.pins()
+    assert marks(world)["ens1"] in world.ledger.prepared
+    assert f"net-{world.namespaces[pod.id].ino}" in world.kernel.pods.pins()
 
 
 def test_what_is_as_it_was_is_left_alone(world: World) -> None:
     """Looking again changes nothing."""
     run_prepared(world, "app", ENS1)
-    before = dict(world.ledger.drafted)
+    before = dict(world.ledger.prepared)
     for _ in range(3):
-        world.custody.refresh_drafts()
+        world.custody.preparations.refresh()
         world.custody.tick()
 
-    assert world.ledger.drafted == before
+    assert world.ledger.prepared == before
 
 
 def test_what_is_not_told_is_looked_for_with_the_timer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The snapshot of a draft is no older than that, in the ledger too; it is the same draft, as ready as before."""
     pod = run_prepared(world, "app", ENS1)
-    (mark,) = world.ledger.drafted
-    look, sysctls = world.kernel.snapshot, {"ipv4/conf/rp_filter": "2"}
-    monkeypatch.setattr(world.kernel, "snapshot", lambda n: dataclasses.replace(look(n), sysctls=sysctls))
+    (mark,) = world.ledger.prepared
+    look, sysctls = world.kernel.host.snapshot, {"ipv4/conf/rp_filter": "2"}
+    monkeypatch.setattr(world.kernel.host, "snapshot", lambda n: dataclasses.replace(look(n), sysctls=sysctls))
     world.custody.tick()
     draft = world.custody.ready(pod.id, "app")
 
     assert draft is not None
-    assert [claim.snapshot.sysctls for claim in (*draft.claims, world.ledger.drafted[mark])] == [sysctls, sysctls]
+    assert [claim.snapshot.sysctls for claim in (*draft.claims, world.ledger.prepared[mark])] == [sysctls, sysctls]
 
 
 def test_an_interface_that_is_down_is_looked_at_again(world: World) -> None:
     """The kernel does not tell what changes of it, so its draft is good for `create` alone."""
     world.kernel.change(device(world, "ens1"), is_up=False)
     pod = run_prepared(world, "app", ENS1)
-    (mark,) = world.ledger.drafted
+    (mark,) = world.ledger.prepared
 
     assert world.custody.ready(pod.id, "app") is None
 
     world.answer(pod, "app", entries(ENS1))
 
     assert set(world.ledger.rows) == {mark}
-    assert not world.ledger.drafted
+    assert not world.ledger.prepared
 
 
 def test_a_name_that_was_taken_in_the_pod_meanwhile(world: World) -> None:
@@ -291,9 +273,9 @@ def test_a_name_that_was_taken_in_the_pod_meanwhile(world: World) -> None:
 
     with pytest.raises(RequestError, match="net1"):
         world.answer(pod, "app", entries(ENS1))
-    assert not world.ledger.drafted
+    assert not world.ledger.prepared
     assert not marks(world)
-    assert not world.kernel.pins()
+    assert not world.kernel.pods.pins()
 
 
 @pytest.mark.parametrize("gone", ["renamed", "unplugged"])
@@ -317,15 +299,15 @@ def test_an_interface_that_is_gone(world: World, gone: str) -> None:
 def test_whoever_comes_first_gets_it(world: World) -> None:
     """A draft binds nobody: another pod's create takes the interface, and then the first is told who has it."""
     pod = run_prepared(world, "app", ENS1)
-    (mark,) = world.ledger.drafted
+    (mark,) = world.ledger.prepared
     other = world.run_pod()
     world.run(other, "app", ENS1)
 
     assert inside(world, other) == {"net1"}
-    assert not world.ledger.drafted
-    assert not world.custody.has_drafts
+    assert not world.ledger.prepared
+    assert not world.custody.preparations
     assert mark not in device(world, "net1").link.altnames
-    assert world.kernel.pins() == {f"net-{world.namespaces[other.id].ino}"}
+    assert world.kernel.pods.pins() == {f"net-{world.namespaces[other.id].ino}"}
     assert set(world.custody.holders()) == {other.id, only(world).owner.container_id}
 
     assert world.custody.ready(pod.id, "app") is None
@@ -371,7 +353,7 @@ def test_who_names_none_leaves_drafts_to_others_while_there_is_a_choice(world: W
     world.answer(world.run_pod(), "app", any_of("veth"), moves=False)
 
     assert {claim.ifname for claim in world.custody.claims} == {"ens1", "ens3"}
-    assert not world.ledger.drafted
+    assert not world.ledger.prepared
 
 
 # -- what is not made ready, and what ends -----------------------------------------------------------------------------
@@ -383,7 +365,7 @@ REFUSED: dict[str, tuple[tuple[str, str], Callable[[World, PodSandbox], object]]
         ("ens1", "eth0"),
         lambda w, pod: w.kernel.move(w.kernel.add("eth0"), w.namespaces[pod.id].ino, "eth0"),
     ),
-    "no rule": (ENS1, lambda w, pod: setattr(w.custody, "policy", Policy())),
+    "no rule": (ENS1, lambda w, pod: setattr(w.custody.evaluator, "policy", Policy())),
     "held by another": (ENS1, lambda w, pod: w.create(w.run_pod(), "app", ENS1, moves=False)),
     "the pod is gone": (ENS1, lambda w, pod: w.kernel.unmount(w.namespaces[pod.id])),
     "the kernel refuses the mark": (ENS1, lambda w, pod: w.kernel.refused.add("mark")),
@@ -398,12 +380,12 @@ def test_what_cannot_be_given_is_not_made_ready(world: World, why: str) -> None:
     asked, spoil = REFUSED[why]
     pod = world.run_pod()
     spoil(world, pod)
-    before = world.kernel.pins(), marks(world), dict(world.ledger.rows)
+    before = world.kernel.pods.pins(), marks(world), dict(world.ledger.rows)
     world.prepare(pod, {"app": entries(asked, ENS2)})
 
-    assert not world.custody.has_drafts
-    assert not world.ledger.drafted
-    assert (world.kernel.pins(), marks(world), world.ledger.rows) == before
+    assert not world.custody.preparations
+    assert not world.ledger.prepared
+    assert (world.kernel.pods.pins(), marks(world), world.ledger.rows) == before
 
 
 def test_a_pod_on_the_host_network_has_no_draft(world: World) -> None:
@@ -415,11 +397,11 @@ def test_a_pod_on_the_host_network_has_no_draft(world: World) -> None:
 
 def test_no_more_are_awaited_than_there_may_be_open_files(world: World) -> None:
     """Above the bound containers are served as they come."""
-    for number in range(MAX_DRAFTS + 2):
+    for number in range(MAX_PREPARED + 2):
         world.kernel.add(f"eth{number}")
         run_prepared(world, "app", (f"eth{number}", "net1"))
 
-    assert len(world.ledger.drafted) == MAX_DRAFTS
+    assert len(world.ledger.prepared) == MAX_PREPARED
 
 
 @pytest.mark.parametrize("how", ["told", "unseen", "reconnected", "stopped"])
@@ -436,7 +418,7 @@ def test_a_draft_ends_with_its_pod_or_its_daemon(world: World, how: str) -> None
         case "reconnected":
             world.synchronize()
         case "stopped":
-            world.custody.forget_drafts()
+            world.custody.preparations.withdraw_all()
 
     assert world.home() == before
     world.assert_all_is_home()
@@ -462,14 +444,14 @@ def test_what_it_was_is_what_it_was_before_the_runtime_had_it(world: World, begu
     pod = run_prepared(world, "app", ENS1)
     draft = world.custody.ready(pod.id, "app")
     assert draft is not None
-    world.custody.confirm(draft, "c1", "app")
+    world.custody.give(draft, "c1", "app")
     world.kernel.change(nic, mtu=1400)
     if begun == "set down":
         world.kernel.change(nic, is_up=False)
         nic.addresses = ()
     if begun == "moved":
         world.kernel.runtime_create(world.namespaces[pod.id], {"ens1": "net1"})
-    world.custody.confirmed("c1")
+    world.custody.record("c1")
 
     assert only(world).snapshot.link.mtu == (1400 if begun == "not" else 1500)
     assert only(world).snapshot.addresses == was
@@ -510,9 +492,9 @@ def test_killed_at_any_step_everything_is_where_it_belongs(at: int, left: str, i
         world.remove_pod(pod, told=False)
     world.start_daemon()
 
-    assert not world.ledger.drafted
+    assert not world.ledger.prepared
     if left == "created":
-        world.custody.starting(pod, container, entries(*PAIR))
+        world.custody.start(pod, container, entries(*PAIR))
     world.wait()
     is_inside = left == "created" or (left == "started" and is_given)
     assert inside(world, pod) == ({"net1", "net2"} if is_inside else set())
@@ -584,7 +566,7 @@ def test_a_pod_that_is_told_twice_has_one_draft(world: World) -> None:
     for _ in range(2):
         world.prepare(pod, {"app": any_of("veth")})
 
-    assert len(world.ledger.drafted) == 1
+    assert len(world.ledger.prepared) == 1
 
     world.remove_pod(pod)
 
@@ -594,7 +576,7 @@ def test_a_pod_that_is_told_twice_has_one_draft(world: World) -> None:
 def test_a_rules_count_holds_for_all_containers_of_a_pod(world: World) -> None:
     """What a rule gives a pod once is not given twice because both were made ready."""
     rules = (Rule(number=1, interfaces=(Selector(interface="ens*"),), count=1),)
-    world.custody.policy = Policy(rules=rules)
+    world.custody.evaluator.policy = Policy(rules=rules)
     pod = world.run_pod()
     world.prepare(pod, {"one": entries(ENS1), "two": entries(ENS2)})
     world.answer(pod, "one", entries(ENS1), moves=False)

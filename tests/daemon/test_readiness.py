@@ -16,7 +16,7 @@ from nri_netdev.config.settings import Settings
 from nri_netdev.custody.custody import Custody
 from nri_netdev.daemon import readiness
 from nri_netdev.daemon.readiness import Readiness
-from nri_netdev.domain.address import Address
+from nri_netdev.domain.address import ListenAddress
 from nri_netdev.shells.observe import health, status
 from nri_netdev.shells.store.ledger import Ledger, why_not_writable
 from tests.daemon.test_service import Node, node, on_loop, until  # noqa: F401 - a fixture
@@ -101,11 +101,11 @@ def test_a_disk_that_fills_up(node: Node, disk: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(readiness, "LOOK_S", 0.05)
 
     def custody(_: Settings) -> Custody:
-        return Custody(Ledger(disk), node.kernel, now_s=time.time, monotonic_s=time.monotonic)
+        return Custody(Ledger(disk), node.kernel, encode=lambda _: b"", now_s=time.time, monotonic_s=time.monotonic)
 
     @on_loop
     async def check(node: Node) -> None:
-        where = Address(path=node.settings.run_dir / "health.sock")
+        where = ListenAddress(path=node.settings.run_dir / "health.sock")
         node.settings = replace(node.settings, state_dir=disk, health=f"unix://{where.path}")
 
         async def serves(service: str) -> bool:

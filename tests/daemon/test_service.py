@@ -23,6 +23,7 @@ from nri_netdev.daemon.service import Daemon
 from nri_netdev.domain.claim import State
 from nri_netdev.errors import ConfigurationError, RemoteError, StateError
 from nri_netdev.proto import nri_pb2
+from nri_netdev.shells.engine.translate import adjustment
 from nri_netdev.testing.engine import Engine
 from tests.fakes import HOME, FakeKernel, FakeLedger
 
@@ -48,7 +49,13 @@ class Node:
         self.threads.add(threading.current_thread().name)
         if self.trouble:
             raise self.trouble
-        return Custody(self.ledger, self.kernel, now_s=time.time, monotonic_s=time.monotonic)
+        return Custody(
+            self.ledger,
+            self.kernel,
+            encode=lambda grants: adjustment(grants).SerializeToString(),
+            now_s=time.time,
+            monotonic_s=time.monotonic,
+        )
 
     def pod(self, value: str | None = "- ens1", pod_id: str = "p1") -> nri_pb2.PodSandbox:
         annotations = {} if value is None else {KEY: value}
@@ -116,13 +123,13 @@ async def test_gives_and_takes_back(node: Node) -> None:
         await engine.run_pod_sandbox(pod)
         adjust = await engine.create_container(pod, node.container())
         assert {name: device.name for name, device in adjust.linux.net_devices.items()} == {"ens1": "net1"}
-        await until(node.ledger.claims)
-        assert [claim.state for claim in node.ledger.claims()] == [State.PLANNED]
+        await until(lambda: node.ledger.rows)
+        assert [claim.state for claim in tuple(node.ledger.rows.values())] == [State.PLANNED]
         node.kernel.runtime_create(node.netns, {"ens1": "net1"})
         await engine.start_container(pod, node.container())
-        assert [claim.state for claim in node.ledger.claims()] == [State.HELD]
+        assert [claim.state for claim in tuple(node.ledger.rows.values())] == [State.HELD]
         await engine.stop_container(pod, node.container())
-        assert node.ledger.claims() == ()
+        assert tuple(node.ledger.rows.values()) == ()
         assert node.nic.netns == HOME
         assert node.nic.link.ifname == "ens1"
 
@@ -134,14 +141,19 @@ async def told(node: Node, engine: Engine, value: str = "- ens1") -> nri_pb2.Pod
     """Tell of the pod, and wait until all is ready for its container."""
     pod = node.pod(value)
     await engine.run_pod_sandbox(pod)
-    await until(node.ledger.drafts)
+    await until(lambda: node.ledger.prepared)
     await until(lambda: node.nic.link.altnames)
     return pod
 
 
 def is_untouched(node: Node) -> bool:
     """Whether nothing is claimed or drafted, marked or pinned."""
-    return not (node.ledger.claims() or node.ledger.drafts() or node.nic.link.altnames or node.kernel.pins())
+    return not (
+        tuple(node.ledger.rows.values())
+        or tuple(node.ledger.prepared.values())
+        or node.nic.link.altnames
+        or node.kernel.pods.pins()
+    )
 
 
 @on_loop
@@ -154,15 +166,15 @@ async def test_a_container_is_answered_by_what_was_made_ready_for_its_pod(node: 
     async with node.engine() as engine, node.daemon():
         await engine.wait_plugin()
         pod = await told(node, engine, "- {interface: ens1, name: net1}")
-        node.kernel.inventory = inventory  # type: ignore[method-assign]
+        node.kernel.host.inventory = inventory  # type: ignore[method-assign]
         adjust = await engine.create_container(pod, node.container())
         assert {name: device.name for name, device in adjust.linux.net_devices.items()} == {"ens1": "net1"}
-        await until(node.ledger.claims)
-        assert [claim.owner.container_id for claim in node.ledger.claims()] == ["c1"]
-        assert node.ledger.drafts() == ()
+        await until(lambda: node.ledger.rows)
+        assert [claim.owner.container_id for claim in tuple(node.ledger.rows.values())] == ["c1"]
+        assert tuple(node.ledger.prepared.values()) == ()
         node.kernel.runtime_create(node.netns, {"ens1": "net1"})
         await engine.start_container(pod, node.container())
-        assert [claim.state for claim in node.ledger.claims()] == [State.HELD]
+        assert [claim.state for claim in tuple(node.ledger.rows.values())] == [State.HELD]
         await engine.stop_container(pod, node.container())
         assert is_untouched(node)
         assert node.nic.link.ifname == "ens1"
@@ -171,14 +183,14 @@ async def test_a_container_is_answered_by_what_was_made_ready_for_its_pod(node: 
 @on_loop
 async def test_a_container_that_comes_before_all_is_ready(node: Node) -> None:
     """It waits for its turn and gets what it asked for, once."""
-    ready, inventory, asked = threading.Event(), node.kernel.inventory, threading.Event()
+    ready, inventory, asked = threading.Event(), node.kernel.host.inventory, threading.Event()
 
     def slowly(**fields: Any) -> Any:
         asked.set()
         ready.wait()
         return inventory(**fields)
 
-    node.kernel.inventory = slowly  # type: ignore[method-assign]
+    node.kernel.host.inventory = slowly  # type: ignore[method-assign]
     async with node.engine(request_timeout_s=60.0) as engine, node.daemon():
         await engine.wait_plugin()
         await engine.run_pod_sandbox(node.pod())
@@ -186,8 +198,8 @@ async def test_a_container_that_comes_before_all_is_ready(node: Node) -> None:
         create = asyncio.ensure_future(engine.create_container(node.pod(), node.container()))
         ready.set()
         assert list((await create).linux.net_devices) == ["ens1"]
-        await until(node.ledger.claims)
-        assert (len(node.ledger.claims()), node.ledger.drafts()) == (1, ())
+        await until(lambda: node.ledger.rows)
+        assert (len(tuple(node.ledger.rows.values())), tuple(node.ledger.prepared.values())) == (1, ())
 
 
 @on_loop
@@ -213,7 +225,7 @@ async def test_what_was_ready_for_one_connection_is_not_for_the_next(node: Node)
         await engine.wait_plugin(timeout_s=20)
         await until(lambda: is_untouched(node))
         assert (await engine.create_container(pod, node.container())).linux.net_devices
-        await until(node.ledger.claims)
+        await until(lambda: node.ledger.rows)
 
 
 @on_loop
@@ -240,7 +252,7 @@ async def test_nothing_is_made_ready_where_the_runtime_is_not_asked(node: Node) 
 async def test_what_asks_for_nothing_never_meets_the_worker(node: Node) -> None:
     """Un-annotated containers are answered while the worker is busy with something else."""
     busy = threading.Event()
-    node.kernel.inventory = lambda **_: busy.wait() and None  # type: ignore[method-assign,assignment,func-returns-value]
+    node.kernel.host.inventory = lambda **_: busy.wait() and None  # type: ignore[method-assign,assignment,func-returns-value]
     async with node.engine(request_timeout_s=6.0) as engine, node.daemon():
         await engine.wait_plugin()
         stuck = asyncio.ensure_future(engine.create_container(node.pod(), node.container()))
@@ -273,7 +285,7 @@ def test_refusals_reach_the_engine(node: Node, value: str, reason: str) -> None:
             await engine.wait_plugin()
             with pytest.raises(RemoteError, match=rf"nri-netdev: pod default/web, container app: .*{reason}"):
                 await engine.create_container(node.pod(value), node.container())
-            assert node.ledger.claims() == ()
+            assert tuple(node.ledger.rows.values()) == ()
             assert node.nic.netns == HOME
 
     check(node)
@@ -283,22 +295,22 @@ def test_refusals_reach_the_engine(node: Node, value: str, reason: str) -> None:
 async def test_too_slow_is_a_no_that_is_undone(node: Node) -> None:
     """A kernel that takes longer than a third of the engine's patience: refused in time, and nothing stays claimed."""
     slow = threading.Event()
-    pin = node.kernel.pin
+    pin = node.kernel.pods.pin
 
     def slowly(target: Any) -> None:
         slow.wait()
         pin(target)
 
-    node.kernel.pin = slowly  # type: ignore[method-assign]
+    node.kernel.pods.pin = slowly  # type: ignore[method-assign]
     async with node.engine(request_timeout_s=3.0) as engine, node.daemon():
         await engine.wait_plugin()
         with pytest.raises(RemoteError, match="retry"):
             await engine.create_container(node.pod(), node.container())
         slow.set()
-        await until(lambda: not node.ledger.claims() and not node.kernel.pins())
+        await until(lambda: not tuple(node.ledger.rows.values()) and not node.kernel.pods.pins())
         assert node.nic.link.altnames == ()
         await engine.create_container(node.pod(), node.container(2))
-        assert len(node.ledger.claims()) == 1
+        assert len(tuple(node.ledger.rows.values())) == 1
 
 
 @on_loop
@@ -310,20 +322,20 @@ async def test_a_slow_way_home_delays_nobody(node: Node) -> None:
         node.kernel.runtime_create(node.netns, {"ens1": "ens1"})
         await engine.start_container(node.pod(), node.container())
         slow = threading.Event()
-        bring_home = node.kernel.bring_home
+        bring_home = node.kernel.pods.bring_home
 
         def slowly(*arguments: Any) -> Any:
             slow.wait()
             return bring_home(*arguments)
 
-        node.kernel.bring_home = slowly  # type: ignore[method-assign]
+        node.kernel.pods.bring_home = slowly  # type: ignore[method-assign]
         await engine.stop_container(node.pod(), node.container())
         assert node.nic.netns != HOME
         with pytest.raises(RemoteError, match="being returned; retry"):
             await engine.create_container(node.pod(), node.container(2))
         slow.set()
         await until(lambda: node.nic.netns == HOME)
-        await until(lambda: not node.ledger.claims())
+        await until(lambda: not tuple(node.ledger.rows.values()))
         await engine.create_container(node.pod(), node.container(3))
 
 
@@ -374,12 +386,12 @@ async def test_a_bug_of_ours_is_a_refusal(node: Node) -> None:
     def inventory(*, is_fresh: bool = False) -> Any:
         raise ZeroDivisionError
 
-    sound, node.kernel.inventory = node.kernel.inventory, inventory  # type: ignore[method-assign]
+    sound, node.kernel.host.inventory = node.kernel.host.inventory, inventory  # type: ignore[method-assign]
     async with node.engine() as engine, node.daemon():
         await engine.wait_plugin()
         with pytest.raises(RemoteError, match=r"internal error \(ZeroDivisionError\); see the log of nri-netdev"):
             await engine.create_container(node.pod(), node.container())
-        node.kernel.inventory = sound  # type: ignore[method-assign]
+        node.kernel.host.inventory = sound  # type: ignore[method-assign]
         assert (await engine.create_container(node.pod(), node.container(2))).linux.net_devices
 
 
@@ -407,7 +419,7 @@ async def test_what_ended_unseen_comes_home_on_synchronize(node: Node) -> None:
         async with node.engine() as engine:
             await engine.wait_plugin(timeout_s=20)
             await until(lambda: node.nic.netns == HOME)
-            await until(lambda: not node.ledger.claims())
+            await until(lambda: not tuple(node.ledger.rows.values()))
 
 
 @on_loop
@@ -429,17 +441,17 @@ async def test_two_daemons(node: Node) -> None:
 async def test_told_to_stop_it_finishes_what_it_has_begun(node: Node) -> None:
     """A create that is under way when the daemon is stopped is answered."""
     slow = threading.Event()
-    pin = node.kernel.pin
+    pin = node.kernel.pods.pin
 
     def slowly(target: Any) -> None:
         slow.wait()
         pin(target)
 
-    node.kernel.pin = slowly  # type: ignore[method-assign]
+    node.kernel.pods.pin = slowly  # type: ignore[method-assign]
     async with node.engine(request_timeout_s=30.0) as engine, node.daemon() as daemon:
         await engine.wait_plugin()
         create = asyncio.ensure_future(engine.create_container(node.pod(), node.container()))
-        await until(node.ledger.claims)
+        await until(lambda: node.ledger.rows)
         daemon.cancel()
         slow.set()
         await until(create.done)
@@ -481,9 +493,9 @@ async def test_releases_that_are_asked_for(node: Node) -> None:
         await engine.create_container(node.pod(), node.container())
         node.kernel.runtime_create(node.netns, {"ens1": "ens1"})
         await engine.start_container(node.pod(), node.container())
-        node.ledger.asked = {claim.mark for claim in node.ledger.claims()}
+        node.ledger.asked = {claim.mark for claim in tuple(node.ledger.rows.values())}
         await until(lambda: node.nic.netns == HOME)
-        await until(lambda: not node.ledger.claims())
+        await until(lambda: not tuple(node.ledger.rows.values()))
 
 
 # -- runtimes and engines that do not do what they are asked -----------------------------------------------------------
@@ -531,7 +543,7 @@ async def test_injection_oci_does_not_help(node: Node) -> None:
             await engine.start_container(node.pod(), node.container())
         await engine.stop_container(node.pod(), node.container())
         assert node.nic.netns == HOME
-        assert not node.ledger.claims()
+        assert not tuple(node.ledger.rows.values())
 
 
 @on_loop
@@ -543,7 +555,7 @@ async def test_injection_netlink_never_asks(node: Node) -> None:
         node.kernel.refused = {"send"}
         with pytest.raises(RemoteError, match="ens1 did not arrive"):
             await engine.create_container(node.pod(), node.container())
-        assert not node.ledger.claims()
+        assert not tuple(node.ledger.rows.values())
         node.kernel.refused = set()
         assert not (await engine.create_container(node.pod(), node.container(2))).ByteSize()
         assert node.nic.netns == node.netns.ino
@@ -560,7 +572,7 @@ async def test_created_while_no_daemon_looked_and_not_yet_started(node: Node) ->
             assert node.nic.netns == HOME
             await engine.start_container(node.pod(), node.container())
             assert node.nic.netns == node.netns.ino
-            assert [claim.state for claim in node.ledger.claims()] == [State.HELD]
+            assert [claim.state for claim in tuple(node.ledger.rows.values())] == [State.HELD]
 
 
 @pytest.mark.parametrize("on_missed", ["report", "attach"])
@@ -578,7 +590,7 @@ def test_running_without_its_interface(node: Node, caplog: pytest.LogCaptureFixt
                 event = {"report": "container.missed", "attach": "container.attached"}[on_missed]
                 await until(lambda: event in caplog.messages)
                 assert (node.nic.netns == node.netns.ino) == (on_missed == "attach")
-                assert len(node.ledger.claims()) == (on_missed == "attach")
+                assert len(tuple(node.ledger.rows.values())) == (on_missed == "attach")
 
     caplog.set_level(logging.INFO)
     check(node)

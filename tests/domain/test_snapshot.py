@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nri_netdev.domain.links import Address, Link
-from nri_netdev.domain.snapshot import HomeReport, Master, Message, Shortfall, Snapshot
+from nri_netdev.domain.snapshot import HomeReport, KernelObject, Master, Shortfall, Snapshot
 
 TEXTS = st.text(max_size=12)
 MAYBE_TEXTS = st.none() | TEXTS
@@ -22,7 +22,6 @@ LINKS = st.builds(
     ifindex=st.integers(1, 2**31 - 1),
     ifname=TEXTS,
     kind=MAYBE_TEXTS,
-    slave_kind=MAYBE_TEXTS,
     is_up=st.booleans(),
     mac=MAYBE_TEXTS,
     permanent_mac=MAYBE_TEXTS,
@@ -45,7 +44,7 @@ ADDRESSES = st.builds(
     metric=st.none() | INTS,
     valid_lft_s=st.none() | INTS,
 )
-MESSAGES = st.builds(Message, text=TEXTS, payload=HEX, is_expendable=st.booleans())
+MESSAGES = st.builds(KernelObject, text=TEXTS, payload=HEX, is_expendable=st.booleans())
 SNAPSHOTS = st.builds(
     Snapshot,
     link=LINKS,
@@ -71,6 +70,15 @@ def test_what_is_written_is_read_back(snapshot: Snapshot) -> None:
     """Through JSON text, as the ledger keeps it, and whatever the order of members."""
     text = json.dumps(snapshot.to_json(), sort_keys=True)
     assert Snapshot.from_json(json.loads(text)) == snapshot
+
+
+def test_a_document_of_an_earlier_release_is_read() -> None:
+    """Earlier releases wrote what an interface is enslaved as; nothing depends on it any more."""
+    snapshot = Snapshot(link=Link(ifindex=1, ifname="ens1f0", master=7))
+    document = snapshot.to_json()
+    document["link"]["slave_kind"] = "bridge"
+
+    assert Snapshot.from_json(document) == snapshot
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Self
 from google.protobuf.message import Message
 
 from nri_netdev.wire import methods
-from nri_netdev.wire.session import Closed, Configured, Kind, PluginSession, Refused, Request, Synchronized
+from nri_netdev.wire.session import Closed, Configured, EventKind, PluginSession, Refused, Request, Synchronized
 from tests.e2e.wait import wait_until
 
 Answer = Callable[[Request], Message | None]
@@ -37,7 +37,7 @@ class Plugin:
     """
 
     def __init__(
-        self, path: Path, *, answers: Mapping[Kind, Answer] | None = None, name: str = "noter", index: str = "50"
+        self, path: Path, *, answers: Mapping[EventKind, Answer] | None = None, name: str = "noter", index: str = "50"
     ) -> None:
         self.events: list[Request] = []
         self.configured: Configured | None = None
@@ -62,7 +62,7 @@ class Plugin:
         self._thread.join()
         self._socket.close()
 
-    def kinds(self, *, container: str = "") -> list[Kind]:
+    def kinds(self, *, container: str = "") -> list[EventKind]:
         """Return the events so far, or those of one container."""
         return [event.kind for event in self.events if container in {"", event.container.id}]
 

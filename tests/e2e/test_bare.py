@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from nri_netdev.proto import nri_pb2
-from nri_netdev.wire.session import Kind, Request
+from nri_netdev.wire.session import EventKind, Request
 from tests.e2e.cells import Cell
 from tests.e2e.cri import Crictl, CriError
 from tests.e2e.engine import Engine
@@ -32,7 +32,7 @@ def asked(request: Request) -> nri_pb2.CreateContainerResponse:
 def _bare(cell: Cell, engine: Engine) -> Iterator[None]:
     if not cell.applies_net_devices:
         pytest.skip("nothing is moved there, see test_harness.py::test_net_devices_without_us")
-    with Plugin(engine.machine.path(engine.nri_socket), answers={Kind.CREATE_CONTAINER: asked}):
+    with Plugin(engine.machine.path(engine.nri_socket), answers={EventKind.CREATE_CONTAINER: asked}):
         yield
 
 

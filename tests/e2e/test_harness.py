@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nri_netdev.proto import nri_pb2
-from nri_netdev.wire.session import Kind, Request
+from nri_netdev.wire.session import EventKind, Request
 from tests.e2e import cells
 from tests.e2e.cells import Cell
 from tests.e2e.conftest import MakeEngine
@@ -187,14 +187,14 @@ def test_plugin_hears(crictl: Crictl, engine: Engine) -> None:
         (created, *_) = plugin.events
         kinds = plugin.kinds(container=container)
 
-    assert (created.kind, created.pod.id, created.container.name) == (Kind.CREATE_CONTAINER, pod, "app")
+    assert (created.kind, created.pod.id, created.container.name) == (EventKind.CREATE_CONTAINER, pod, "app")
     assert kinds == [
-        Kind.CREATE_CONTAINER,
-        Kind.POST_CREATE_CONTAINER,
-        Kind.START_CONTAINER,
-        Kind.POST_START_CONTAINER,
-        Kind.STOP_CONTAINER,
-        Kind.REMOVE_CONTAINER,
+        EventKind.CREATE_CONTAINER,
+        EventKind.POST_CREATE_CONTAINER,
+        EventKind.START_CONTAINER,
+        EventKind.POST_START_CONTAINER,
+        EventKind.STOP_CONTAINER,
+        EventKind.REMOVE_CONTAINER,
     ]
 
 
@@ -204,10 +204,10 @@ def test_net_devices_without_us(cell: Cell, crictl: Crictl, engine: Engine, node
     node.add_veth("nic0")
     adjust = nri_pb2.ContainerAdjustment()
     adjust.linux.net_devices["nic0"].name = "net1"
-    answers = {Kind.CREATE_CONTAINER: lambda _: nri_pb2.CreateContainerResponse(adjust=adjust)}
+    answers = {EventKind.CREATE_CONTAINER: lambda _: nri_pb2.CreateContainerResponse(adjust=adjust)}
     with Plugin(engine.machine.path(engine.nri_socket), answers=answers) as plugin:
         container = crictl.run(crictl.run_pod("web"), "app")
-        started = next(event for event in plugin.events if event.kind is Kind.START_CONTAINER)
+        started = next(event for event in plugin.events if event.kind is EventKind.START_CONTAINER)
 
     inside = {link["ifname"] for link in crictl.ip_json(container, "link")} - {"lo", "eth0"}
     assert inside == ({"net1"} if cell.applies_net_devices else set())
@@ -222,7 +222,7 @@ def test_start_refused(crictl: Crictl, engine: Engine) -> None:
     def refuse(_: Request) -> None:
         raise Refusal("no interface for you")
 
-    with Plugin(engine.machine.path(engine.nri_socket), answers={Kind.START_CONTAINER: refuse}):
+    with Plugin(engine.machine.path(engine.nri_socket), answers={EventKind.START_CONTAINER: refuse}):
         container = crictl.create(crictl.run_pod("web"), "app")
         if engine.tells_start_errors:
             with pytest.raises(CriError, match="no interface for you"):
@@ -243,7 +243,7 @@ def test_netns_at_pod_stop(crictl: Crictl, engine: Engine) -> None:
         paths = [entry.path for entry in event.pod.linux.namespaces if entry.type == "network"]
         reachable.append(any(engine.machine.path(path).exists() for path in paths))
 
-    with Plugin(engine.machine.path(engine.nri_socket), answers={Kind.STOP_POD_SANDBOX: look}):
+    with Plugin(engine.machine.path(engine.nri_socket), answers={EventKind.STOP_POD_SANDBOX: look}):
         pod = crictl.run_pod("web")
         crictl.run(pod, "app")
         crictl.stop_pod(pod)
@@ -263,8 +263,8 @@ def test_pod_from_before_engine_restart(crictl: Crictl, engine: Engine) -> None:
         crictl.delete_pod(pod)
         kinds = plugin.kinds()
 
-    pod_events = {Kind.STOP_POD_SANDBOX, Kind.REMOVE_POD_SANDBOX}
-    assert [kind for kind in kinds if kind not in pod_events] == [Kind.STOP_CONTAINER, Kind.REMOVE_CONTAINER]
+    pod_events = {EventKind.STOP_POD_SANDBOX, EventKind.REMOVE_POD_SANDBOX}
+    assert [kind for kind in kinds if kind not in pod_events] == [EventKind.STOP_CONTAINER, EventKind.REMOVE_CONTAINER]
     assert (pod_events <= set(kinds)) == engine.resends_pod_events
 
 
@@ -282,8 +282,8 @@ def test_required_plugin(make_engine: MakeEngine) -> None:
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("moment", [Kind.POST_CREATE_CONTAINER, Kind.START_CONTAINER])
-def test_start_prevented(crictl: Crictl, engine: Engine, moment: Kind) -> None:
+@pytest.mark.parametrize("moment", [EventKind.POST_CREATE_CONTAINER, EventKind.START_CONTAINER])
+def test_start_prevented(crictl: Crictl, engine: Engine, moment: EventKind) -> None:
     """What surely keeps a container from starting: to kill its first process, and to answer once it is dead."""
 
     def kill(event: Request) -> None:
@@ -294,17 +294,19 @@ def test_start_prevented(crictl: Crictl, engine: Engine, moment: Kind) -> None:
         raise Refusal("no interface for you")
 
     pod = crictl.run_pod("web")
-    with Plugin(engine.machine.path(engine.nri_socket), answers={moment: kill, Kind.START_CONTAINER: kill}) as plugin:
+    with Plugin(
+        engine.machine.path(engine.nri_socket), answers={moment: kill, EventKind.START_CONTAINER: kill}
+    ) as plugin:
         container = crictl.create(pod, "app", ["sh", "-c", "echo ran; exec sleep 1000"])
         log = engine.machine.path(crictl.inspect(container)["status"]["logPath"])
         with pytest.raises(CriError, match=r"has stopped|not running|not in created state|no interface for you"):
             crictl.start(container)
         kinds = plugin.kinds(container=container)
-        killed = [event for event in plugin.events if event.kind in {moment, Kind.START_CONTAINER}]
+        killed = [event for event in plugin.events if event.kind in {moment, EventKind.START_CONTAINER}]
 
     assert any(event.container.pid for event in killed)
-    assert Kind.STOP_CONTAINER in kinds
-    assert Kind.POST_START_CONTAINER not in kinds
+    assert EventKind.STOP_CONTAINER in kinds
+    assert EventKind.POST_START_CONTAINER not in kinds
     assert not log.exists() or "ran" not in log.read_text()
 
 

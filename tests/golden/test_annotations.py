@@ -8,7 +8,7 @@ import pytest
 
 # Everything internal that this file knows.
 from nri_netdev.domain.annotations.request import parse
-from nri_netdev.domain.problem import explain
+from nri_netdev.domain.problem import summary
 from tests.golden.store import as_json, plain, stored
 
 OWN = "nri-netdev.io/container.app"
@@ -211,7 +211,7 @@ def read(name: str) -> dict[str, object]:
         "container": container,
     }
     if parsed.problems:
-        return asked | {"problems": [str(one) for one in parsed.problems], "told": explain(parsed.problems)}
+        return asked | {"problems": [str(one) for one in parsed.problems], "told": summary(parsed.problems)}
     return asked | {"entries": [plain(entry) for entry in parsed.entries]}
 
 

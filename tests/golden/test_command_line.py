@@ -17,7 +17,7 @@ import pytest
 # Everything internal that this file knows.
 from nri_netdev.cli import main
 from nri_netdev.config.settings import Settings
-from nri_netdev.daemon.view import Outlook
+from nri_netdev.daemon.view import View
 from nri_netdev.domain.policy.rules import Policy
 from nri_netdev.shells.observe.metrics import Meters
 from nri_netdev.shells.store.ledger import Ledger
@@ -182,8 +182,8 @@ class _Seen:
 
 def _status(directory: Path) -> Mapping[str, Any]:
     meters = Meters()
-    meters.heard("create.refused", {"pod": "default/web", "container": "app", "reason": "because"})
-    return Outlook(settings=Settings(state_dir=directory), meters=meters, seen=_Seen()).document()
+    meters.count_event("create.refused", {"pod": "default/web", "container": "app", "reason": "because"})
+    return View(settings=Settings(state_dir=directory), meters=meters, daemon=_Seen()).document()
 
 
 def _shape(value: object) -> object:

@@ -12,6 +12,7 @@ import pytest
 
 # Everything internal that this file knows.
 from nri_netdev.config import settings
+from nri_netdev.config.watched import Watched
 from nri_netdev.errors import ConfigurationError
 from tests.golden.store import as_json, plain, stored
 
@@ -150,7 +151,7 @@ def read_from_engine(name: str) -> list[str]:
         path = Path(directory) / "c.yaml"
         path.write_text("name: a b\n", encoding="utf-8")
         try:
-            settings.load(path, FROM_ENGINE[name], index="x")
+            Watched(path, index="x").load(FROM_ENGINE[name])
         except ConfigurationError as error:
             return str(error).replace(directory, "DIR").splitlines()
     return []

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 # Everything internal that this file knows.
-from nri_netdev.shells.observe.metrics import METRICS, REASONS
+from nri_netdev.errors import Reason
+from nri_netdev.shells.observe.metrics import METRICS
 from tests.golden.store import as_json, stored
 
 
@@ -20,7 +21,7 @@ def metrics() -> dict[str, Any]:
         }
         for metric in METRICS
     }
-    return {"metrics": table, "reasons": sorted([*REASONS, "other"])}
+    return {"metrics": table, "reasons": sorted(Reason)}
 
 
 def test_metrics() -> None:

@@ -21,19 +21,19 @@ import pytest
 
 # Everything internal that this file knows.
 from nri_netdev.config import settings
-from nri_netdev.custody.evaluate import Asker, offer
-from nri_netdev.daemon.answers import entries_of
-from nri_netdev.daemon.lane import Worker
+from nri_netdev.custody.evaluate import Asker, Evaluator
+from nri_netdev.daemon.lane import Lane
+from nri_netdev.domain.annotations.entries import entries_of
 from nri_netdev.domain.claim import Claim, Netns, Owner, State
-from nri_netdev.domain.links import Address, Inside, Inventory, Link
+from nri_netdev.domain.links import Address, Inventory, Link, PodNetnsView
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.policy.rules import Policy
 from nri_netdev.domain.policy.selectors import Facts
 from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.snapshot import Snapshot
-from nri_netdev.errors import KernelError, RequestError, StateError
+from nri_netdev.errors import KernelError, Reason, RequestError, StateError
 from nri_netdev.shells.kernel.netns import open_netns
-from nri_netdev.shells.observe.metrics import LEDGER_ERRORS, Meters, reason_of
+from nri_netdev.shells.observe.metrics import LEDGER_ERRORS, Meters
 from nri_netdev.shells.store.ledger import Ledger
 from nri_netdev.shells.store.lock import Lock
 from tests.golden.store import DIRECTORY, stored
@@ -50,14 +50,15 @@ Case = Callable[[], object]
 
 def label_of(error: RequestError) -> str:
     """The label `reason` that a refusal is counted under."""
-    return reason_of(str(error))
+    return error.reason.value
 
 
 def is_ledgers(error: RequestError) -> bool:
     """Whether a refusal is counted as a failure of the ledger as well."""
     meters = Meters()
-    meters.heard("create.refused", {"reason": str(error)})
-    return bool(meters.total(LEDGER_ERRORS))
+    meters.count_event("create.refused", {"reason": error})
+    counters, _ = meters.read()
+    return any(name == LEDGER_ERRORS.name for name, _ in counters)
 
 
 # -- what an annotation says -------------------------------------------------------------------------------------------
@@ -148,7 +149,7 @@ NODE = Inventory(
         Link(ifindex=3, ifname="ens1f0", altnames=("enp1s0f0", "nri-netdev-0"), driver="ice"),
         Link(ifindex=4, ifname="ens1f1", driver="ice"),
         Link(ifindex=5, ifname="br0", kind="bridge", netns_immutable=True),
-        Link(ifindex=6, ifname="port0", kind="veth", master=5, slave_kind="bridge"),
+        Link(ifindex=6, ifname="port0", kind="veth", master=5),
         Link(ifindex=7, ifname="bond0", kind="bond"),
         Link(ifindex=8, ifname="stray0", master=99),
         Link(ifindex=9, ifname="under0"),
@@ -190,13 +191,14 @@ class _Host:
         self._inventory = inventory
         self._names = names
         self._facts = facts
+        self.host = self.pods = self
 
     def inventory(self, *, is_fresh: bool = False) -> Inventory:
         del is_fresh
         return self._inventory
 
-    def inside(self, _: str) -> Inside:
-        return Inside(links=tuple(Link(ifindex=n, ifname=name) for n, name in enumerate(self._names, 1)))
+    def view(self, _: str) -> PodNetnsView:
+        return PodNetnsView(links=tuple(Link(ifindex=n, ifname=name) for n, name in enumerate(self._names, 1)))
 
     def facts(self) -> Callable[[Link], Facts]:
         return lambda link: self._facts.get(link.ifname, Facts())
@@ -244,14 +246,12 @@ def judged(
     pod = PodSandbox(id="p1", namespace="team-a", name="web", annotations={OWN: value})
     container = Container(id="c1", name="app", pod_id="p1")
     netns = None if is_host_network else Netns(path="/run/netns/p1", dev=4, ino=2)
-    return lambda: offer(
-        _Host(inventory, names, facts or {}),  # type: ignore[arg-type]
-        entries_of(pod, container),
-        Asker(pod=pod, container=container, netns=netns),
-        claims=claims,
-        policy=None if policy is None else policy_of(policy),
+    kernel = _Host(inventory, names, facts or {})
+    return lambda: Evaluator(
+        kernel,  # type: ignore[arg-type]
         now_s=lambda: 4661.0,
-    )
+        policy=None if policy is None else policy_of(policy),
+    ).evaluate(entries_of(pod, container), Asker(pod=pod, container=container, netns=netns), taken=claims)
 
 
 def of_rule(text: str) -> str:
@@ -380,7 +380,7 @@ def start(
         container = world.create(pod, "app", ENS1, moves=moves)
         change(world, pod, container)
         world.namespaces[pod.id].processes.add(container.pid)
-        world.custody.starting(pod, container, entries(ENS1), may_move=may_move)
+        world.custody.start(pod, container, entries(ENS1), may_move=may_move)
 
     return case
 
@@ -391,7 +391,7 @@ def _fails_at(port: str, action: str, number: int, reason: str = "") -> Callable
     def fail(*_: object, **__: object) -> None:
         raise KernelError(action=action, errno=number, reason=reason)
 
-    return lambda world, _: setattr(world.kernel, port, fail)
+    return lambda world, _: setattr(world.kernel.pods if port == "pin" else world.kernel.host, port, fail)
 
 
 def _steal(world: World, _: PodSandbox, __: Container) -> None:
@@ -457,7 +457,7 @@ def asked_of_worker(
     """A job that the engine waits for ends in an error, comes too late, or there is no custody."""
 
     async def ask() -> None:
-        worker = Worker()
+        worker = Lane()
         worker.trouble = trouble
         may_end = threading.Event()
         if has_custody:
@@ -468,7 +468,6 @@ def asked_of_worker(
             await worker.ask(lambda _: may_end.wait(60) if late else job(), too_late=late)
         finally:
             may_end.set()
-            await worker.finish(60)
             await worker.close()
 
     return lambda: asyncio.run(ask())
@@ -572,11 +571,18 @@ WORKER: dict[str, Case] = {
     "the netns is not there": asked_of_worker(_open_nothing),
     **{
         f"kernel: {action}": asked_of_worker(
+            raising(KernelError(action=action, errno=number, reason=reason, refusal=Reason.POD))
+        )
+        for action, number, reason in (
+            ("enter a network namespace", errno.EPERM, ""),
+            ("read network namespace 4", errno.EINVAL, "it is not one"),
+        )
+    },
+    **{
+        f"kernel: {action}": asked_of_worker(
             raising(KernelError(action=action, errno=number, reason=reason, hint=hint))
         )
         for action, number, reason, hint in (
-            ("enter a network namespace", errno.EPERM, "", ""),
-            ("read network namespace 4", errno.EINVAL, "it is not one", ""),
             ("open a socket of rtnetlink", errno.EMFILE, "", ""),
             ("listen for changes of interfaces", errno.ENOBUFS, "", ""),
             ("read interface 7", errno.ENODEV, "", ""),

@@ -8,17 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from nri_netdev.errors import LocalProtocolError, ProtocolError, RemoteError
+from nri_netdev.errors import RemoteError
 from nri_netdev.proto import nri_pb2
 from nri_netdev.testing.engine import Engine
-from nri_netdev.testing.session import EngineSession, PluginConfigured, UpdateRequested
-from nri_netdev.wire import methods, mux, ttrpc
 from nri_netdev.wire.session import (
     Closed,
     Event,
-    Kind,
+    EventKind,
     PluginSession,
-    Refused,
     Request,
     Synchronized,
     event_mask,
@@ -26,7 +23,7 @@ from nri_netdev.wire.session import (
 
 POD = nri_pb2.PodSandbox(id="pod1", name="p", namespace="n")
 CONTAINER = nri_pb2.Container(id="ctr1", pod_sandbox_id="pod1", name="c")
-EVERYTHING = event_mask(*Kind)
+EVERYTHING = event_mask(*EventKind)
 
 Decide = Callable[[PluginSession, Request], bytes]
 
@@ -68,7 +65,7 @@ class Plugin(asyncio.Protocol):
         self.closed.set_result(None)
 
     @property
-    def kinds(self) -> list[Kind]:
+    def kinds(self) -> list[EventKind]:
         """The events that were heard."""
         return [event.kind for event in self.told if isinstance(event, Request)]
 
@@ -82,7 +79,7 @@ def gives(**devices: str) -> Decide:
     """Answer CreateContainer with devices."""
 
     def decide(session: PluginSession, request: Request) -> bytes:
-        if request.kind is not Kind.CREATE_CONTAINER:
+        if request.kind is not EventKind.CREATE_CONTAINER:
             return session.reply(request, None)
         message = nri_pb2.CreateContainerResponse()
         for outside, inside in devices.items():
@@ -92,12 +89,12 @@ def gives(**devices: str) -> Decide:
     return decide
 
 
-def silent_in(*kinds: Kind) -> Decide:
+def silent_in(*kinds: EventKind) -> Decide:
     """Answer all but these events."""
     return lambda session, request: b"" if request.kind in kinds else session.reply(request, None)
 
 
-def refuses(kind: Kind) -> Decide:
+def refuses(kind: EventKind) -> Decide:
     """Answer one event with an error."""
     return lambda session, request: (
         session.refuse(request, "not here") if request.kind is kind else session.reply(request, None)
@@ -132,7 +129,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "nri.sock"
 
 
-# -- the engine on a socket ----------------------------------------------------------------------------------
+# -- the engine on a socket --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("version", [(0, 8), (0, 11), (0, 12)])
@@ -154,19 +151,21 @@ def test_life_of_a_container(path: Path, version: tuple[int, int]) -> None:
             await engine.remove_pod_sandbox(POD)
         devices = {outside: device.name for outside, device in adjust.linux.net_devices.items()}
         assert devices == ({"eth1": "net1"} if version >= (0, 11) else {})
-        assert [kind for kind in plugin.kinds if kind is not Kind.VALIDATE_CONTAINER_ADJUSTMENT] == [
-            Kind.RUN_POD_SANDBOX,
-            Kind.CREATE_CONTAINER,
-            Kind.POST_CREATE_CONTAINER,
-            Kind.START_CONTAINER,
-            Kind.POST_START_CONTAINER,
-            Kind.STOP_CONTAINER,
-            Kind.REMOVE_CONTAINER,
-            Kind.STOP_POD_SANDBOX,
-            Kind.REMOVE_POD_SANDBOX,
+        assert [kind for kind in plugin.kinds if kind is not EventKind.VALIDATE_CONTAINER_ADJUSTMENT] == [
+            EventKind.RUN_POD_SANDBOX,
+            EventKind.CREATE_CONTAINER,
+            EventKind.POST_CREATE_CONTAINER,
+            EventKind.START_CONTAINER,
+            EventKind.POST_START_CONTAINER,
+            EventKind.STOP_CONTAINER,
+            EventKind.REMOVE_CONTAINER,
+            EventKind.STOP_POD_SANDBOX,
+            EventKind.REMOVE_POD_SANDBOX,
         ]
         shown = next(
-            event for event in plugin.told if isinstance(event, Request) and event.kind is Kind.POST_CREATE_CONTAINER
+            event
+            for event in plugin.told
+            if isinstance(event, Request) and event.kind is EventKind.POST_CREATE_CONTAINER
         )
         assert set(shown.container.linux.net_devices) == set(devices)
         await plugin.closed
@@ -202,7 +201,7 @@ def test_error_answer_is_raised(path: Path) -> None:
 
     async def main() -> None:
         async with Engine(path) as engine:
-            await join(engine, refuses(Kind.CREATE_CONTAINER))
+            await join(engine, refuses(EventKind.CREATE_CONTAINER))
             with pytest.raises(RemoteError, match="not here"):
                 await engine.create_container(POD, CONTAINER)
             assert engine.containers == {}
@@ -216,10 +215,10 @@ def test_refused_pod_is_undone(path: Path) -> None:
 
     async def main() -> None:
         async with Engine(path) as engine:
-            plugin = await join(engine, refuses(Kind.RUN_POD_SANDBOX))
+            plugin = await join(engine, refuses(EventKind.RUN_POD_SANDBOX))
             with pytest.raises(RemoteError):
                 await engine.run_pod_sandbox(POD)
-            assert plugin.kinds == [Kind.RUN_POD_SANDBOX, Kind.STOP_POD_SANDBOX, Kind.REMOVE_POD_SANDBOX]
+            assert plugin.kinds == [EventKind.RUN_POD_SANDBOX, EventKind.STOP_POD_SANDBOX, EventKind.REMOVE_POD_SANDBOX]
             assert engine.pods == {}
 
     run(main())
@@ -230,7 +229,7 @@ def test_silence_is_fail_open(path: Path) -> None:
 
     async def main() -> None:
         async with Engine(path, request_timeout_s=0.05) as engine:
-            plugin = await join(engine, silent_in(Kind.CREATE_CONTAINER))
+            plugin = await join(engine, silent_in(EventKind.CREATE_CONTAINER))
             adjust = await engine.create_container(POD, CONTAINER)
             assert adjust == nri_pb2.ContainerAdjustment()
             assert engine.plugins == ()
@@ -249,7 +248,7 @@ def test_plugin_that_dies_is_fail_open(path: Path) -> None:
             plugin = await join(engine, lambda _session, _request: b"")
             creation = asyncio.ensure_future(engine.create_container(POD, CONTAINER))
             await plugin.heard.wait()
-            assert plugin.kinds == [Kind.CREATE_CONTAINER]
+            assert plugin.kinds == [EventKind.CREATE_CONTAINER]
             assert plugin.transport is not None
             plugin.transport.abort()
             assert await creation == nri_pb2.ContainerAdjustment()
@@ -302,8 +301,8 @@ def test_validator_has_the_last_word(path: Path, is_silent: bool) -> None:
 
     async def main() -> None:
         async with Engine(path, request_timeout_s=0.05 if is_silent else 2) as engine:
-            await join(engine, gives(eth1="net1"), events=event_mask(Kind.CREATE_CONTAINER))
-            only_this = event_mask(Kind.VALIDATE_CONTAINER_ADJUSTMENT, Kind.POST_UPDATE_CONTAINER)
+            await join(engine, gives(eth1="net1"), events=event_mask(EventKind.CREATE_CONTAINER))
+            only_this = event_mask(EventKind.VALIDATE_CONTAINER_ADJUSTMENT, EventKind.POST_UPDATE_CONTAINER)
             await join(engine, decide, name="judge", idx="90", events=only_this)
             with pytest.raises(RemoteError, match="no answer" if is_silent else "bad day"):
                 await engine.create_container(POD, CONTAINER)
@@ -381,157 +380,3 @@ def test_update_containers_is_noted(path: Path) -> None:
             assert engine.updates == list(request.update)
 
     run(main())
-
-
-# -- the session alone ---------------------------------------------------------------------------------------
-
-
-def joined(engine: EngineSession, events: int = EVERYTHING) -> PluginSession:
-    """A plugin that has gone through the handshake with an engine."""
-    plugin = PluginSession("a", "10", events=events)
-    engine.receive_data(plugin.start())
-    plugin.receive_data(engine.data_to_send() + engine.configure())
-    engine.receive_data(plugin.data_to_send())
-    (synchronized,) = plugin.receive_data(engine.synchronize())
-    assert isinstance(synchronized, Synchronized)
-    engine.receive_data(plugin.reply(synchronized.request, None))
-    return plugin
-
-
-def refusal_from_plugin(stream_id: int, code: int) -> bytes:
-    """A refusal on conn 1 that our own plugin would not send."""
-    return mux.frame(1, ttrpc.encode_status(stream_id, code, "?"))
-
-
-@pytest.mark.parametrize(
-    ("name", "idx", "version"),
-    [
-        ("", "10", (0, 12)),
-        ("a b", "10", (0, 12)),
-        ("", "10", (0, 11)),
-        ("a", "1", (0, 11)),
-        ("a", "xx", (0, 12)),
-    ],
-)
-def test_bad_names_are_refused(name: str, idx: str, version: tuple[int, int]) -> None:
-    """Registration with a bad name or index gets an error, and nothing more."""
-    engine, plugin = EngineSession(nri_version=version), PluginSession("a", "10")
-    plugin._registration.plugin_name = name
-    plugin._registration.plugin_idx = idx
-    assert engine.receive_data(plugin.start()) == []
-    (refused,) = plugin.receive_data(engine.data_to_send())
-    assert isinstance(refused, Refused)
-
-
-@pytest.mark.parametrize(("version", "mask"), [((0, 12), 1 << 14), ((0, 9), 1 << 11)])
-def test_unknown_bits_end_the_connection(version: tuple[int, int], mask: int) -> None:
-    """A mask with a bit that the release lacks is as fatal as in reality."""
-    engine, plugin = EngineSession(nri_version=version), PluginSession("a", "10", events=1)
-    engine.receive_data(plugin.start())
-    plugin.receive_data(engine.data_to_send())
-    plugin._events = mask
-    plugin._known_events = lambda: mask  # type: ignore[method-assign]
-    plugin.receive_data(engine.configure())
-    (closed,) = engine.receive_data(plugin.data_to_send())
-    assert isinstance(closed, Closed)
-    assert isinstance(closed.error, ProtocolError)
-    assert engine.receive_data(b"more") == []
-    assert engine.receive_eof() == []
-
-
-@pytest.mark.parametrize(("version", "count"), [((0, 12), 14), ((0, 9), 11)])
-def test_mask_of_zero_is_everything(version: tuple[int, int], count: int) -> None:
-    """A mask of 0 subscribes to all that the release has."""
-    engine = EngineSession(nri_version=version)
-    engine.configure()
-    (configured,) = engine.receive_data(mux.frame(1, ttrpc.encode(1, ttrpc.MessageType.RESPONSE, b"")))
-    assert isinstance(configured, PluginConfigured)
-    assert len(configured.events) == count
-
-
-def test_fallback_to_state_change() -> None:
-    """A plugin without the rpcs of NRI 0.12 gets StateChange, for that event and all later ones."""
-    engine = EngineSession()
-    plugin = joined(engine)
-    request = nri_pb2.RunPodSandboxRequest(pod=POD)
-    call_id, _ = engine.call(Kind.RUN_POD_SANDBOX, request)
-    assert engine.receive_data(refusal_from_plugin(call_id, ttrpc.Code.UNIMPLEMENTED)) == []
-    (again,) = plugin.receive_data(engine.data_to_send())
-    assert isinstance(again, Request)
-    assert (again.method, again.kind, again.pod) == (methods.STATE_CHANGE, Kind.RUN_POD_SANDBOX, POD)
-    (answered,) = engine.receive_data(plugin.reply(again, None))
-    assert getattr(answered, "call_id", None) == call_id
-    (later,) = plugin.receive_data(
-        engine.call(Kind.START_CONTAINER, nri_pb2.StartContainerRequest(pod=POD, container=CONTAINER))[1]
-    )
-    assert isinstance(later, Request)
-    assert (later.method, later.container) == (methods.STATE_CHANGE, CONTAINER)
-
-
-def test_unimplemented_elsewhere_is_an_error() -> None:
-    """Status 12 to an event that never was a StateChange is an ordinary error."""
-    engine = EngineSession()
-    joined(engine)
-    call_id, _ = engine.call(Kind.CREATE_CONTAINER, nri_pb2.CreateContainerRequest())
-    (answered,) = engine.receive_data(refusal_from_plugin(call_id, ttrpc.Code.UNIMPLEMENTED))
-    assert isinstance(getattr(answered, "error", None), RemoteError)
-
-
-def test_refused_configure_ends_the_connection() -> None:
-    """An error to Configure or Synchronize drops the plugin."""
-    engine = EngineSession()
-    engine.configure()
-    (closed,) = engine.receive_data(refusal_from_plugin(1, 2))
-    assert isinstance(closed, Closed)
-
-
-def test_wrong_acknowledgement_of_a_part_ends_the_connection() -> None:
-    """A part that is not acknowledged with `more` drops the plugin."""
-    engine = EngineSession(max_part_bytes=10)
-    engine.synchronize([nri_pb2.PodSandbox(id="a" * 9), nri_pb2.PodSandbox(id="b" * 9)])
-    (closed,) = engine.receive_data(mux.frame(1, ttrpc.encode(1, ttrpc.MessageType.RESPONSE, b"")))
-    assert isinstance(closed, Closed)
-
-
-def test_old_release_has_no_parts() -> None:
-    """Before NRI 0.7 what is too long for one message cannot be told at all."""
-    with pytest.raises(LocalProtocolError):
-        EngineSession(nri_version=(0, 6)).synchronize([nri_pb2.PodSandbox(id="x" * (5 << 20))])
-
-
-def test_expired_call_is_ignored() -> None:
-    """An answer that comes after its time changes nothing."""
-    engine = EngineSession()
-    plugin = joined(engine)
-    call_id, data = engine.call(Kind.CREATE_CONTAINER, nri_pb2.CreateContainerRequest(pod=POD))
-    (request,) = plugin.receive_data(data)
-    assert isinstance(request, Request)
-    engine.expire(call_id)
-    assert engine.receive_data(plugin.reply(request, None)) == []
-
-
-def test_request_of_another_event_is_our_bug() -> None:
-    """An event takes the message that belongs to it."""
-    with pytest.raises(LocalProtocolError):
-        EngineSession().call(Kind.CREATE_CONTAINER, nri_pb2.StopContainerRequest())
-
-
-def test_eof_within_a_message() -> None:
-    """A plugin that dies within a message is told apart from one that hangs up."""
-    whole = PluginSession("a", "10").start()
-    for data, is_clean in ((whole, True), (whole[:-1], False)):
-        engine = EngineSession()
-        engine.receive_data(data)
-        (closed,) = engine.receive_eof()
-        assert isinstance(closed, Closed)
-        assert (closed.error is None) == is_clean
-
-
-def test_updates_are_told() -> None:
-    """UpdateContainers is told and answered."""
-    engine = EngineSession()
-    plugin = joined(engine)
-    call_id, data = plugin.call("UpdateContainers", nri_pb2.UpdateContainersRequest())
-    assert engine.receive_data(data) == [UpdateRequested(update=())]
-    (completed,) = plugin.receive_data(engine.data_to_send())
-    assert getattr(completed, "call_id", None) == call_id

@@ -7,14 +7,15 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
+from nri_netdev.errors import ProtocolError
 from nri_netdev.proto import nri_pb2, ttrpc_pb2
 from nri_netdev.testing.session import EngineEvent, EngineSession, PluginConfigured, PluginRegistered
 from nri_netdev.wire import methods, mux, ttrpc
-from nri_netdev.wire.session import Closed, Event, Kind, PluginSession, Request, Synchronized, event_mask
+from nri_netdev.wire.session import Closed, Event, EventKind, Filter, PluginSession, Request, Synchronized, event_mask
 
 T = TypeVar("T")
 
-ALL_OLD_EVENTS = event_mask(*list(Kind)[:11])
+ALL_OLD_EVENTS = event_mask(*list(EventKind)[:11])
 POD = nri_pb2.PodSandbox(id="pod1", name="p", namespace="n", annotations={"k": "v"})
 CONTAINER = nri_pb2.Container(id="ctr1", pod_sandbox_id="pod1", name="c")
 
@@ -61,7 +62,7 @@ class EngineBytes:
         """One part of Synchronize."""
         return self.request("Synchronize", nri_pb2.SynchronizeRequest(**fields))  # type: ignore[arg-type]
 
-    def hook(self, kind: Kind, *, own_rpc: bool = True) -> bytes:
+    def hook(self, kind: EventKind, *, own_rpc: bool = True) -> bytes:
         """An event about `POD` and `CONTAINER` in either form."""
         hook = methods.HOOKS[kind]
         about: dict[str, Message] = {"pod": POD}
@@ -90,7 +91,7 @@ def sent(data: bytes) -> list[tuple[int, int, int, bytes]]:
     found = []
     for conn_id, chunk in mux.FrameDecoder((1, 2)).feed(data):
         for message in decoders.setdefault(conn_id, ttrpc.MessageDecoder()).feed(chunk):
-            assert isinstance(message, ttrpc.Message)
+            assert isinstance(message, ttrpc.WholeMessage)
             found.append((conn_id, message.stream_id, message.type, bytes(message.data)))
     return found
 
@@ -110,20 +111,15 @@ def only(things: list[T]) -> T:
     return things[0]
 
 
-def everything(method: str, encoded: bytes | memoryview) -> bool:
-    """Every event is a session's concern."""
-    return True
-
-
 def serving(
     events: int | None = ALL_OLD_EVENTS,
     *,
-    concerns: Callable[[str, bytes | memoryview], bool] = everything,
+    keep: Filter | None = None,
     **configuration: object,
 ) -> tuple[PluginSession, EngineBytes]:
     """A session that has been registered, configured and synchronized."""
     engine = EngineBytes()
-    session = PluginSession("netdev", "10", events=events, concerns=concerns)
+    session = PluginSession("netdev", "10", events=events, keep=keep)
     session.start()
     session.receive_data(response(1) + engine.configure(**configuration))
     synchronized = only(session.receive_data(engine.synchronize()))
@@ -131,6 +127,21 @@ def serving(
     session.data_to_send()
     session.reply(synchronized.request, None)
     return session, engine
+
+
+def registering() -> PluginSession:
+    """A session that has sent its registration."""
+    plugin = PluginSession("netdev", "10", events=ALL_OLD_EVENTS)
+    plugin.start()
+    return plugin
+
+
+def broken(events: list[Event]) -> str:
+    """The words of the breach that ended a session."""
+    last = events[-1]
+    assert isinstance(last, Closed)
+    assert isinstance(last.error, ProtocolError)
+    return str(last.error)
 
 
 class ConnectionPair:

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from nri_netdev.proto import nri_pb2
 from nri_netdev.wire.methods import EVENTS_BEFORE_0_10
-from nri_netdev.wire.session import Closed, Configured, Kind, PluginSession, Request, Synchronized
+from nri_netdev.wire.session import Closed, Configured, EventKind, PluginSession, Request, Synchronized
 from tests.e2e.cri import Crictl, CriError
 from tests.e2e.engine import NRI_SOCKET, Containerd
 from tests.e2e.machine import Machine
@@ -33,7 +33,7 @@ def serve(plugin: PluginOnSocket, is_ready: threading.Event) -> None:
     is_ready.set()
     while not isinstance(event := plugin.wait(Request | Closed), Closed):
         answer: Message | None = None
-        if event.kind is Kind.CREATE_CONTAINER:
+        if event.kind is EventKind.CREATE_CONTAINER:
             if event.container.name == "greedy":
                 plugin.refuse(event, "eth9 is taken")
                 continue

@@ -7,7 +7,7 @@ import pytest
 from nri_netdev.errors import LocalProtocolError
 from nri_netdev.proto import nri_pb2
 from nri_netdev.wire import methods
-from nri_netdev.wire.methods import HOOKS, Kind, event_mask, events_in
+from nri_netdev.wire.methods import HOOKS, EventKind, event_mask, events_in
 
 
 def test_table_agrees_with_the_service() -> None:
@@ -35,7 +35,7 @@ def test_full_names_of_the_services() -> None:
 def test_kinds_agree_with_the_enum() -> None:
     """Events bear NRI's names and numbers."""
     declared = dict(nri_pb2.Event.items())
-    assert {kind.name: int(kind) for kind in Kind} == {
+    assert {kind.name: int(kind) for kind in EventKind} == {
         name: number for name, number in declared.items() if name not in {"UNKNOWN", "LAST"}
     }
 
@@ -57,10 +57,10 @@ def test_nine_events_had_no_rpc_of_their_own() -> None:
 
 def test_bits() -> None:
     """Bit n-1 is event n."""
-    assert event_mask(Kind.RUN_POD_SANDBOX) == 1
-    assert event_mask(Kind.CREATE_CONTAINER, Kind.STOP_CONTAINER) == 0b10_0000_1000
-    assert event_mask(*Kind) == methods.EVENTS_SINCE_0_10 == 0x3FFF
-    assert event_mask(*(kind for kind in Kind if kind <= Kind.REMOVE_CONTAINER)) == methods.EVENTS_BEFORE_0_10
+    assert event_mask(EventKind.RUN_POD_SANDBOX) == 1
+    assert event_mask(EventKind.CREATE_CONTAINER, EventKind.STOP_CONTAINER) == 0b10_0000_1000
+    assert event_mask(*EventKind) == methods.EVENTS_SINCE_0_10 == 0x3FFF
+    assert event_mask(*(kind for kind in EventKind if kind <= EventKind.REMOVE_CONTAINER)) == methods.EVENTS_BEFORE_0_10
     assert methods.EVENTS_BEFORE_0_10 == 0x7FF
 
 
@@ -70,8 +70,8 @@ def test_mask_of_nothing_is_our_bug() -> None:
         event_mask()
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_events_in_a_mask(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", EventKind)
+def test_events_in_a_mask(kind: EventKind) -> None:
     """A mask is read as it is written; 0 is all."""
     assert events_in(event_mask(kind)) == (kind,)
-    assert events_in(0) == tuple(Kind)
+    assert events_in(0) == tuple(EventKind)

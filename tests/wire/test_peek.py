@@ -1,4 +1,4 @@
-"""A glance tells the same as reading, or nothing; what it is shown is an engine's, or anything at all."""
+"""A peek recognises what decoding would give, or nothing, in an engine's bytes and in any others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nri_netdev.proto import nri_pb2
 from nri_netdev.wire import methods, mux, ttrpc
 from nri_netdev.wire.methods import HOOKS
-from nri_netdev.wire.peek import Glimpse, expected, glance
+from nri_netdev.wire.peek import Peek, expected_bytes, peek
 
 from .helpers import CONTAINER, POD, EngineBytes
 
@@ -30,38 +30,38 @@ WITH_CONTAINER = [hook for hook, fields in FIELDS.items() if fields == {"pod", "
 WITH_POD = [hook for hook, fields in FIELDS.items() if fields == {"pod"}]
 
 
-def seen(data: bytes) -> Glimpse | None:
-    return glance(memoryview(data))
+def peeked(data: bytes) -> Peek | None:
+    return peek(memoryview(data))
 
 
 @given(pod=PODS, container=CONTAINERS, hook=st.sampled_from(WITH_CONTAINER))
 def test_a_container(pod: nri_pb2.PodSandbox, container: nri_pb2.Container, hook: methods.Hook) -> None:
-    """Everything that it tells is so; of a pod that is told in the first frame with its id it does tell."""
-    glimpse = seen(EngineBytes().request(hook.method, hook.request(pod=pod, container=container)))
-    if glimpse is not None:
-        assert (glimpse.stream_id, glimpse.method, glimpse.pod_id) == (1, hook.method, pod.id)
-        assert glimpse.container_names() in {(container.id, container.name), ("", "")}
-        assert nri_pb2.PodSandbox.FromString(bytes(glimpse.pod)) == pod
-    assert glimpse is not None or not pod.id or pod.ByteSize() > 3900
+    """Every field is as decoded; an event whose pod has an id and is whole in the first frame is always recognised."""
+    found = peeked(EngineBytes().request(hook.method, hook.request(pod=pod, container=container)))
+    if found is not None:
+        assert (found.stream_id, found.method, found.pod_id) == (1, hook.method, pod.id)
+        assert found.container_names() in {(container.id, container.name), ("", "")}
+        assert nri_pb2.PodSandbox.FromString(bytes(found.pod)) == pod
+    assert found is not None or not pod.id or pod.ByteSize() > 3900
 
 
 @given(pod=PODS, hook=st.sampled_from(WITH_POD))
 def test_a_pod(pod: nri_pb2.PodSandbox, hook: methods.Hook) -> None:
     """The same of events that are a pod's alone."""
-    glimpse = seen(EngineBytes().request(hook.method, hook.request(pod=pod)))
-    assert glimpse is None or nri_pb2.PodSandbox.FromString(bytes(glimpse.pod)) == pod
-    assert glimpse is not None or not pod.id or pod.ByteSize() > 3900
+    found = peeked(EngineBytes().request(hook.method, hook.request(pod=pod)))
+    assert found is None or nri_pb2.PodSandbox.FromString(bytes(found.pod)) == pod
+    assert found is not None or not pod.id or pod.ByteSize() > 3900
 
 
 @given(pod=PODS, container=st.none() | CONTAINERS, event=st.sampled_from(sorted(methods.STATE_CHANGES)))
 def test_a_state_change(pod: nri_pb2.PodSandbox, container: nri_pb2.Container | None, event: int) -> None:
-    """The same of events in the form in which engines before NRI 0.12 tell them."""
+    """The same of events in the form of engines before NRI 0.12."""
     told = nri_pb2.StateChangeEvent(event=event, pod=pod, container=container)
-    glimpse = seen(EngineBytes().request("StateChange", told))
-    if glimpse is not None:
-        assert (glimpse.method, glimpse.pod_id) == ("StateChange", pod.id)
-        assert nri_pb2.PodSandbox.FromString(bytes(glimpse.pod)) == pod
-    assert glimpse is not None or not pod.id or pod.ByteSize() > 3900
+    found = peeked(EngineBytes().request("StateChange", told))
+    if found is not None:
+        assert (found.method, found.pod_id) == ("StateChange", pod.id)
+        assert nri_pb2.PodSandbox.FromString(bytes(found.pod)) == pod
+    assert found is not None or not pod.id or pod.ByteSize() > 3900
 
 
 CREATE = nri_pb2.CreateContainerRequest(pod=POD, container=CONTAINER)
@@ -90,13 +90,13 @@ WHOLE = EngineBytes().request("CreateContainer", CREATE)
 )
 def test_what_is_left_to_reading(data: bytes) -> None:
     """Less, more or something else than one request as engines write it."""
-    assert seen(data) is None
+    assert peeked(data) is None
 
 
 def test_cut_short() -> None:
     """At every byte."""
-    assert seen(WHOLE) is not None
-    assert all(seen(WHOLE[:size]) is None for size in range(len(WHOLE)))
+    assert peeked(WHOLE) is not None
+    assert all(peeked(WHOLE[:size]) is None for size in range(len(WHOLE)))
 
 
 @pytest.mark.parametrize("padding", [0, 3000, 4000, 5000, 70_000])
@@ -108,8 +108,8 @@ def test_expected(padding: int) -> None:
     )
     for size in [*range(300), *range(300, len(data), 97), len(data) - 1]:
         if size < len(data):
-            assert size < expected(data[:size]) <= len(data)
-    assert expected(data) == len(data)
+            assert size < expected_bytes(data[:size]) <= len(data)
+    assert expected_bytes(data) == len(data)
 
 
 @pytest.mark.parametrize("cut", [1, 7, 10, 500])
@@ -117,7 +117,7 @@ def test_expected_of_frames_cut_otherwise(cut: int) -> None:
     """As many frames as you like: still never more than there will be."""
     message = WHOLE[mux.HEADER.size :]
     frames = b"".join(mux.frame(1, message[at : at + cut]) for at in range(0, len(message), cut))
-    assert all(expected(memoryview(frames)[:size]) <= len(frames) for size in range(len(frames)))
+    assert all(expected_bytes(memoryview(frames)[:size]) <= len(frames) for size in range(len(frames)))
 
 
 @given(st.data())
@@ -126,7 +126,7 @@ def test_anything(data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(WHOLE) - 1))
     changed = bytearray(WHOLE)
     changed[at] = data.draw(st.integers(0, 255))
-    seen(bytes(changed))
+    peeked(bytes(changed))
     rubbish = data.draw(st.binary(max_size=200))
-    seen(rubbish)
-    expected(memoryview(rubbish))
+    peeked(rubbish)
+    expected_bytes(memoryview(rubbish))

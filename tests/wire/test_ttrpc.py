@@ -16,11 +16,11 @@ from nri_netdev.wire.ttrpc import (
     Call,
     Client,
     Code,
-    Message,
     MessageDecoder,
     MessageType,
     Oversized,
     Server,
+    WholeMessage,
     decoders,
     encode,
 )
@@ -36,26 +36,26 @@ def decode(pieces: list[bytes]) -> tuple[list[tuple[int, int, bytes | int]], Mes
     found: list[tuple[int, int, bytes | int]] = []
     for piece in pieces:
         for message in decoder.feed(memoryview(piece)):
-            body = bytes(message.data) if isinstance(message, Message) else message.length
+            body = bytes(message.data) if isinstance(message, WholeMessage) else message.length
             found.append((message.stream_id, message.type, body))
     return found, decoder
 
 
-def one(data: bytes) -> Message | Oversized:
+def one(data: bytes) -> WholeMessage | Oversized:
     """The one message in these bytes."""
     return only(list(MessageDecoder().feed(memoryview(data))))
 
 
-def request(stream_id: int, *, service: str = SERVICE, method: str = "M", payload: bytes = b"") -> Message:
+def request(stream_id: int, *, service: str = SERVICE, method: str = "M", payload: bytes = b"") -> WholeMessage:
     """A request as a decoder gives it."""
     body = ttrpc_pb2.Request(service=service, method=method, payload=payload, timeout_nano=7)
-    return Message(stream_id, MessageType.REQUEST, memoryview(body.SerializeToString()))
+    return WholeMessage(stream_id, MessageType.REQUEST, memoryview(body.SerializeToString()))
 
 
-def answer(stream_id: int, **fields: object) -> Message:
+def answer(stream_id: int, **fields: object) -> WholeMessage:
     """A response as a decoder gives it."""
     body = ttrpc_pb2.Response(**fields)  # type: ignore[arg-type]
-    return Message(stream_id, MessageType.RESPONSE, memoryview(body.SerializeToString()))
+    return WholeMessage(stream_id, MessageType.RESPONSE, memoryview(body.SerializeToString()))
 
 
 def server() -> Server:
@@ -67,7 +67,7 @@ def status(data: object, stream_id: int) -> tuple[int, str]:
     """Code and text of an answer that says no."""
     assert isinstance(data, bytes)
     message = one(data)
-    assert isinstance(message, Message)
+    assert isinstance(message, WholeMessage)
     assert (message.stream_id, message.type) == (stream_id, MessageType.RESPONSE)
     response = ttrpc_pb2.Response.FromString(bytes(message.data))
     assert response.payload == b""
@@ -163,7 +163,7 @@ def test_request_becomes_a_call() -> None:
     assert call.message == nri_pb2.PodSandbox(id="x")
     assert half.open_requests == {1}
     message = one(half.reply(1, b"payload"))
-    assert isinstance(message, Message)
+    assert isinstance(message, WholeMessage)
     response = ttrpc_pb2.Response.FromString(bytes(message.data))
     assert response.payload == b"payload"
     assert not response.HasField("status")
@@ -233,7 +233,7 @@ def test_undecodable_payload_is_internal(payload: bytes) -> None:
 
 def test_undecodable_envelope_is_internal() -> None:
     """Data that is no ttrpc request is answered with status 13."""
-    message = Message(1, MessageType.REQUEST, memoryview(b"\xff\xff"))
+    message = WholeMessage(1, MessageType.REQUEST, memoryview(b"\xff\xff"))
     assert status(server().receive(message), 1)[0] == Code.INTERNAL
 
 
@@ -249,7 +249,7 @@ def test_oversized_request_is_exhausted() -> None:
 def test_other_types_are_ignored(kind: int) -> None:
     """Who is called ignores all but requests, oversized ones too."""
     half = server()
-    assert half.receive(Message(1, kind, memoryview(b"x"))) == b""
+    assert half.receive(WholeMessage(1, kind, memoryview(b"x"))) == b""
     assert half.receive(Oversized(1, kind, 1 << 30)) == b""
     assert isinstance(half.receive(request(1)), Call)
 
@@ -303,7 +303,7 @@ def test_call_and_answer() -> None:
     for _ in range(3):
         stream_id, data = client.call("M", b"payload", 9)
         message = one(data)
-        assert isinstance(message, Message)
+        assert isinstance(message, WholeMessage)
         assert (message.stream_id, message.type) == (stream_id, MessageType.REQUEST)
         sent = ttrpc_pb2.Request.FromString(bytes(message.data))
         assert (sent.service, sent.method, sent.payload, sent.timeout_nano) == (SERVICE, "M", b"payload", 9)
@@ -347,11 +347,11 @@ def test_error_answer() -> None:
     ("message", "error"),
     [
         (Oversized(1, 2, MAX_DATA_BYTES + 1), RemoteError),
-        (Message(1, 3, memoryview(b"")), ProtocolError),
-        (Message(1, 2, memoryview(b"\xff")), ProtocolError),
+        (WholeMessage(1, 3, memoryview(b"")), ProtocolError),
+        (WholeMessage(1, 2, memoryview(b"\xff")), ProtocolError),
     ],
 )
-def test_senseless_answer_fails_its_call_alone(message: Message | Oversized, error: type[Exception]) -> None:
+def test_senseless_answer_fails_its_call_alone(message: WholeMessage | Oversized, error: type[Exception]) -> None:
     """An answer too long, streamed or undecodable is an error of that call."""
     client = Client(SERVICE)
     client.call("M", b"")

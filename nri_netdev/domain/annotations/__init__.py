@@ -1,1 +1,1 @@
-"""From a pod's annotations to a request: the grammars, and the checks that need no node."""
+"""Reading of a pod's annotations: the grammars, and the checks that need no node."""

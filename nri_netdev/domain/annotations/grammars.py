@@ -9,14 +9,29 @@ ignored, and null or an empty text the same as no field at all.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum, StrEnum, auto
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
 
-from nri_netdev.domain.policy.selectors import FIELDS
+from nri_netdev.domain.pods import MAX_INTERFACES
+from nri_netdev.domain.policy.selectors import FIELDS, IFNAMES
 from nri_netdev.domain.scope import Scope
+from nri_netdev.domain.text.names import why_invalid, why_invalid_pattern
+from nri_netdev.domain.text.shape import (
+    FlawKind,
+    Member,
+    Reader,
+    Record,
+    Shape,
+    Text,
+    TextOr,
+    unobjected,
+    whole_number,
+)
+from nri_netdev.domain.text.yaml_nodes import Node, YamlScalar
 
 ANNOTATION_PREFIX = "nri-netdev.io"
-"""Of every native key, and a native key itself: the short spelling of `POD_KEY`."""
+"""Prefix of every native key, and a native key itself: the short spelling of `POD_KEY`."""
 POD_KEY = f"{ANNOTATION_PREFIX}/pod"
 """Interfaces for the pod, held until it ends."""
 CONTAINER_KEY_PREFIX = f"{ANNOTATION_PREFIX}/container."
@@ -37,97 +52,125 @@ ALL_PREFIXES = (ANNOTATION_PREFIX, *DEVICE_INJECTOR_PREFIXES, *NETWORK_DEVICE_IN
 
 
 class Grammar(StrEnum):
-    """Whose words an annotation is written in."""
+    """The plugin whose annotations are written so."""
 
     NATIVE = "native"
     DEVICE_INJECTOR = "device-injector"
     NETWORK_DEVICE_INJECTOR = "network-device-injector"
 
 
-class Use(Enum):
-    """What a field is for."""
+@dataclass(frozen=True, slots=True)
+class _Unsupported:
+    """A field that is known, and refused whatever it holds."""
 
-    INTERFACE = auto()
-    """The interface on the host, by its name."""
-    SELECT = auto()
-    """What the interface must be: a field of `nri_netdev.domain.policy.selectors.FIELDS`."""
-    POOL = auto()
-    """The pool of the node's configuration that it is taken from."""
-    COUNT = auto()
-    """How many."""
-    INSIDE = auto()
-    """Its name in the container, or a pattern of names."""
-    LATER = auto()
-    """Known, and not yet supported."""
+    is_go_number: bool = False
+    """Zero is the same as no field, as to Go's decoder where a number is wanted."""
+
+    def read(self, node: Node, path: tuple[str, ...], reader: Reader) -> None:
+        if not (self.is_go_number and isinstance(node, YamlScalar) and node.as_int() == 0):
+            reader.flaw(FlawKind.UNSUPPORTED, node, path, "is not yet supported")
+
+    def schema(self) -> dict[str, Any]:
+        return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """How the entries of one grammar are written."""
+class GrammarSpec:
+    """How the entries of one grammar are written.
 
-    fields: Mapping[str, Use]
-    """By name as documented."""
-    is_go: bool = False
-    """Go's JSON rules (see the module's text) instead of ours: every field once, known, and of its type."""
+    An entry is read into a dict. Its keys are the same for each grammar: `interface`, `name`, `pool`, `count` and the
+    fields of `nri_netdev.domain.policy.selectors.FIELDS`.
+    """
 
-    def field_named(self, key: str) -> str | None:
-        """The documented spelling of the field that an entry's key means; None if there is no such field."""
-        if not self.is_go:
-            return key if key in self.fields else None
-        return next((name for name in self.fields if name.lower() == key.lower()), None)
+    record: Record[dict[str, Any]]
+    short: Text[dict[str, Any]] | None = None
+    """A text in place of the mapping."""
 
-    def field_for(self, use: Use) -> str:
-        """The field with that use, to name it in a message."""
-        return next(name for name, its_use in self.fields.items() if its_use is use)
+    @property
+    def entry(self) -> Shape[dict[str, Any]]:
+        """What an entry must be."""
+        if self.short is None:
+            return self.record
+        return TextOr(text=self.short, record=self.record)
+
+    @property
+    def forms(self) -> str:
+        """What an entry must be, for a message."""
+        return "a mapping" if self.short is None else "the name of an interface or a mapping"
+
+    @property
+    def is_go(self) -> bool:
+        """Whether entries are read as Go's decoder reads them; a name is never a pattern then."""
+        return self.record.is_go
+
+    @property
+    def interface_field(self) -> str:
+        """The field that names the interface."""
+        return next(key for key, member in self.record.members.items() if (member.argument or key) == "interface")
 
 
-RULES: Mapping[Grammar, Rules] = {
-    Grammar.NATIVE: Rules(
-        fields={
-            "interface": Use.INTERFACE,
-            "name": Use.INSIDE,
-            **{name: Use.SELECT for name in FIELDS if name != "interface"},
-            "pool": Use.POOL,
-            "count": Use.COUNT,
-            "addresses": Use.LATER,
-            "routes": Use.LATER,
-            "mtu": Use.LATER,
-        }
-    ),
-    Grammar.DEVICE_INJECTOR: Rules(fields={"hostIf": Use.INTERFACE, "name": Use.INSIDE}, is_go=True),
-    Grammar.NETWORK_DEVICE_INJECTOR: Rules(
-        fields={
-            "name": Use.INTERFACE,
-            "new_name": Use.INSIDE,
-            "address": Use.LATER,
-            "prefix": Use.LATER,
-            "mtu": Use.LATER,
-        },
-        is_go=True,
-    ),
-}
+_MAX_FIELDS = 32
+"""Of an entry: enough for what Go ignores, and few enough to report each."""
+_NAME = unobjected(why_invalid)
+_LATER = Member(shape=_Unsupported(), text="known, and refused as not yet supported")
+_PEERS_LATER = Member(shape=_Unsupported(is_go_number=True), text="refused as not yet supported")
 
-TEXTS: Mapping[str, tuple[str, str]] = {
-    "pool": ("take it from this pool of the node's configuration", "fast"),
-    "count": ("how many: 1 to 64, 1 if absent; only with a pool, a pattern or other fields that can mean several", "2"),
-    "name": (
-        (
-            "its name in the container, or a pattern: `{pool}` is the pool's name, `{n}` the lowest number from 0 that "
-            "makes the name free; absent, it keeps the host's"
+
+def _peers(**members: Member) -> GrammarSpec:
+    return GrammarSpec(record=Record(members=members, build=dict, most=_MAX_FIELDS, is_go=True))
+
+
+GRAMMARS: Mapping[Grammar, GrammarSpec] = {
+    Grammar.NATIVE: GrammarSpec(
+        short=Text(parse=lambda text: {"interface": IFNAMES.parse(text)}),
+        record=Record(
+            build=dict,
+            most=_MAX_FIELDS,
+            members={
+                "interface": replace(FIELDS["interface"], slips=("hostif",)),
+                "name": Member(
+                    shape=unobjected(why_invalid_pattern),
+                    text=(
+                        "its name in the container, or a pattern: `{pool}` is the pool's name, `{n}` the lowest number "
+                        "from 0 that makes the name free; absent, it keeps the host's"
+                    ),
+                    example="net{n}",
+                    slips=("new_name", "newname"),
+                ),
+                **{name: member for name, member in FIELDS.items() if name != "interface"},
+                "pool": Member(shape=_NAME, text="take it from this pool of the node's configuration", example="fast"),
+                "count": Member(
+                    shape=whole_number(1, MAX_INTERFACES),
+                    text=(
+                        "how many: 1 to 64, 1 if absent; only with a pool, a pattern or other fields that can mean "
+                        "several"
+                    ),
+                    example="2",
+                ),
+                "addresses": replace(_LATER, slips=("address",)),
+                "routes": _LATER,
+                "mtu": _LATER,
+            },
         ),
-        "net{n}",
+    ),
+    Grammar.DEVICE_INJECTOR: _peers(
+        hostIf=Member(shape=_NAME, text="`interface`", argument="interface"),
+        name=Member(shape=_NAME, text="`name`"),
+    ),
+    Grammar.NETWORK_DEVICE_INJECTOR: _peers(
+        name=Member(shape=_NAME, text="`interface`", argument="interface"),
+        new_name=Member(shape=_NAME, text="`name`", argument="name"),
+        address=_PEERS_LATER,
+        prefix=_PEERS_LATER,
+        mtu=_PEERS_LATER,
     ),
 }
-"""What the fields of the native grammar mean that are not in `nri_netdev.domain.policy.selectors.FIELDS`, with an
-example."""
-
-PEERS_WORDS = {"hostif": "interface", "new_name": "name", "newname": "name", "address": "addresses"}
-"""Fields that switchers write in a native entry, and what they are called there."""
+"""What an entry may hold in each grammar. A native field's text is what it means, a peer's the native field."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One annotation that speaks to a container."""
+    """One annotation that asks for a container."""
 
     key: str
     scope: Scope
@@ -135,7 +178,7 @@ class Source:
 
 
 def sources(annotations: Mapping[str, str], *, container: str) -> tuple[Source, ...]:
-    """The annotations that speak to a container, natives first.
+    """The annotations that ask for a container, natives first.
 
     Of a peer's keys only the first in its own order counts, as there. Of the native ones all count, so both spellings
     of the pod's can be among them.
@@ -151,7 +194,7 @@ def sources(annotations: Mapping[str, str], *, container: str) -> tuple[Source, 
 
 
 def candidates(*, container: str) -> tuple[Source, ...]:
-    """Every annotation that could speak to a container, in the order in which it is looked for."""
+    """Every annotation that can ask for a container, in the order of search."""
     return (*_native(container), *_device_injector(container), *_network_device_injector())
 
 

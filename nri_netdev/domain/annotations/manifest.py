@@ -1,8 +1,8 @@
-"""The annotations in files of Kubernetes manifests, checked as the daemon will read them, before there is a node.
+"""Checks the annotations in files of Kubernetes manifests as the daemon will read them, without a node.
 
-Finds the pod template of whatever has one, reads it for each of its containers with
-`nri_netdev.domain.annotations.request`, and adds what only the whole pod shows: a container that is not there, an
-interface that two of its containers would hold at once, the host's network.
+Finds the pod template of every object that has one, reads its annotations for each of its containers with
+`nri_netdev.domain.annotations.request`, and adds the problems that only the whole pod shows: a container that is not
+there, an interface that two of its containers would hold at once, the host's network.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from nri_netdev.domain.annotations.grammars import CONTAINER_PREFIXES
-from nri_netdev.domain.annotations.request import ALL_PREFIXES, ANNOTATION_PREFIX, Entry, parse
+from nri_netdev.domain.annotations.grammars import ALL_PREFIXES, ANNOTATION_PREFIX, CONTAINER_PREFIXES
+from nri_netdev.domain.annotations.request import Entry, parse
 from nri_netdev.domain.pods import PodSandbox
 from nri_netdev.domain.problem import Problem
 from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.text import yaml_nodes
-from nri_netdev.domain.text.names import did_you_mean, escape, quote, told_key
+from nri_netdev.domain.text.names import did_you_mean, escape, quote, quote_key
 
 KEY_NAME_CHARS = 63
 """Longest part of an annotation key after its `/` (Kubernetes `IsQualifiedName`)."""
 
 _CONTAINERS_READ = 64
-"""Of a pod: more than any has been seen to have; each is held against each other."""
+"""Of a pod: more than known pods have; each is compared with each other."""
 
 _TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "Pod": (),
@@ -45,7 +45,7 @@ class Finding:
     entry: int | None = None
     """From 1, within the annotation."""
     about: str = ""
-    """What narrows the place down: object, line of the file, field."""
+    """Details of the place: object, line of the file, field."""
 
     def __str__(self) -> str:
         """`file:document:annotation:entry: message (about)`, with `-` for an annotation or an entry that is none."""
@@ -56,14 +56,14 @@ class Finding:
 
 
 def validate_text(name: str, text: str) -> tuple[Finding, ...]:
-    """Check the text of one file: YAML or JSON, any number of documents, any kinds; what has no pod is skipped.
+    """Check the text of one file: YAML or JSON, any number of documents, any kinds; objects without a pod are skipped.
 
     Args:
-        name: the file's, as it is to be told.
+        name: the file's, for messages.
         text: its content.
 
     Returns:
-        What is wrong, in the order of the file; a text that cannot be read on is the last finding.
+        Findings in the order of the file; where the text cannot be read any further, that is the last one.
     """
     findings: list[Finding] = []
     document = 0
@@ -86,7 +86,7 @@ class ManifestPod:
     object: str
     """Kind, namespace and name of the object that it is in."""
     pod: PodSandbox
-    """As an engine would tell of it: without ids, and with the name of the RuntimeClass for that of its handler."""
+    """As an engine would describe it, without ids, and with the name of the RuntimeClass in place of its handler's."""
     containers: tuple[str, ...]
     """Init containers first."""
     is_host_network: bool
@@ -109,7 +109,7 @@ def pods_in(text: str) -> tuple[ManifestPod, ...]:
                 annotations={
                     key: value.text
                     for key, (_, value) in template.annotations.items()
-                    if isinstance(value, yaml_nodes.Scalar)
+                    if isinstance(value, yaml_nodes.YamlScalar)
                 },
                 labels=template.labels,
                 runtime_handler=template.runtime_class,
@@ -122,7 +122,7 @@ def pods_in(text: str) -> tuple[ManifestPod, ...]:
     )
 
 
-_Annotations: TypeAlias = Mapping[str, tuple[yaml_nodes.Scalar, yaml_nodes.Node]]
+_Annotations: TypeAlias = Mapping[str, tuple[yaml_nodes.YamlScalar, yaml_nodes.Node]]
 """Those that concern us: each key with its own node, for the line, and the value's."""
 
 
@@ -131,7 +131,7 @@ class _Container:
     name: str
     is_init: bool = False
     is_sidecar: bool = False
-    """An init container that restarts always, and so runs beside all that come after it."""
+    """An init container that restarts always, so it runs beside every later container."""
     place: int = 0
     """Among the init containers."""
 
@@ -146,7 +146,7 @@ class _Container:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Template:
-    """A pod, or what pods are made from."""
+    """A pod or a pod template."""
 
     object: str
     """Kind, namespace and name of the object that it is in."""
@@ -189,23 +189,23 @@ def _findings(file: str, document: int, template: _Template) -> Iterator[Finding
 
 
 def _templates(document: yaml_nodes.Node) -> Iterator[_Template]:
-    if not isinstance(document, yaml_nodes.Mapping):
+    if not isinstance(document, yaml_nodes.YamlMapping):
         return
     items = document.get("items")
     # Kubernetes nests no list in a list, and following one would let anchors multiply.
-    is_list = _text(document.get("kind")).endswith("List") and isinstance(items, yaml_nodes.Sequence)
-    for node in items.items if is_list and isinstance(items, yaml_nodes.Sequence) else (document,):
-        if isinstance(node, yaml_nodes.Mapping) and (template := _template(node)):
+    is_list = _text(document.get("kind")).endswith("List") and isinstance(items, yaml_nodes.YamlList)
+    for node in items.items if is_list and isinstance(items, yaml_nodes.YamlList) else (document,):
+        if isinstance(node, yaml_nodes.YamlMapping) and (template := _template(node)):
             yield template
 
 
-def _template(node: yaml_nodes.Mapping) -> _Template | None:
+def _template(node: yaml_nodes.YamlMapping) -> _Template | None:
     kind = _text(node.get("kind"))
     template = node.at(*_TEMPLATES.get(kind, ("spec", "template")))
-    if not isinstance(template, yaml_nodes.Mapping):
+    if not isinstance(template, yaml_nodes.YamlMapping):
         return None
     spec = template.get("spec")
-    if not isinstance(spec, yaml_nodes.Mapping) or not isinstance(spec.get("containers"), yaml_nodes.Sequence):
+    if not isinstance(spec, yaml_nodes.YamlMapping) or not isinstance(spec.get("containers"), yaml_nodes.YamlList):
         return None
     names = [_text(node.at("metadata", key)) for key in ("namespace", "name")]
     host_network, labels = spec.get("hostNetwork"), template.at("metadata", "labels")
@@ -214,34 +214,34 @@ def _template(node: yaml_nodes.Mapping) -> _Template | None:
         annotations=_annotations(template),
         outer={} if template is node else _annotations(node),
         containers=tuple(_containers(spec)),
-        is_host_network=isinstance(host_network, yaml_nodes.Scalar) and host_network.is_true,
+        is_host_network=isinstance(host_network, yaml_nodes.YamlScalar) and host_network.is_true,
         namespace=names[0],
         name=names[1],
         labels={key.text: _text(value) for key, value in labels.pairs}
-        if isinstance(labels, yaml_nodes.Mapping)
+        if isinstance(labels, yaml_nodes.YamlMapping)
         else {},
         runtime_class=_text(spec.get("runtimeClassName")),
     )
 
 
-def _containers(spec: yaml_nodes.Mapping) -> Iterator[_Container]:
+def _containers(spec: yaml_nodes.YamlMapping) -> Iterator[_Container]:
     for group in ("initContainers", "containers"):
         nodes = spec.get(group)
-        for place, node in enumerate(nodes.items if isinstance(nodes, yaml_nodes.Sequence) else ()):
-            if isinstance(node, yaml_nodes.Mapping) and (name := _text(node.get("name"))):
+        for place, node in enumerate(nodes.items if isinstance(nodes, yaml_nodes.YamlList) else ()):
+            if isinstance(node, yaml_nodes.YamlMapping) and (name := _text(node.get("name"))):
                 is_init = group == "initContainers"
                 is_sidecar = is_init and _text(node.get("restartPolicy")) == "Always"
                 yield _Container(name=name, is_init=is_init, is_sidecar=is_sidecar, place=place)
 
 
-def _annotations(node: yaml_nodes.Mapping) -> _Annotations:
+def _annotations(node: yaml_nodes.YamlMapping) -> _Annotations:
     annotations = node.at("metadata", "annotations")
-    pairs = annotations.pairs if isinstance(annotations, yaml_nodes.Mapping) else ()
+    pairs = annotations.pairs if isinstance(annotations, yaml_nodes.YamlMapping) else ()
     return {key.text: (key, value) for key, value in pairs if key.text.partition("/")[0] in ALL_PREFIXES}
 
 
 def _text(node: yaml_nodes.Node | None) -> str:
-    return node.text if isinstance(node, yaml_nodes.Scalar) and not node.is_null else ""
+    return node.text if isinstance(node, yaml_nodes.YamlScalar) and not node.is_null else ""
 
 
 # -- judging one -------------------------------------------------------------------------------------------------
@@ -259,11 +259,11 @@ def _problems(template: _Template) -> Iterator[Problem]:
     texts: dict[str, str] = {}
     for key, (_, value) in template.annotations.items():
         yield from _key_problems(key, template)
-        if isinstance(value, yaml_nodes.Scalar):
+        if isinstance(value, yaml_nodes.YamlScalar):
             texts[key] = "" if value.is_null else value.text
         else:
-            told = yaml_nodes.kind_of(value)
-            yield Problem(key=key, message=f"the value must be a text, not {told}; write | and the list below it")
+            kind = yaml_nodes.kind_of(value)
+            yield Problem(key=key, message=f"the value must be a text, not {kind}; write | and the list below it")
     yield from _reading_problems(template, texts)
 
 
@@ -290,7 +290,7 @@ def _container_of(key: str) -> str | None:
 
 
 def _reading_problems(template: _Template, texts: Mapping[str, str]) -> Iterator[Problem]:
-    """What is wrong in the values. The pod's own are read, and told, anew for each container."""
+    """Problems in the values. Pod-level values are read again for each container."""
     containers = template.containers[:_CONTAINERS_READ]
     for key in list(texts)[:1] if len(template.containers) > len(containers) else ():
         yield Problem(key=key, message=f"is checked for the first {_CONTAINERS_READ} containers of the pod only")
@@ -313,7 +313,7 @@ def _reading_problems(template: _Template, texts: Mapping[str, str]) -> Iterator
 
 
 def _clashes(entries: Iterable[Entry], others: Iterable[Entry], other: _Container) -> Iterator[Problem]:
-    """What two containers of a pod, that share its network namespace, cannot both have."""
+    """Interfaces and names that two containers of a pod, in one network namespace, cannot both have."""
     interfaces = {entry.interface: entry for entry in others if entry.interface}
     names = {entry.fixed_inside: entry for entry in others if entry.fixed_inside}
     for entry in entries:
@@ -332,4 +332,4 @@ def _is_shared(entry: Entry, other: Entry) -> bool:
 
 
 def _place(entry: Entry) -> str:
-    return f"annotation {told_key(entry.key)}, entry {entry.number}"
+    return f"annotation {quote_key(entry.key)}, entry {entry.number}"

@@ -1,33 +1,27 @@
-"""What a pod's annotations ask for one container: the entries, or every reason why they cannot be read.
+"""Reads the annotations of a pod for one container: into entries, or into every reason why they cannot be read.
 
-Pure and without the host: that an interface exists and may be given is for `nri_netdev.domain.verdict.judge`, which
-tells its reasons as the same `Problem`.
+Independent of the host: `nri_netdev.domain.verdict.judge` decides whether an interface exists and may be given, and
+returns its reasons as the same `Problem`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from nri_netdev.domain.annotations.grammars import (
-    ALL_PREFIXES,
     ANNOTATION_PREFIX,
     CONTAINER_KEY_PREFIX,
-    CONTAINER_PREFIXES,
-    PEERS_WORDS,
+    GRAMMARS,
     POD_KEY,
-    RULES,
     Grammar,
-    Rules,
+    GrammarSpec,
     Source,
-    Use,
     sources,
 )
 from nri_netdev.domain.pods import MAX_INTERFACES
-from nri_netdev.domain.policy.selectors import FieldError, Selector, is_glob, read_field, whole_number
+from nri_netdev.domain.policy.selectors import FIELDS, Selector, is_glob
 from nri_netdev.domain.problem import Problem
 from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.text import yaml_nodes
@@ -36,17 +30,10 @@ from nri_netdev.domain.text.names import (
     did_you_mean,
     fill,
     quote,
-    told_key,
+    quote_key,
     why_invalid,
-    why_invalid_pattern,
 )
-
-_MAX_FIELDS = 32
-"""Of an entry: enough for what Go ignores, and little enough to tell of each."""
-
-_STARTS = ("nri-netdev.io", "network-devices.n", "netdevice")
-"""What the keys that concern us begin with: few, since every annotation of every pod is held against them."""
-_ENCODED_STARTS = re.compile(b"|".join(re.escape(start.encode()) for start in _STARTS))
+from nri_netdev.domain.text.shape import Flaw, FlawKind, Reader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,31 +41,31 @@ class Entry:
     """One interface that is asked for, or `count` of them."""
 
     interface: str
-    """Its name on the host, valid as a name; "" where `selector` and `pool` say which may be given."""
+    """Its name on the host, valid as a name; "" where `selector` and `pool` define which may be given."""
     name: str | None = None
     """Its wanted name in the container, valid as a name, or a pattern with `{n}` and `{pool}`; None to keep the
     host's."""
     key: str
-    """The annotation that asks."""
+    """The annotation that it is from."""
     number: int
     """The place in that annotation's list, from 1."""
     scope: Scope
     grammar: Grammar
     selector: Selector | None = None
-    """What it must be, beside the name; None where anything will do."""
+    """Conditions on it beside the name; None for none."""
     pool: str | None = None
     """The pool that it must be in."""
     count: int = 1
-    """How many are asked for; 1 for one that is named."""
+    """How many are asked for; 1 where the interface is named."""
 
     @property
     def inside(self) -> str:
-        """The name that it gets in the container: final once the verdict has said which interface it is."""
+        """The name that it gets in the container: final once the verdict has chosen the interface."""
         return self.interface if self.name is None else self.name
 
     @property
     def is_pattern(self) -> bool:
-        """Whether the wanted name is a pattern, to be filled in by the verdict; the peers' grammars have none."""
+        """Whether the wanted name is a pattern that the verdict fills in; the peers' grammars have none."""
         return self.grammar is Grammar.NATIVE and self.name is not None and "{" in self.name
 
     @property
@@ -103,35 +90,6 @@ class Parsed:
     """Empty if nothing is asked, and if there is any problem."""
     problems: tuple[Problem, ...] = ()
     """All of them."""
-
-
-def mentions(annotations: Mapping[str, str]) -> bool:
-    """Whether any annotation could concern us; if not, `parse` would find nothing.
-
-    On the path of every container of the node: a microsecond for ten annotations.
-    """
-    for key in annotations:  # noqa: SIM110  any() with a generator takes twice as long
-        if key.startswith(_STARTS):
-            return True
-    return False
-
-
-def may_mention(encoded: bytes | memoryview) -> bool:
-    """Whether a message may hold an annotation that `mentions` would see; if not, it need not be decoded.
-
-    Protobuf keeps the bytes of a string together, as they are.
-    """
-    return _ENCODED_STARTS.search(encoded) is not None
-
-
-def concerning(annotations: Mapping[str, str]) -> dict[str, str]:
-    """Those that could concern us: `parse` looks at no others."""
-    return {key: value for key, value in annotations.items() if key.startswith(_STARTS)}
-
-
-def names_container(annotations: Mapping[str, str]) -> str | None:
-    """The first key that asks for one container by its name; None if there is none."""
-    return next((key for key in sorted(annotations) if key.startswith(CONTAINER_PREFIXES)), None)
 
 
 def parse(annotations: Mapping[str, str], *, container: str) -> Parsed:
@@ -161,7 +119,7 @@ def parse(annotations: Mapping[str, str], *, container: str) -> Parsed:
 
 
 def _unknown_keys(annotations: Mapping[str, str]) -> Iterator[Problem]:
-    """Our own prefix with what we do not know behind it: ignoring a slip would start the container without."""
+    """Unknown keys with our prefix: were a slip ignored, the container would start without its interface."""
     for key in annotations:
         if key.startswith(f"{ANNOTATION_PREFIX}/") and key != POD_KEY and not key.startswith(CONTAINER_KEY_PREFIX):
             yield Problem(key=key, message=f"unknown annotation key{_key_meant(key)}")
@@ -174,12 +132,12 @@ def _key_meant(key: str) -> str:
 
 
 def _rivals(found: Iterable[Source]) -> Iterator[Problem]:
-    """Two annotations for one scope, of which the author can mean only one."""
+    """Two annotations for one scope: the author can mean only one of them."""
     for scope in Scope:
         natives = [source.key for source in found if (source.scope, source.grammar) == (scope, Grammar.NATIVE)]
         peers = [source.key for source in found if source.scope is scope and source.grammar is not Grammar.NATIVE]
         for rival in (natives + peers)[1:] if natives else ():
-            message = f"asks for the same {scope} as annotation {told_key(natives[0])}; keep one of the two"
+            message = f"asks for the same {scope} as annotation {quote_key(natives[0])}; keep one of the two"
             yield Problem(key=rival, message=message)
 
 
@@ -190,100 +148,101 @@ def _duplicates(entries: Iterable[Entry]) -> Iterator[Problem]:
         same = interfaces.setdefault(entry.interface, entry) if entry.interface else entry
         alike = names.setdefault(entry.inside, entry) if entry.fixed_inside else entry
         if same is not entry:
-            message = f"interface {quote(entry.interface)} is asked for twice, first in {_seen_from(entry, same)}"
+            message = f"interface {quote(entry.interface)} is asked for twice, first in {_place_for(entry, same)}"
         elif alike is not entry:
             message = (
                 f"the name {quote(entry.inside)} is wanted twice, first for {quote(alike.wanted)} "
-                f"in {_seen_from(entry, alike)}"
+                f"in {_place_for(entry, alike)}"
             )
         else:
             continue
         yield Problem(key=entry.key, entry=entry.number, message=message)
 
 
-def _seen_from(entry: Entry, other: Entry) -> str:
+def _place_for(entry: Entry, other: Entry) -> str:
     place = f"entry {other.number}"
-    return place if other.key == entry.key else f"annotation {told_key(other.key)}, {place}"
+    return place if other.key == entry.key else f"annotation {quote_key(other.key)}, {place}"
 
 
 # -- one annotation ----------------------------------------------------------------------------------------------
 
 
 def _read(text: str, source: Source) -> Iterator[Entry | Problem]:
-    rules = RULES[source.grammar]
+    spec = GRAMMARS[source.grammar]
     try:
         node = yaml_nodes.load(text)
     except yaml_nodes.YamlError as error:
         yield Problem(key=source.key, message=f"the annotation {error.reason}", line=error.line)
         return
-    if node is None or (isinstance(node, yaml_nodes.Scalar) and node.is_null):
-        if not rules.is_go:
+    if node is None or (isinstance(node, yaml_nodes.YamlScalar) and node.is_null):
+        if not spec.is_go:
             yield Problem(key=source.key, message="the annotation is empty; write a list of interfaces, or [] for none")
-    elif not isinstance(node, yaml_nodes.Sequence):
-        told, begin = yaml_nodes.kind_of(node), '; begin each with "- "'
-        yield Problem(key=source.key, message=f"the annotation must be a list of interfaces, not {told}{begin}")
+    elif not isinstance(node, yaml_nodes.YamlList):
+        kind, begin = yaml_nodes.kind_of(node), '; begin each with "- "'
+        yield Problem(key=source.key, message=f"the annotation must be a list of interfaces, not {kind}{begin}")
     elif len(node.items) > MAX_INTERFACES:
         message = f"{len(node.items)} interfaces are asked for; at most {MAX_INTERFACES} can be"
         yield Problem(key=source.key, message=message)
     else:
         for number, item in enumerate(node.items, 1):
-            yield from _entry(item, number, source, rules)
+            yield from _entry(item, number, source, spec)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Given:
-    """A field with its name as documented and its valid value."""
-
-    use: Use
-    field: str
-    value: Any
-
-
-def _entry(node: yaml_nodes.Node, number: int, source: Source, rules: Rules) -> Iterator[Entry | Problem]:
+def _entry(node: yaml_nodes.Node, number: int, source: Source, spec: GrammarSpec) -> Iterator[Entry | Problem]:
     problem = partial(Problem, key=source.key, entry=number)
-    if isinstance(node, yaml_nodes.Scalar) and not rules.is_go and not node.is_null:
-        results = [_value(Use.INTERFACE, "interface", node, problem, is_go=False)]
-    elif isinstance(node, yaml_nodes.Mapping):
-        if len(node.pairs) > _MAX_FIELDS:
-            yield problem(message=f"an entry of {len(node.pairs)} fields; no grammar has so many")
-            return
-        results = list(_fields(node, rules, problem))
-    else:
-        forms = "a mapping" if rules.is_go else "the name of an interface or a mapping"
-        yield problem(message=f"an entry must be {forms}, not {yaml_nodes.kind_of(node)}")
+    reader = Reader()
+    given = spec.entry.read(node, (), reader)
+    if given is None:
+        yield from (_problem(flaw, spec, problem) for flaw in reader.flaws)
         return
-    problems = [result for result in results if isinstance(result, Problem)]
-    given = [result for result in results if isinstance(result, _Given)]
-    if not problems and not any(result.use in {Use.INTERFACE, Use.SELECT, Use.POOL} for result in given):
-        problems = [problem(message=f"no interface is named; add the field {rules.field_for(Use.INTERFACE)}")]
-    if problems:
-        yield from problems
-        return
-    values = {result.use: result.value for result in given if result.use is not Use.SELECT}
-    selecting = {result.field: result.value for result in given if result.use is Use.SELECT}
-    interface = values.get(Use.INTERFACE, "")
-    if is_glob(interface) and not rules.is_go:
+    interface = given.get("interface", "")
+    selecting = {name: given[name] for name in FIELDS if name in given and name != "interface"}
+    if is_glob(interface) and not spec.is_go:
         selecting["interface"], interface = interface, ""
     entry = Entry(
         interface=interface,
-        name=values.get(Use.INSIDE),
+        name=given.get("name"),
         key=source.key,
         number=number,
         scope=source.scope,
         grammar=source.grammar,
         selector=Selector(**selecting) if selecting else None,
-        pool=values.get(Use.POOL),
-        count=values.get(Use.COUNT, 1),
+        pool=given.get("pool"),
+        count=given.get("count", 1),
     )
-    unfit = list(_unfit(entry, problem))
+    unfit = list(_unfit(entry, spec, problem))
     yield from unfit or (entry,)
 
 
-def _unfit(entry: Entry, problem: partial[Problem]) -> Iterator[Problem]:
+def _problem(flaw: Flaw, spec: GrammarSpec, problem: partial[Problem]) -> Problem:
+    """A flaw of an entry, in the words for annotations."""
+    match flaw:
+        case Flaw(kind=FlawKind.TYPE, path=()):
+            return problem(message=f"an entry must be {spec.forms}, not {yaml_nodes.kind_of(flaw.node)}")
+        case Flaw(kind=FlawKind.TOO_MANY, path=(), node=yaml_nodes.YamlMapping(pairs=pairs)):
+            return problem(message=f"an entry of {len(pairs)} fields; no grammar has so many")
+        case Flaw(kind=FlawKind.UNKNOWN_KEY, node=yaml_nodes.YamlScalar(text=key)):
+            return problem(message=f"unknown field {flaw.shown}", field=".".join((*flaw.path, key)))
+        case Flaw(kind=FlawKind.TEXT, path=()):  # the short form
+            field = spec.interface_field
+        case Flaw(path=()):
+            return problem(message=f"an entry {flaw.message}")
+        case _:
+            field = ".".join(flaw.path)
+    if flaw.kind is FlawKind.UNSUPPORTED:
+        return problem(message=f"not yet supported: {field}", field=field)
+    article = "the field " if flaw.kind is FlawKind.TWICE else ""
+    return problem(message=f"{article}{field} {flaw.message}", field=field)
+
+
+def _unfit(entry: Entry, spec: GrammarSpec, problem: partial[Problem]) -> Iterator[Problem]:
     """What is wrong in an entry though each of its fields is right."""
+    if not entry.interface and entry.selector is None and entry.pool is None:
+        yield problem(message=f"no interface is named; add the field {spec.interface_field}")
+        return
     if entry.count > 1 and entry.interface:
         yield problem(message=f"{entry.count} of one interface are asked for; name a pool or a pattern", field="count")
-    if entry.name is None or entry.grammar is not Grammar.NATIVE:
+    if entry.name is None or spec.is_go:
         return
     if POOL_NAME in entry.name and entry.pool is None:
         yield problem(message=f"name {quote(entry.name)} has {POOL_NAME}, and no pool is asked for", field="name")
@@ -291,82 +250,3 @@ def _unfit(entry: Entry, problem: partial[Problem]) -> Iterator[Problem]:
         yield problem(message=f"{entry.count} interfaces cannot all have the name {quote(entry.name)}; add {{n}}")
     elif why := why_invalid(fill(entry.name, pool=entry.pool or "", n=entry.count - 1)):
         yield problem(message=f"name {quote(entry.name)}, filled in, {why}", field="name")
-
-
-def _fields(node: yaml_nodes.Mapping, rules: Rules, problem: partial[Problem]) -> Iterator[_Given | Problem]:
-    seen: set[str] = set()
-    for key, value in node.pairs:
-        field = rules.field_named(key.text)
-        if field is None:
-            if not rules.is_go:
-                meant = did_you_mean(key.text, {name: name for name in rules.fields} | PEERS_WORDS)
-                yield problem(message=f"unknown field {quote(key.text)}{meant}", field=key.text)
-            continue
-        if field in seen:
-            yield problem(message=f"the field {field} is given twice, in different case", field=field)
-            continue
-        seen.add(field)
-        use = rules.fields[field]
-        if not rules.is_go or not _is_absent_to_go(value, use):
-            yield _value(use, field, value, problem, is_go=rules.is_go)
-
-
-def _value(use: Use, field: str, value: yaml_nodes.Node, problem: partial[Problem], *, is_go: bool) -> _Given | Problem:
-    """One field, read; in Go's grammars a name is never a pattern."""
-    if use is Use.LATER:
-        return problem(message=f"not yet supported: {field}", field=field)
-    if not isinstance(value, yaml_nodes.Scalar) or value.is_null:
-        return problem(message=f"{field} must be a text, not {yaml_nodes.kind_of(value)}", field=field)
-    try:
-        return _Given(use=use, field=field, value=_READERS[use](field, value.text, is_go))
-    except FieldError as error:
-        return problem(message=str(error), field=field)
-
-
-def _name_of(why: Callable[[str], str | None]) -> Callable[[str, str, bool], str]:
-    """A reader of names, given what may be wrong with them in the native grammar."""
-
-    def read(field: str, text: str, is_go: bool) -> str:
-        reason = why_invalid(text) if is_go else why(text)
-        if reason is not None:
-            raise FieldError(f"{field} {quote(text)} {reason}")
-        return text
-
-    return read
-
-
-def _count(field: str, text: str, _: bool) -> int:
-    try:
-        return whole_number(1, MAX_INTERFACES)(text)
-    except FieldError as error:
-        raise FieldError(f"{field} {quote(text)} {error}") from None
-
-
-_READERS: Mapping[Use, Callable[[str, str, bool], object]] = {
-    Use.INTERFACE: _name_of(lambda text: why_invalid(text.replace("*", "x").replace("?", "x"))),
-    Use.SELECT: lambda field, text, _: read_field(field, text),
-    Use.POOL: _name_of(why_invalid),
-    Use.COUNT: _count,
-    Use.INSIDE: _name_of(why_invalid_pattern),
-}
-
-
-def _is_absent_to_go(value: yaml_nodes.Node, use: Use) -> bool:
-    """Whether Go's decoder makes the same of it as of no field at all: null, "", and 0 where a number is wanted."""
-    if not isinstance(value, yaml_nodes.Scalar):
-        return False
-    return value.is_null or not value.text or (use is Use.LATER and value.as_int() == 0)
-
-
-__all__ = [
-    "ALL_PREFIXES",
-    "ANNOTATION_PREFIX",
-    "CONTAINER_KEY_PREFIX",
-    "POD_KEY",
-    "Entry",
-    "Grammar",
-    "Parsed",
-    "mentions",
-    "parse",
-    "quote",
-]

@@ -1,46 +1,49 @@
-"""How a policy is written in the configuration: pools, rules and what is protected, as definitions."""
+"""The shapes of a policy in the configuration: pools, rules and protected interfaces."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 from nri_netdev.domain.pods import MAX_INTERFACES
 from nri_netdev.domain.policy.rules import DEFAULT_HANDLER, LabelSelector, Operator, Requirement, Rule
-from nri_netdev.domain.policy.selectors import FIELDS, Selector, whole_number
-from nri_netdev.domain.text import yaml_nodes
+from nri_netdev.domain.policy.selectors import FIELDS, IFNAMES, Selector
 from nri_netdev.domain.text.names import did_you_mean, quote
-from nri_netdev.domain.text.shape import ListOf, MapOf, Member, Reader, Record, Text, TextOr, WrongError, boolean
+from nri_netdev.domain.text.shape import (
+    FlawKind,
+    ListOf,
+    MapOf,
+    Member,
+    Reader,
+    Record,
+    Text,
+    TextOr,
+    UnfitError,
+    boolean,
+    like,
+    whole_number,
+)
+from nri_netdev.domain.text.yaml_nodes import Node, YamlScalar
 
-
-def _like(pattern: str, told: str) -> Text[str]:
-    def parse(text: str) -> str:
-        if not re.fullmatch(pattern, text, re.ASCII):
-            raise ValueError(f"is not {told}")
-        return text
-
-    return Text(parse=parse, json={"type": "string", "pattern": f"^({pattern})$"})
-
-
-_NAMESPACE = _like(r"[a-z0-9*?]([a-z0-9*?-]{0,61}[a-z0-9*?])?", "a namespace, or a pattern of namespaces with * and ?")
-_IFNAMES = _like(r"[!-.0-9;-~]{1,15}", "a name of an interface, or a pattern of names with * and ?")
-_POOL = _like(r"[a-z0-9]([a-z0-9-]{0,9}[a-z0-9])?", "the name of a pool: lower-case letters, digits and -, at most 11")
-_LABEL = _like(r"[A-Za-z0-9._/-]{1,317}", "the key of a label")
-_LABEL_VALUE = _like(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?", "the value of a label")
-_HANDLER = _like(r"[A-Za-z0-9._-]{1,128}", "the name of a runtime handler")
-_TITLE = _like(r"[ -~]{1,60}", "a name of at most 60 characters")
+# Each in parentheses, as the published schema has them.
+_NAMESPACE = like(r"([a-z0-9*?]([a-z0-9*?-]{0,61}[a-z0-9*?])?)", "a namespace, or a pattern of namespaces with * and ?")
+_INSIDE = like(r"([!-.0-9;-~]{1,15})", "a name of an interface, or a pattern of names with * and ?")
+_POOL = like(r"([a-z0-9]([a-z0-9-]{0,9}[a-z0-9])?)", "the name of a pool: lower-case letters, digits and -, at most 11")
+_LABEL = like(r"([A-Za-z0-9._/-]{1,317})", "the key of a label")
+_LABEL_VALUE = like(r"(([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?)", "the value of a label")
+_HANDLER = like(r"([A-Za-z0-9._-]{1,128})", "the name of a runtime handler")
+_TITLE = like(r"([ -~]{1,60})", "a name of at most 60 characters")
 
 
 @dataclass(frozen=True, slots=True)
 class _PoolReference:
-    """The name of a pool that must be defined; that is looked at when all is read."""
+    """The name of a pool that must be defined; `check_pools` checks that when all is read."""
 
-    def read(self, node: yaml_nodes.Node, path: tuple[str, ...], reader: Reader) -> str | None:
+    def read(self, node: Node, path: tuple[str, ...], reader: Reader) -> str | None:
         name = _POOL.read(node, path, reader)
-        if name is not None:
-            reader.mentioned.append((name, node, path))
+        if name is not None and isinstance(node, YamlScalar):
+            reader.mentioned.append((node, path))
         return name
 
     def schema(self) -> dict[str, Any]:
@@ -48,36 +51,22 @@ class _PoolReference:
 
 
 def check_pools(reader: Reader, pools: Collection[str]) -> None:
-    """Note the rules that speak of pools that are not defined."""
-    for name, node, path in reader.mentioned:
-        if name not in pools:
-            meant = did_you_mean(name, {pool: pool for pool in pools})
-            reader.wrong(f"{quote(name)} is not defined in pools{meant}", node, path)
-
-
-def number(least: int, most: int) -> Text[int]:
-    """A whole number within bounds."""
-    return Text(parse=whole_number(least, most), json={"type": "integer", "minimum": least, "maximum": most})
-
-
-def _selector_member(name: str) -> Member:
-    field = FIELDS[name]
-    json: dict[str, Any] = {"type": "integer"} if field.is_number else {"type": "string", "pattern": field.pattern}
-    return Member(shape=Text(parse=field.read, json=json), text=field.text)
+    """Note where a rule names a pool that is not defined."""
+    for node, path in reader.mentioned:
+        if node.text not in pools:
+            meant = did_you_mean(node.text, {pool: pool for pool in pools})
+            reader.flaw(FlawKind.TEXT, node, path, f"{quote(node.text)} is not defined in pools{meant}")
 
 
 def _selector(**given: Any) -> Selector:
     if not given:
-        raise WrongError(f"says nothing; give one of {', '.join(FIELDS)}")
+        raise UnfitError(f"says nothing; give one of {', '.join(FIELDS)}")
     return Selector(**given)
 
 
 SELECTOR: TextOr[Selector] = TextOr(
-    text=Text(
-        parse=lambda text: Selector(interface=str(FIELDS["interface"].read(text))),
-        json={"type": "string", "pattern": FIELDS["interface"].pattern},
-    ),
-    record=Record(members={name: _selector_member(name) for name in FIELDS}, build=_selector),
+    text=Text(parse=lambda text: Selector(interface=IFNAMES.parse(text)), json=IFNAMES.json),
+    record=Record(members=FIELDS, build=_selector),
 )
 """A selector: the name of an interface or a pattern of names, or fields that must all hold."""
 
@@ -90,7 +79,7 @@ def _operator(text: str) -> Operator:
 
 def _requirement(key: str, operator: Operator, values: tuple[str, ...] = ()) -> Requirement:
     if operator.takes_values != bool(values):
-        raise WrongError(f"{operator} needs values" if operator.takes_values else f"{operator} takes no values")
+        raise UnfitError(f"{operator} needs values" if operator.takes_values else f"{operator} takes no values")
     return Requirement(key=key, operator=operator, values=values)
 
 
@@ -126,10 +115,10 @@ PODS: Record[LabelSelector] = Record(
 
 
 def _rule(**given: Any) -> Callable[[int], Rule]:
-    """A rule whose number is still to be told."""
+    """A rule that lacks its number."""
     interfaces: tuple[Selector, ...] = given.get("interfaces", ())
     if given.get("allow_protected") and not any(selector.is_explicit for selector in interfaces):
-        raise WrongError(
+        raise UnfitError(
             "has allow_protected: true, which gives away what the node lives by, so one of its interfaces must be "
             "named: by interface without * and ?, altname, mac or pci"
         )
@@ -158,11 +147,11 @@ RULES: ListOf[Callable[[int], Rule]] = ListOf(
             "interfaces": Member(shape=ListOf(item=SELECTOR, least=1), text="selectors of what it gives"),
             "pools": Member(shape=ListOf(item=_PoolReference(), least=1), text="pools that it gives"),
             "count": Member(
-                shape=number(0, MAX_INTERFACES),
+                shape=whole_number(0, MAX_INTERFACES),
                 text="how many a pod may hold by it at one time; 0 refuses, and there is no bound without it",
             ),
             "names": Member(
-                shape=ListOf(item=_IFNAMES, least=1),
+                shape=ListOf(item=_INSIDE, least=1),
                 text="names that they may have in the container, with `*` and `?` as above; any name without it",
             ),
             "allow_protected": Member(
@@ -178,5 +167,5 @@ PROTECTED: ListOf[Selector] = ListOf(item=SELECTOR)
 
 
 def numbered(rules: tuple[Callable[[int], Rule], ...]) -> tuple[Rule, ...]:
-    """Rules as they stand in a file, with their numbers."""
+    """Rules in the order of the file, with their numbers."""
     return tuple(rule(place) for place, rule in enumerate(rules, 1))

@@ -1,6 +1,7 @@
-"""Lifelines: the interfaces that a node lives by, and those that the kernel never lets go. Found, not listed.
+"""Lifelines: interfaces that the node or its pods cannot do without. They are detected, not listed.
 
-A lifeline is given away only by a rule that names it and says so; what the kernel holds is given by none.
+A lifeline is given away only by a rule that names it with `allow_protected`; an interface that the kernel does not
+move is given away by none.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from nri_netdev.domain.links import Inventory, Link
-from nri_netdev.domain.policy.rules import Sees
+from nri_netdev.domain.policy.rules import Describes
 from nri_netdev.domain.policy.selectors import FactsOf, Selector, no_facts
+from nri_netdev.domain.problem import Obstacle
+from nri_netdev.errors import Reason
 
 IMMOVABLE_KINDS = frozenset(
     {
@@ -27,7 +30,7 @@ IMMOVABLE_KINDS = frozenset(
         "vrf",
     },
 )
-"""Kinds that the kernel never lets out of their netns, for kernels that do not say so themselves (before 6.17)."""
+"""Kinds that the kernel never lets out of their netns, for kernels that do not report it themselves (before 6.17)."""
 
 CNI_NAMES: Mapping[str, str] = {
     "the CNI plugins bridge and ptp": r"cni[0-9]|cbr0|kube-bridge|veth[0-9a-f]{8}",
@@ -45,13 +48,13 @@ CNI_NAMES: Mapping[str, str] = {
     "Docker": r"docker[0-9]|docker_gwbridge|veth[0-9a-f]{7}",
     "Podman": r"podman[0-9]",
 }
-"""Interfaces of those who make the pods' network, by the names that they give them, as regular expressions."""
+"""Names of interfaces that belong to the pod network, as regular expressions, by the program that gives them."""
 
 _CNI_NAMES = re.compile("|".join(f"(?P<owner{n}>{names})" for n, names in enumerate(CNI_NAMES.values())), re.ASCII)
 
 
 def _cni_owner(ifname: str) -> str | None:
-    """Who gives an interface this name, of those who make the pods' network."""
+    """The program of the pod network that gives this name; None if none does."""
     found = _CNI_NAMES.fullmatch(ifname)
     if found is None:
         return None
@@ -59,15 +62,13 @@ def _cni_owner(ifname: str) -> str | None:
     return tuple(CNI_NAMES)[number]
 
 
-def why_immovable(link: Link) -> str | None:
-    """Why nobody can move this interface to another netns; None if that is possible.
-
-    Returns the rest of a sentence that begins with the interface: "is a bridge that …".
-    """
+def why_immovable(link: Link) -> Obstacle | None:
+    """Why the kernel does not move this interface to another netns; None if it does."""
     if link.is_loopback:
-        return "is the loopback device"
+        return Obstacle("is the loopback device", Reason.LIFELINE)
     if link.kind in IMMOVABLE_KINDS or link.netns_immutable:
-        return f"is a {link.kind or 'device'} that the kernel never lets leave its network namespace"
+        kind = link.kind or "device"
+        return Obstacle(f"is a {kind} that the kernel never lets leave its network namespace", Reason.LIFELINE)
     return None
 
 
@@ -75,11 +76,11 @@ class Lifelines:
     """The lifelines of a host, each with the reasons why it is one.
 
     Args:
-        inventory: the host, now.
-        protected: what the operator protects beside.
-        sees: whether a selector describes an interface.
+        inventory: the host.
+        protected: further interfaces that the operator protects.
+        describes: whether a selector describes an interface.
         given: the interfaces that are given away, as they were on the host.
-        facts_of: fetches what rtnetlink does not tell.
+        facts_of: reads facts that rtnetlink does not have.
     """
 
     def __init__(
@@ -87,13 +88,13 @@ class Lifelines:
         inventory: Inventory,
         *,
         protected: Sequence[Selector] = (),
-        sees: Sees = lambda _, __: False,
+        describes: Describes = lambda _, __: False,
         given: Iterable[Link] = (),
         facts_of: FactsOf = no_facts,
     ) -> None:
         self._inventory = inventory
         self._protected = protected
-        self._sees = sees
+        self._describes = describes
         self._facts_of = facts_of
         self._given = tuple(given)
         self._by_index = {link.ifindex: link for link in inventory.links}
@@ -111,7 +112,7 @@ class Lifelines:
             self._note_beneath(carrier)
 
     def _note_beneath(self, carrier: int) -> None:
-        """What a carrier stands on: ports of a bond or bridge, the parent of a VLAN, the other end of a pair, ..."""
+        """Note what is below a carrier: ports of a bond or bridge, the parent of a VLAN, the other end of a pair."""
         top = self._by_index.get(carrier)
         pending, seen = [carrier], {carrier}
         while top is not None and pending:
@@ -127,15 +128,22 @@ class Lifelines:
         if link.link is not None and link.link_netnsid is None:
             yield link.link
 
-    def why(self, link: Link) -> str | None:
-        """Why an interface is a lifeline, the weightiest reason; None if it is none.
+    def why(self, link: Link) -> Obstacle | None:
+        """Why an interface is a lifeline, the weightiest reason; None if it is none."""
+        return next(self._reasons(link), None)
 
-        Returns the rest of a sentence that begins with the interface: "is the master of …".
-        """
-        return next(self.reasons(link), None)
-
-    def reasons(self, link: Link) -> Iterator[str]:
+    def _reasons(self, link: Link) -> Iterator[Obstacle]:
         """Every reason, the weightiest first."""
+        for text in self._uses_of_node(link):
+            yield Obstacle(text, Reason.LIFELINE)
+        yield from self._uses_of_pods(link)
+        if owner := _cni_owner(link.ifname):
+            yield Obstacle(f"has a name that {owner} gives", _OF_PODS)
+        for number, selector in enumerate(self._protected, 1):
+            if self._describes(selector, link):
+                yield Obstacle(f"is protected by the configuration (protected, {number})", Reason.LIFELINE)
+
+    def _uses_of_node(self, link: Link) -> Iterator[str]:
         if link.ifindex in self._vital:
             yield self._vital[link.ifindex]
         if link.master is not None:
@@ -146,24 +154,22 @@ class Lifelines:
             yield f"is the master of {port.ifname}"
         for tunnel in self._tunnels.get(link.ifindex, ()):
             yield f"carries {tunnel.ifname}, a vxlan device that the kernel would delete"
-        yield from self._used_by_others(link)
-        if owner := _cni_owner(link.ifname):
-            yield f"has a name that {owner} gives"
-        for number, selector in enumerate(self._protected, 1):
-            if self._sees(selector, link):
-                yield f"is protected by the configuration (protected, {number})"
 
-    def _used_by_others(self, link: Link) -> Iterator[str]:
-        """What pods work through."""
+    def _uses_of_pods(self, link: Link) -> Iterator[Obstacle]:
         if link.kind == "veth" and link.link_netnsid in self._inventory.pod_netnsids:
-            yield "is the host's end of a pod's own network"
+            yield Obstacle("is the host's end of a pod's own network", _OF_PODS)
         for child in self._given:
             if child.link == link.ifindex and child.link_netnsid is None and child.kind != "veth":
-                yield f"carries {child.ifname}, a {child.kind or 'device'} that is given away"
+                text = f"carries {child.ifname}, a {child.kind or 'device'} that is given away"
+                yield Obstacle(text, Reason.LIFELINE)
         if link.parent_bus == "pci":
             for child in self._given:
                 if child.parent_bus == "pci" and self._facts_of(child).pf == link.parent_dev:
-                    yield f"has the virtual function {child.ifname} that is given away"
+                    yield Obstacle(f"has the virtual function {child.ifname} that is given away", _OF_PODS)
+
+
+_OF_PODS = Reason.ANNOTATION
+"""The label that refusals for these lifelines have always had in the metrics."""
 
 
 def _carriers(inventory: Inventory) -> Iterator[tuple[int, str]]:

@@ -1,9 +1,9 @@
 """Policy: which pods may take which interfaces of this node.
 
-Rules are asked in order, and the first that speaks of this pod and this interface decides; where none does, the answer
-is no. A rule is about interfaces, never about how they are asked for, so asking for a pool gets nobody more than asking
-for its members by name. Values only: read by `nri_netdev.domain.policy.file`, applied by
-`nri_netdev.domain.verdict.judge`.
+The first rule that covers both the pod and the interface decides; if there is none, the interface is refused. Rules
+cover interfaces, not the way in which they are requested, so requesting a pool gives a pod nothing more than requesting
+its members by name. Values only: read by `nri_netdev.domain.policy.file`, applied by
+`nri_netdev.domain.verdict.allocator`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from nri_netdev.domain.policy.selectors import Selector, matches_glob, yaml_text
 from nri_netdev.domain.text.names import quote
 
 DEFAULT_HANDLER = "default"
-"""The word for the runtime handler of pods that name none."""
+"""Stands for the runtime handler of pods that name none."""
 
-Sees: TypeAlias = Callable[[Selector, Link], bool]
-"""Whether an interface is what a selector describes, on this host."""
+Describes: TypeAlias = Callable[[Selector, Link], bool]
+"""Whether a selector describes an interface of this host."""
 
 
 class Operator(StrEnum):
-    """How a label is held against values, as Kubernetes has it."""
+    """How a label is compared with values, as in Kubernetes."""
 
     IN = "In"
     NOT_IN = "NotIn"
@@ -101,7 +101,7 @@ class Rule:
         return f"rule {self.number}" if self.name is None else f"rule {quote(self.name)}"
 
     def why_not_for(self, pod: PodSandbox) -> str | None:
-        """Why it does not speak of a pod; None if it does. The rest of a sentence that begins with the rule."""
+        """Why it does not cover a pod; None if it does. The rest of a sentence that begins with the rule."""
         handler = pod.runtime_handler or DEFAULT_HANDLER
         if self.namespaces and not any(matches_glob(pod.namespace, glob) for glob in self.namespaces):
             return f"is for namespaces {listed(self.namespaces)}"
@@ -111,9 +111,9 @@ class Rule:
             return f"is for the runtime handlers {listed(self.runtime_handlers)}"
         return None
 
-    def may_give_protected(self, link: Link, sees: Sees) -> bool:
+    def may_give_protected(self, link: Link, describes: Describes) -> bool:
         """Whether it gives this interface even if it is a lifeline of the node."""
-        return self.allow_protected and any(one.is_explicit and sees(one, link) for one in self.interfaces)
+        return self.allow_protected and any(one.is_explicit and describes(one, link) for one in self.interfaces)
 
     def why_not_as(self, ifname: str) -> str | None:
         """Why it does not give an interface under this name in the container; None if it does."""
@@ -129,20 +129,20 @@ def listed(texts: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """All that a node's operator has said of giving interfaces away; nothing, and nothing is given."""
+    """What a node's operator allows to be given away; nothing if it is empty."""
 
     rules: tuple[Rule, ...] = ()
     pools: Mapping[str, tuple[Selector, ...]] = field(default_factory=dict)
     """By name."""
     protected: tuple[Selector, ...] = ()
-    """Lifelines beside those that are found."""
+    """Lifelines in addition to those that are detected."""
 
-    def is_in_pool(self, link: Link, pool: str, sees: Sees) -> bool:
+    def is_in_pool(self, link: Link, pool: str, describes: Describes) -> bool:
         """Whether an interface is a member of a pool; a pool that is not defined has none."""
-        return any(sees(one, link) for one in self.pools.get(pool, ()))
+        return any(describes(one, link) for one in self.pools.get(pool, ()))
 
-    def covers(self, rule: Rule, link: Link, sees: Sees) -> bool:
-        """Whether a rule speaks of an interface."""
-        return any(sees(one, link) for one in rule.interfaces) or any(
-            self.is_in_pool(link, pool, sees) for pool in rule.pools
+    def covers(self, rule: Rule, link: Link, describes: Describes) -> bool:
+        """Whether a rule covers an interface."""
+        return any(describes(one, link) for one in rule.interfaces) or any(
+            self.is_in_pool(link, pool, describes) for pool in rule.pools
         )

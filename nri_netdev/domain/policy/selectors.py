@@ -1,24 +1,25 @@
-"""Selectors: interfaces described by what they are - name, address, hardware, link - instead of listed.
+"""Selectors describe interfaces by name, address, hardware and link.
 
-One table, `FIELDS`, says how each field is written; annotations, the configuration, its JSON schema and the reference
-in the docs all come from it. What a selector asks of an interface beyond what rtnetlink tells is a `Facts`, fetched
-only where a selector has such a field.
+One table, `FIELDS`, defines how each field is written, for annotations, the configuration, its JSON schema and the
+docs. `Facts` are properties of an interface that rtnetlink does not report; they are fetched only where a selector has
+a field for one.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import TypeAlias
 
 from nri_netdev.domain.links import Link
-from nri_netdev.domain.text.names import quote, why_invalid, why_invalid_altname
+from nri_netdev.domain.text.names import why_invalid, why_invalid_altname
+from nri_netdev.domain.text.shape import Member, Text, like, unobjected, whole_number
 
 HARDWARE = "hardware"
-"""The word for the kind of what has none: a device with a parent on a bus, PCI or another."""
+"""The kind of devices for which the kernel has none and that have a parent on a bus, PCI or another."""
 
 
 class LinkState(StrEnum):
@@ -31,7 +32,7 @@ class LinkState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What sysfs knows of an interface beyond rtnetlink; None for what it does not have or say."""
+    """Properties of an interface from sysfs that rtnetlink does not report; None where unknown."""
 
     pci: str | None = None
     """The PCI address that it sits on, itself or below it, as a virtio device does: `0000:3b:00.0`."""
@@ -45,17 +46,17 @@ class Facts:
 
 
 FactsOf: TypeAlias = Callable[[Link], Facts]
-"""Fetches the facts of an interface; asked only where they matter."""
+"""Fetches the facts of an interface; called only where they matter."""
 
 
 def no_facts(_: Link) -> Facts:
-    """Know nothing, as where there is no sysfs."""
+    """No facts, for a place without sysfs."""
     return Facts()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selector:
-    """All that is set must hold; what is not set does not matter."""
+    """Conditions on an interface: every field that is set must hold."""
 
     interface: str | None = None
     """Its name on the host; `*` and `?` stand for others."""
@@ -72,13 +73,13 @@ class Selector:
 
     @property
     def is_explicit(self) -> bool:
-        """Whether it can only mean what its author has named: by name, alternative name, MAC or PCI address."""
+        """Whether it names one interface: by name, alternative name, MAC or PCI address."""
         named = self.interface is not None and not is_glob(self.interface)
         return named or any((self.altname, self.mac, self.pci))
 
     @property
     def is_plain(self) -> bool:
-        """Whether it says a name of an interface, or a pattern of one, and nothing else."""
+        """Whether it has a name or a pattern of names and no other field."""
         return self == Selector(interface=self.interface)
 
     def __str__(self) -> str:
@@ -86,8 +87,8 @@ class Selector:
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         if self.is_plain and self.interface is not None:
             return yaml_text(self.interface)
-        told = (f"{name}: {yaml_text(str(value))}" for name, value in given.items() if value is not None)
-        return f"{{{', '.join(told)}}}"
+        shown = (f"{name}: {yaml_text(str(value))}" for name, value in given.items() if value is not None)
+        return f"{{{', '.join(shown)}}}"
 
 
 _PLAIN_YAML = re.compile(r"[A-Za-z_][A-Za-z0-9_./+-]*|[1-9][0-9]*", re.ASCII)
@@ -97,7 +98,7 @@ _YAML_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "n
 
 
 def yaml_text(text: str) -> str:
-    """A text as a scalar in flow YAML: bare where every reader takes it for a text, else in single quotes."""
+    """A text as a scalar in flow YAML: bare where every reader reads it as text, else in single quotes."""
     return (
         text if _PLAIN_YAML.fullmatch(text) and text.lower() not in _YAML_WORDS else "'" + text.replace("'", "''") + "'"
     )
@@ -120,17 +121,17 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def matches_glob(text: str, pattern: str) -> bool:
-    """Whether a whole text is what a pattern says: `*` for any characters, `?` for any one, all else for itself."""
+    """Whether a pattern matches a whole text: `*` any characters, `?` any one, every other character itself."""
     return _compiled(pattern).fullmatch(text) is not None
 
 
 def matches(selector: Selector, link: Link, facts_of: FactsOf, links: Collection[Link] = ()) -> bool:
-    """Whether an interface is what a selector describes.
+    """Whether a selector matches an interface.
 
     Args:
         selector: the description.
         link: the interface.
-        facts_of: fetches what rtnetlink does not tell.
+        facts_of: fetches what rtnetlink does not report.
         links: every link of the host, to find a physical function by name.
     """
     s = selector
@@ -168,7 +169,7 @@ def _pci_of(pf: str, facts_of: FactsOf, links: Collection[Link]) -> str | None:
 
 
 def kind_of(link: Link) -> str | None:
-    """The kind as selectors say it."""
+    """The kind, as selectors have it."""
     return link.kind or (HARDWARE if link.parent_dev else None)
 
 
@@ -192,153 +193,100 @@ def natural(text: str) -> tuple[tuple[int, str], ...]:
 _PCI = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]", re.ASCII)
 
 
-class FieldError(ValueError):
-    """A text is no value of a field; says the rest of a sentence that begins with the field and the text."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
-    """How one field of a selector is written."""
-
-    read: Callable[[str], object]
-    """From the text; raises `FieldError`."""
-    text: str
-    """What it means, for the reference."""
-    example: str
-    pattern: str | None = None
-    """Of the text, for the JSON schema, where it is not a number."""
-    is_number: bool = False
-
-
-def _name(text: str) -> str:
-    why = why_invalid(text.replace("*", "x").replace("?", "x") if is_glob(text) else text)
-    if why is not None:
-        raise FieldError(why)
-    return text
-
-
-def _altname(text: str) -> str:
-    why = why_invalid_altname(text)
-    if why is not None:
-        raise FieldError(why)
-    return text
-
-
-def _like(pattern: str, *, told: str, change: Callable[[str], str] = str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        changed = change(text)
-        if not re.fullmatch(pattern, changed, re.ASCII):
-            raise FieldError(f"is not {told}")
-        return changed
-
-    return read
-
-
-def whole_number(least: int, most: int) -> Callable[[str], int]:
-    """A reader of numbers within bounds, decimal and without leading zeros."""
-
-    def read(text: str) -> int:
-        if not re.fullmatch(r"0|[1-9][0-9]{0,8}", text, re.ASCII) or not least <= int(text) <= most:
-            raise FieldError(f"is not a whole number from {least} to {most}")
-        return int(text)
-
-    return read
+def _why_no_pattern(text: str) -> str | None:
+    return why_invalid(text.replace("*", "x").replace("?", "x"))
 
 
 def _pci(text: str) -> str:
     lower = text.lower()
     full = lower if lower.count(":") > 1 else f"0000:{lower}"
     if not _PCI.fullmatch(full):
-        raise FieldError("is not a PCI address as 0000:3b:00.0")
+        raise ValueError("is not a PCI address as 0000:3b:00.0")
     return full
 
 
 def _pf(text: str) -> str:
     try:
         return _pci(text)
-    except FieldError:
-        return _name(text) if not is_glob(text) and ":" not in text else _pci(text)
+    except ValueError:
+        if is_glob(text) or ":" in text:
+            raise
+    return _IFNAME.parse(text)
 
 
 def _state(text: str) -> LinkState:
     if text not in tuple(LinkState):
-        raise FieldError("is neither up nor down")
+        raise ValueError("is neither up nor down")
     return LinkState(text)
 
 
-_MAC = "[0-9a-f]{2}(:[0-9a-f]{2}){5,19}"
-_WORD = "[a-zA-Z0-9_.-]{1,32}"
+def _pattern(pattern: str) -> Mapping[str, str]:
+    return {"type": "string", "pattern": pattern}
 
-FIELDS: Mapping[str, Field] = {
-    "interface": Field(
-        read=_name,
-        text="name on the host; `*` stands for any characters, `?` for one",
-        example="ens2f*",
-        pattern="^[!-.0-9;-~]{1,15}$",
+
+_WORD = "[a-zA-Z0-9_.-]{1,32}"
+_NUMBER = {"type": "integer"}
+_IFNAME = unobjected(why_invalid)
+IFNAMES = unobjected(_why_no_pattern, pattern="^[!-.0-9;-~]{1,15}$")
+"""The name of an interface, or a pattern of names."""
+
+FIELDS: Mapping[str, Member] = {
+    "interface": Member(
+        shape=IFNAMES, text="name on the host; `*` stands for any characters, `?` for one", example="ens2f*"
     ),
-    "altname": Field(read=_altname, text="an alternative name", example="enp59s0f0", pattern="^[!-.0-9;-~]{1,127}$"),
-    "mac": Field(
-        read=_like(_MAC, told="a MAC address as 02:00:5e:10:00:01", change=str.lower),
+    "altname": Member(
+        shape=unobjected(why_invalid_altname, pattern="^[!-.0-9;-~]{1,127}$"),
+        text="an alternative name",
+        example="enp59s0f0",
+    ),
+    "mac": Member(
+        shape=like(
+            "[0-9a-f]{2}(:[0-9a-f]{2}){5,19}",
+            "a MAC address as 02:00:5e:10:00:01",
+            change=str.lower,
+            pattern_written="[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5,19}",
+        ),
         text="permanent MAC address; of a device without one, its current MAC address",
         example="02:00:5e:10:00:01",
-        pattern="^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5,19}$",
     ),
-    "pci": Field(
-        read=_pci,
+    "pci": Member(
+        shape=Text(parse=_pci, json=_pattern(r"^([0-9A-Fa-f]{4,8}:)?[0-9A-Fa-f]{2}:[01][0-9A-Fa-f]\.[0-7]$")),
         text="PCI address, also of the PCI device that a virtio interface belongs to",
         example="0000:3b:00.0",
-        pattern=r"^([0-9A-Fa-f]{4,8}:)?[0-9A-Fa-f]{2}:[01][0-9A-Fa-f]\.[0-7]$",
     ),
-    "device": Field(
-        read=_like(r"[0-9a-f]{4}:([0-9a-f]{4}|\*)", told="a PCI vendor and device as 15b3:1019", change=str.lower),
+    "device": Member(
+        shape=like(
+            r"[0-9a-f]{4}:([0-9a-f]{4}|\*)",
+            "a PCI vendor and device as 15b3:1019",
+            change=str.lower,
+            pattern_written=r"[0-9A-Fa-f]{4}:([0-9A-Fa-f]{4}|\*)",
+        ),
         text="PCI vendor and device in hex; `*` for any device of the vendor",
         example="15b3:1019",
-        pattern=r"^[0-9A-Fa-f]{4}:([0-9A-Fa-f]{4}|\*)$",
     ),
-    "driver": Field(
-        read=_like(_WORD, told="the name of a driver"), text="kernel driver", example="ice", pattern=f"^{_WORD}$"
-    ),
-    "kind": Field(
-        read=_like(_WORD, told="a kind as macvlan"),
+    "driver": Member(shape=like(_WORD, "the name of a driver"), text="kernel driver", example="ice"),
+    "kind": Member(
+        shape=like(_WORD, "a kind as macvlan"),
         text=f"kind as `ip -details link` shows it; `{HARDWARE}` for devices on a bus that have none",
         example="macvlan",
-        pattern=f"^{_WORD}$",
     ),
-    "numa_node": Field(read=whole_number(0, 1023), text="NUMA node of its PCI device", example="1", is_number=True),
-    "min_speed_mbps": Field(
-        read=whole_number(1, 10_000_000),
+    "numa_node": Member(
+        shape=replace(whole_number(0, 1023), json=_NUMBER), text="NUMA node of its PCI device", example="1"
+    ),
+    "min_speed_mbps": Member(
+        shape=replace(whole_number(1, 10_000_000), json=_NUMBER),
         text="speed of the link in Mbit/s, at least; a link that is down has none",
         example="25000",
-        is_number=True,
     ),
-    "state": Field(read=_state, text="`up`: set up, with carrier; else `down`", example="up", pattern="^(up|down)$"),
-    "vf_of": Field(
-        read=_pf,
+    "state": Member(
+        shape=Text(parse=_state, json=_pattern("^(up|down)$")),
+        text="`up`: set up, with carrier; else `down`",
+        example="up",
+    ),
+    "vf_of": Member(
+        shape=Text(parse=_pf, json=_pattern("^[!-.0-~]{1,16}$")),
         text="SR-IOV virtual function of this physical function, named by interface or PCI address",
         example="ens2f0",
-        pattern="^[!-.0-~]{1,16}$",
     ),
 }
-"""How a selector is written, by field."""
-
-
-def read_field(name: str, text: str) -> object:
-    """The value of a field of a selector.
-
-    Raises:
-        FieldError: It is none: the whole sentence.
-    """
-    try:
-        return FIELDS[name].read(text)
-    except FieldError as error:
-        raise FieldError(f"{name} {quote(text)} {error}") from None
-
-
-def selector(given: Mapping[str, str]) -> Selector:
-    """A selector of texts by field.
-
-    Raises:
-        FieldError: One of them is wrong.
-        KeyError: There is no such field.
-    """
-    return Selector(**{name: read_field(name, text) for name, text in given.items()})  # type: ignore[arg-type]
+"""How a selector is written: the fields of `Selector`."""

@@ -1,1 +1,1 @@
-"""How text is read and quoted: names of interfaces, YAML with positions, and the shapes that documents must have."""
+"""Names of interfaces, quoting, YAML with positions, and the shapes that documents must have."""

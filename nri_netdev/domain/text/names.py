@@ -1,8 +1,8 @@
-"""Which texts can be an interface's name, and how a stranger's text is told in a message.
+"""Which texts can be an interface's name, and how text from outside is quoted in a message.
 
-A runtime that is handed a bad name moves the interface first and fails to rename it afterwards, which leaves
-it inside the pod, down: crun checks nothing, runc lets tabs, `%` and 16 bytes through. So only such names pass
-here as the kernel and runc, crun and youki all take.
+A runtime that gets a bad name moves the interface first and fails to rename it afterwards, which leaves it inside the
+pod, down: crun checks nothing, runc lets tabs, `%` and 16 bytes through. So only names pass here that the kernel, runc,
+crun and youki all take.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ _PLAIN_KEY = re.compile(r"[A-Za-z0-9._/-]{1,317}", re.ASCII)
 
 
 def quote(text: str) -> str:
-    """A stranger's text in double quotes, fit for one line of a log, an event or a terminal.
+    """A text from outside in double quotes, fit for one line of a log, an event or a terminal.
 
-    Control characters, surrogates and what else cannot be printed are escaped; what exceeds 80 characters is
-    cut, with `…` in its place.
+    Control characters, surrogates and other characters that cannot be printed are escaped. After 80 characters the text
+    is cut, with `…` in place of the rest.
     """
     return f'"{escape(text)}"'
 
 
 def escape(text: str) -> str:
     """As `quote`, without the quotes."""
-    told: list[str] = []
+    pieces: list[str] = []
     room = _QUOTED_CHARS
     for char in text[: _QUOTED_CHARS + 1]:
         piece = _ESCAPES.get(char) or (char if char.isprintable() else _escaped(char))
         room -= len(piece)
         if room < 0:
-            return "".join(told) + "…"
-        told.append(piece)
-    return "".join(told)
+            return "".join(pieces) + "…"
+        pieces.append(piece)
+    return "".join(pieces)
 
 
-def told_key(key: str) -> str:
-    """An annotation key as it is told: bare if it is one, else quoted."""
+def quote_key(key: str) -> str:
+    """An annotation key for a message: bare if it is a valid key, else quoted."""
     return key if _PLAIN_KEY.fullmatch(key) else quote(key)
 
 
@@ -72,7 +72,7 @@ _OBJECTIONS: tuple[tuple[Callable[[str], str | None], str], ...] = (
         "contains {}, a template that runtimes fail on; write the whole name",
     ),
 )
-"""What no character of a name may be: how to find the first, and how to tell of it."""
+"""What no character of a name may be: how to find the first such character, and the message about it."""
 
 _TAKEN_WORDS = {
     ".": "is a directory, not a name",
@@ -86,8 +86,8 @@ _TAKEN_WORDS = {
 def why_invalid(ifname: str) -> str | None:
     """Why this text cannot be the name of an interface, on the host or in a container; None if it can.
 
-    Returns the rest of a sentence that begins with the name: "is longer than 15 bytes (it has 20)". Whether
-    the name exists, or is free, is not the question here.
+    Returns the rest of a sentence that begins with the name: "is longer than 15 bytes (it has 20)". Whether an
+    interface has the name is not checked.
     """
     return _why_invalid(ifname, limit=IFNAME_BYTES, words=_TAKEN_WORDS)
 
@@ -112,13 +112,13 @@ def _why_invalid(text: str, *, limit: int, words: Iterable[str]) -> str | None:
 
 POOL_NAME = "{pool}"
 NUMBER = "{n}"
-"""What a pattern of names may hold: the name of the pool, and the lowest number from 0 that makes the name free."""
+"""Placeholders in a pattern of names: the pool's name, and the lowest number from 0 that makes the name free."""
 
 
 def why_invalid_pattern(pattern: str) -> str | None:
     """As `why_invalid`, for a name that may have `{pool}` and `{n}` in it.
 
-    How long such a name is, is judged when it is filled in.
+    Its length is checked when it is filled in.
     """
     rest = pattern.replace(POOL_NAME, "x").replace(NUMBER, "0")
     if "{" in rest or "}" in rest:
@@ -132,11 +132,11 @@ def fill(pattern: str, *, pool: str, n: int) -> str:
 
 
 def did_you_mean(word: str, meant: Mapping[str, str]) -> str:
-    """A question to put behind a word that is not known: ` (did you mean "name"?)`; empty if nothing is near.
+    """A question to put after an unknown word, ` (did you mean "name"?)`; empty if no word is near.
 
     Args:
-        word: what was written.
-        meant: what could have been written, in lower case, and what to propose then.
+        word: the unknown word.
+        meant: words to compare with, in lower case, each with what to propose.
     """
     if len(word) > _QUOTED_CHARS:  # near nothing, and the comparison takes time quadratic in the length
         return ""

@@ -1,61 +1,87 @@
-"""Definitions of what a YAML document may hold: one definition reads it, tells every problem and is a JSON schema.
+"""Definitions of what YAML may hold: one definition reads a node, finds every flaw, and gives a JSON schema.
 
-A shape reads a node of `nri_netdev.domain.text.yaml_nodes` into a value and reports what is wrong, all of it, each
-with line and path. Stricter than YAML on purpose: nothing is never a value, since a key whose value a template forgot
-to fill in must not be taken for "anything".
+A shape reads a node of `nri_netdev.domain.text.yaml_nodes` into a value and notes all flaws, each with its path. How a
+flaw's place is worded is for who reads: a line and path of a file, or an entry and field of an annotation.
+
+Stricter than YAML on purpose: null is never a value, since a key whose value a template left empty must not mean
+"anything".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any, Generic, Protocol, TypeVar
 
-from nri_netdev.domain.text import yaml_nodes
-from nri_netdev.domain.text.names import did_you_mean, escape, quote
+from nri_netdev.domain.text.names import did_you_mean, quote
+from nri_netdev.domain.text.yaml_nodes import Node, YamlList, YamlMapping, YamlScalar, kind_of
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
+class FlawKind(Enum):
+    """What is wrong with a node."""
+
+    TYPE = auto()
+    """It is not a text, list or mapping, whichever it must be."""
+    TEXT = auto()
+    """Its text is no value."""
+    TOO_FEW = auto()
+    TOO_MANY = auto()
+    UNKNOWN_KEY = auto()
+    """The node is the key; the path is that of the mapping."""
+    TWICE = auto()
+    """The node is the second key."""
+    LACKING = auto()
+    """A key that is required is not there."""
+    UNFIT = auto()
+    """Its members do not go together, though each is right."""
+    UNSUPPORTED = auto()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wrong:
+class Flaw:
     """One thing that is wrong in a document."""
 
+    kind: FlawKind
+    path: tuple[str, ...]
+    """Keys, and places in lists counted from 1; empty for the whole."""
+    node: Node
     message: str
-    """What follows in a sentence that begins with the path."""
-    path: tuple[str, ...] = ()
-    """Keys, and places in lists counted from 1; empty for the document."""
-    line: int | None = None
-
-    def __str__(self) -> str:
-        """`12: rules.2.count must be …`."""
-        path = ".".join(map(escape, self.path)) or "the configuration"
-        return f"{self.line}: {path} {self.message}" if self.line else f"{path} {self.message}"
+    """The rest of a sentence that begins with the path."""
+    shown: str = ""
+    """An unknown key in quotes, and what was probably meant."""
 
 
-class WrongError(ValueError):
-    """What was read is wrong though every part of it is right; says what follows in a sentence that begins with it."""
+class UnfitError(ValueError):
+    """The members of a record do not go together. Its text is the rest of a sentence that begins with the path."""
 
 
 @dataclass(slots=True)
 class Reader:
-    """Where one reading collects what is wrong."""
+    """What one reading has collected."""
 
-    wrongs: list[Wrong] = field(default_factory=list)
-    mentioned: list[tuple[str, yaml_nodes.Node, tuple[str, ...]]] = field(default_factory=list)
-    """Names of what must be defined elsewhere in the document, each with its place."""
+    flaws: list[Flaw] = field(default_factory=list)
+    mentioned: list[tuple[YamlScalar, tuple[str, ...]]] = field(default_factory=list)
+    """Names of what must be defined elsewhere in the document, each with its path."""
 
-    def wrong(self, message: str, node: yaml_nodes.Node, path: Iterable[str]) -> None:
-        """Note that something is wrong."""
-        self.wrongs.append(Wrong(message=message, path=tuple(path), line=node.line))
+    def flaw(self, kind: FlawKind, node: Node, path: tuple[str, ...], message: str, shown: str = "") -> None:
+        """Note a flaw."""
+        self.flaws.append(Flaw(kind=kind, node=node, path=path, message=message, shown=shown))
+
+    def wrong_type(self, wanted: str, node: Node, path: tuple[str, ...]) -> None:
+        """Note that a node is not of the type that is wanted."""
+        self.flaw(FlawKind.TYPE, node, path, f"must be {wanted}, not {kind_of(node)}")
 
 
 class Shape(Protocol[T_co]):
     """What one node may be."""
 
-    def read(self, node: yaml_nodes.Node, path: tuple[str, ...], reader: Reader) -> T_co | None:
-        """The value; None where anything was wrong, which is noted."""
+    def read(self, node: Node, path: tuple[str, ...], reader: Reader) -> T_co | None:
+        """The value; None where there is none, mostly since a flaw was noted."""
 
     def schema(self) -> dict[str, Any]:
         """As JSON schema."""
@@ -69,15 +95,15 @@ class Text(Generic[T]):
     """Raises `ValueError` with the rest of a sentence that begins with the text."""
     json: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
 
-    def read(self, node: yaml_nodes.Node, path: tuple[str, ...], reader: Reader) -> T | None:
+    def read(self, node: Node, path: tuple[str, ...], reader: Reader) -> T | None:
         """The value that the text means."""
-        if not isinstance(node, yaml_nodes.Scalar) or node.is_null:
-            reader.wrong(f"must be a text, not {yaml_nodes.kind_of(node)}", node, path)
+        if not isinstance(node, YamlScalar) or node.is_null:
+            reader.wrong_type("a text", node, path)
             return None
         try:
             return self.parse(node.text)
         except ValueError as error:
-            reader.wrong(f"{quote(node.text)} {error}", node, path)
+            reader.flaw(FlawKind.TEXT, node, path, f"{quote(node.text)} {error}")
             return None
 
     def schema(self) -> dict[str, Any]:
@@ -93,13 +119,13 @@ class ListOf(Generic[T]):
     least: int = 0
     """How many items it must have."""
 
-    def read(self, node: yaml_nodes.Node, path: tuple[str, ...], reader: Reader) -> tuple[T, ...] | None:
-        """Its items; those that are wrong are left out, and noted."""
-        if not isinstance(node, yaml_nodes.Sequence):
-            reader.wrong(f"must be a list, not {yaml_nodes.kind_of(node)}", node, path)
+    def read(self, node: Node, path: tuple[str, ...], reader: Reader) -> tuple[T, ...] | None:
+        """Its items without those that have flaws."""
+        if not isinstance(node, YamlList):
+            reader.wrong_type("a list", node, path)
             return None
         if len(node.items) < self.least:
-            reader.wrong("must not be empty; leave it out, or say what you mean", node, path)
+            reader.flaw(FlawKind.TOO_FEW, node, path, "must not be empty; leave it out, or say what you mean")
         items = [self.item.read(item, (*path, str(place)), reader) for place, item in enumerate(node.items, 1)]
         return tuple(item for item in items if item is not None)
 
@@ -115,10 +141,10 @@ class MapOf(Generic[T]):
     key: Text[str]
     value: Shape[T]
 
-    def read(self, node: yaml_nodes.Node, path: tuple[str, ...], reader: Reader) -> dict[str, T] | None:
-        """Its pairs; those that are wrong are left out, and noted."""
-        if not isinstance(node, yaml_nodes.Mapping):
-            reader.wrong(f"must be a mapping, not {yaml_nodes.kind_of(node)}", node, path)
+    def read(self, node: Node, path: tuple[str, ...], reader: Reader) -> dict[str, T] | None:
+        """Its pairs without those that have flaws."""
+        if not isinstance(node, YamlMapping):
+            reader.wrong_type("a mapping", node, path)
             return None
         found: dict[str, T] = {}
         for name, child in node.pairs:
@@ -143,12 +169,16 @@ class Member:
 
     shape: Shape[Any]
     text: str
-    """What it means, for the reference."""
-    is_required: bool = False
+    """What it means, for the docs."""
+    example: str = ""
+    """For the docs."""
     default: str | None = None
-    """Told in the reference."""
+    """For the docs."""
+    is_required: bool = False
     argument: str | None = None
     """What the record's constructor calls it, where that is not the key."""
+    slips: tuple[str, ...] = ()
+    """Other words that are written for the key, in lower case; they are refused with a question for this key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,43 +187,79 @@ class Record(Generic[T]):
 
     members: Mapping[str, Member]
     build: Callable[..., T]
-    """Called with the members that are given; raises `WrongError` if they do not go together."""
+    """Called with the members that are given, by argument; raises `UnfitError`."""
     one_of: tuple[str, ...] = ()
     """Keys of which at least one must be given."""
+    most: int | None = None
+    """How many keys it may have, known or not."""
+    is_go: bool = False
+    """Go's `encoding/json`: keys in any case, unknown keys ignored, null and an empty text the same as no key."""
+    _meant: Mapping[str, str] = field(init=False, repr=False, compare=False)
+    """Members by what may be written for them, in lower case. Built once: a hostile text has many unknown keys."""
 
-    def read(self, node: yaml_nodes.Node, path: tuple[str, ...], reader: Reader) -> T | None:
-        """The value; None if any member is wrong."""
-        values = self.values(node, path, reader)
-        if values is None:
+    def __post_init__(self) -> None:
+        words = {word: key for key, member in self.members.items() for word in (key.lower(), *member.slips)}
+        object.__setattr__(self, "_meant", words)
+
+    def read(self, node: Node, path: tuple[str, ...], reader: Reader) -> T | None:
+        """The value; None if there is any flaw."""
+        if not isinstance(node, YamlMapping):
+            reader.wrong_type("a mapping", node, path)
+            return None
+        if self.most is not None and len(node.pairs) > self.most:
+            message = f"has {len(node.pairs)} keys; it may have {self.most}"
+            reader.flaw(FlawKind.TOO_MANY, node, path, message)
+            return None
+        before = len(reader.flaws)
+        given = self._given(node, path, reader)
+        if len(reader.flaws) > before:
             return None
         try:
-            return self.build(**values)
-        except WrongError as error:
-            reader.wrong(str(error), node, path)
+            return self.build(**given)
+        except UnfitError as error:
+            reader.flaw(FlawKind.UNFIT, node, path, str(error))
             return None
 
-    def values(self, node: yaml_nodes.Node, path: tuple[str, ...], reader: Reader) -> dict[str, Any] | None:
-        """The members that are given, by argument; None if anything is wrong."""
-        if not isinstance(node, yaml_nodes.Mapping):
-            reader.wrong(f"must be a mapping, not {yaml_nodes.kind_of(node)}", node, path)
-            return None
-        before = len(reader.wrongs)
+    def _given(self, node: YamlMapping, path: tuple[str, ...], reader: Reader) -> dict[str, Any]:
+        """The members that are given, by argument."""
         given: dict[str, Any] = {}
+        seen: set[str] = set()
+        present: set[str] = set()
         for key, child in node.pairs:
-            member = self.members.get(key.text)
-            if member is None:
-                meant = did_you_mean(key.text, {name.lower(): name for name in self.members})
-                known = "" if meant else f"; known: {', '.join(self.members)}"
-                reader.wrong(f"has the unknown key {quote(key.text)}{meant}{known}", key, path)
+            name = self._known(key.text)
+            if name is None:
+                if not self.is_go:
+                    self._note_unknown(key, path, reader)
                 continue
-            given[member.argument or key.text] = member.shape.read(child, (*path, key.text), reader)
-        keys = {key.text for key, _ in node.pairs}
+            if name in seen:
+                reader.flaw(FlawKind.TWICE, key, (*path, name), "is given twice, in different case")
+                continue
+            seen.add(name)
+            if self.is_go and _is_nothing(child):
+                continue
+            present.add(name)
+            member = self.members[name]
+            value = member.shape.read(child, (*path, name), reader)
+            if value is not None:
+                given[member.argument or name] = value
         for name, member in self.members.items():
-            if member.is_required and name not in keys:
-                reader.wrong(f"lacks {name}: {member.text}", node, path)
-        if self.one_of and not keys & set(self.one_of):
-            reader.wrong(f"needs {' or '.join(self.one_of)}", node, path)
-        return given if len(reader.wrongs) == before else None
+            if member.is_required and name not in present:
+                reader.flaw(FlawKind.LACKING, node, path, f"lacks {name}: {member.text}")
+        if self.one_of and not present & set(self.one_of):
+            reader.flaw(FlawKind.LACKING, node, path, f"needs {' or '.join(self.one_of)}")
+        return given
+
+    def _known(self, key: str) -> str | None:
+        """The member that a key means, in its documented spelling."""
+        if key in self.members or not self.is_go:
+            return key if key in self.members else None
+        return next((name for name in self.members if name.lower() == key.lower()), None)
+
+    def _note_unknown(self, key: YamlScalar, path: tuple[str, ...], reader: Reader) -> None:
+        meant = did_you_mean(key.text, self._meant)
+        known = "" if meant else f"; known: {', '.join(self.members)}"
+        shown = quote(key.text) + meant
+        reader.flaw(FlawKind.UNKNOWN_KEY, key, path, f"has the unknown key {shown}{known}", shown)
 
     def schema(self) -> dict[str, Any]:
         """As JSON schema."""
@@ -211,6 +277,10 @@ class Record(Generic[T]):
         }
 
 
+def _is_nothing(node: Node) -> bool:
+    return isinstance(node, YamlScalar) and (node.is_null or not node.text)
+
+
 def _default(member: Member) -> dict[str, Any]:
     return {} if member.default is None else {"default": member.default}
 
@@ -222,14 +292,60 @@ class TextOr(Generic[T]):
     text: Text[T]
     record: Record[T]
 
-    def read(self, node: yaml_nodes.Node, path: tuple[str, ...], reader: Reader) -> T | None:
+    def read(self, node: Node, path: tuple[str, ...], reader: Reader) -> T | None:
         """The value of whichever it is."""
-        shape: Shape[T] = self.record if isinstance(node, yaml_nodes.Mapping) else self.text
+        shape: Shape[T] = self.record if isinstance(node, YamlMapping) else self.text
         return shape.read(node, path, reader)
 
     def schema(self) -> dict[str, Any]:
         """As JSON schema."""
         return {"anyOf": [self.text.schema(), self.record.schema()]}
+
+
+# -- texts -------------------------------------------------------------------------------------------------------------
+
+
+def like(
+    pattern: str, meaning: str, *, change: Callable[[str], str] = str, pattern_written: str | None = None
+) -> Text[str]:
+    """A text that a pattern matches as a whole.
+
+    Args:
+        pattern: the pattern.
+        meaning: what such a text is, for a message: `the name of a driver`.
+        change: applied before the text is matched; the result is the value.
+        pattern_written: the pattern before the change, for the schema; None where it is the same.
+    """
+
+    def parse(text: str) -> str:
+        changed = change(text)
+        if not re.fullmatch(pattern, changed, re.ASCII):
+            raise ValueError(f"is not {meaning}")
+        return changed
+
+    return Text(parse=parse, json={"type": "string", "pattern": f"^{pattern_written or pattern}$"})
+
+
+def unobjected(why_not: Callable[[str], str | None], **json: Any) -> Text[str]:
+    """A text that a check, as `nri_netdev.domain.text.names.why_invalid`, has no objection to."""
+
+    def parse(text: str) -> str:
+        if why := why_not(text):
+            raise ValueError(why)
+        return text
+
+    return Text(parse=parse, json={"type": "string", **json})
+
+
+def whole_number(least: int, most: int) -> Text[int]:
+    """A number within bounds, decimal and without leading zeros."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"0|[1-9][0-9]{0,8}", text, re.ASCII) or not least <= int(text) <= most:
+            raise ValueError(f"is not a whole number from {least} to {most}")
+        return int(text)
+
+    return Text(parse=parse, json={"type": "integer", "minimum": least, "maximum": most})
 
 
 def words(*allowed: str) -> Text[str]:

@@ -2,11 +2,11 @@
 
 The one module that knows PyYAML. It reads the parser's events and never lets PyYAML construct a value:
 
-- YAML 1.1 makes of `no`, `0123`, `1e3` or `0x10` something else than a text, and each can name an interface:
-  here a scalar is the text as written, and the consumer says what it wants it to be;
-- what is too deep, too long or explodes must be refused before it costs anything: composing recurses, and
-  libyaml takes time quadratic in the depth, so depth and count are bounded while the events come in;
-- an error must name its line, later too, when a value turns out to be of the wrong type.
+- YAML 1.1 reads `no`, `0123`, `1e3` and `0x10` as other types than text, and each can name an interface: here a scalar
+  is the text as written, and the consumer decides its type.
+- A text that is too deep or too long, or that explodes, must be refused before it costs much: composing recurses, and
+  libyaml takes time quadratic in the depth, so depth and count are bounded while the events come in.
+- Every error names its line, also one that is found later, when a value turns out to be of the wrong type.
 
 Not supported on purpose: keys that are not scalars, tags outside the core schema and, unless allowed, anchors.
 """
@@ -52,7 +52,7 @@ class Limits:
     nodes: int
     """Scalars, keys, lists and mappings together."""
     anchors: bool = False
-    """Whether `&name`, `*name` and the merge key `<<` are allowed. What they name is shared, never copied."""
+    """Whether `&name`, `*name` and the merge key `<<` are allowed. An alias shares its node, which is never copied."""
 
 
 ANNOTATION = Limits(size_bytes=256 * 1024, depth=8, nodes=4096)
@@ -62,7 +62,7 @@ MANIFEST = Limits(size_bytes=16 * 1024 * 1024, depth=64, nodes=1_000_000, anchor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scalar:
+class YamlScalar:
     """A text, as written."""
 
     text: str
@@ -72,12 +72,12 @@ class Scalar:
 
     @property
     def is_null(self) -> bool:
-        """Whether it says "nothing"."""
+        """Whether it is null."""
         return self.is_plain and self.text in {"", "~", "null", "Null", "NULL"}
 
     @property
     def is_true(self) -> bool:
-        """Whether it says "yes" in any of YAML 1.1's ways."""
+        """Whether it is true, in any spelling of YAML 1.1."""
         return self.is_plain and self.text.lower() in {"true", "yes", "on", "y"}
 
     def as_int(self) -> int | None:
@@ -88,7 +88,7 @@ class Scalar:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sequence:
+class YamlList:
     """A list."""
 
     items: tuple[Node, ...] = field(repr=False)
@@ -96,10 +96,10 @@ class Sequence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mapping:
+class YamlMapping:
     """A mapping; its keys are unique."""
 
-    pairs: tuple[tuple[Scalar, Node], ...] = field(repr=False)
+    pairs: tuple[tuple[YamlScalar, Node], ...] = field(repr=False)
     line: int
 
     def get(self, key: str) -> Node | None:
@@ -110,11 +110,11 @@ class Mapping:
         """The value that a path of keys leads to, None if it leads nowhere."""
         node: Node | None = self
         for key in path:
-            node = node.get(key) if isinstance(node, Mapping) else None
+            node = node.get(key) if isinstance(node, YamlMapping) else None
         return node
 
 
-Node: TypeAlias = Scalar | Sequence | Mapping
+Node: TypeAlias = YamlScalar | YamlList | YamlMapping
 
 # libyaml is some 30 times faster than the same in Python. PyYAML's wheels have it, others may not.
 _LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -161,10 +161,10 @@ def load_all(text: str, *, limits: Limits = MANIFEST) -> Iterator[Node]:
 
 
 def kind_of(node: Node) -> str:
-    """What a node is, with its article, for a message."""
-    if isinstance(node, Scalar):
+    """The type of a node with its article, for a message."""
+    if isinstance(node, YamlScalar):
         return "null" if node.is_null else "a text"
-    return "a list" if isinstance(node, Sequence) else "a mapping"
+    return "a list" if isinstance(node, YamlList) else "a mapping"
 
 
 def _check_text(text: str, limits: Limits) -> None:
@@ -204,7 +204,7 @@ class _Builder:
         self._anchors: dict[str, Node] = {}
 
     def feed(self, event: yaml.Event) -> Node | None:
-        """Take one event; gives the document that it completes."""
+        """Take one event; return the document that it completes."""
         if isinstance(event, yaml.SequenceStartEvent | yaml.MappingStartEvent):
             self._check(event, event.tag)
             self._stack.append(_Open(event))
@@ -214,7 +214,7 @@ class _Builder:
         if isinstance(event, yaml.ScalarEvent):
             self._check(event, event.tag)
             is_plain = not event.style and event.tag not in {"!", f"{_CORE}str"}
-            return self._add(Scalar(text=event.value, line=_line(event), is_plain=is_plain), event.anchor)
+            return self._add(YamlScalar(text=event.value, line=_line(event), is_plain=is_plain), event.anchor)
         if isinstance(event, yaml.CollectionEndEvent):
             opened = self._stack.pop()
             return self._add(self._close(opened), opened.event.anchor)
@@ -256,10 +256,10 @@ class _Builder:
     def _close(self, opened: _Open) -> Node:
         line = _line(opened.event)
         if isinstance(opened.event, yaml.SequenceStartEvent):
-            return Sequence(items=tuple(opened.children), line=line)
-        pairs: dict[str, tuple[Scalar, Node]] = {}
+            return YamlList(items=tuple(opened.children), line=line)
+        pairs: dict[str, tuple[YamlScalar, Node]] = {}
         for key, value in zip(opened.children[::2], opened.children[1::2], strict=True):
-            if not isinstance(key, Scalar):
+            if not isinstance(key, YamlScalar):
                 raise YamlError(f"has {kind_of(key)} as a key; a key must be a text", key.line)
             if key.text in pairs:
                 first = pairs[key.text][0].line
@@ -267,16 +267,16 @@ class _Builder:
             pairs[key.text] = key, value
         if self._limits.anchors:
             self._merge(pairs, opened.event)
-        return Mapping(pairs=tuple(pairs.values()), line=line)
+        return YamlMapping(pairs=tuple(pairs.values()), line=line)
 
-    def _merge(self, pairs: dict[str, tuple[Scalar, Node]], event: yaml.Event) -> None:
-        """Take in what the key `<<` names, https://yaml.org/type/merge.html: what is there already wins."""
+    def _merge(self, pairs: dict[str, tuple[YamlScalar, Node]], event: yaml.Event) -> None:
+        """Merge the mappings under the key `<<`, https://yaml.org/type/merge.html: keys that are there already win."""
         key, source = pairs.get("<<", (None, None))
         if key is None or not key.is_plain or source is None:
             return
         del pairs["<<"]
-        for mapping in source.items if isinstance(source, Sequence) else (source,):
-            for pair in mapping.pairs if isinstance(mapping, Mapping) else ():
+        for mapping in source.items if isinstance(source, YamlList) else (source,):
+            for pair in mapping.pairs if isinstance(mapping, YamlMapping) else ():
                 self._count_one(event)
                 pairs.setdefault(pair[0].text, pair)
 

@@ -1,1 +1,1 @@
-"""From a request to a verdict: which interfaces are given, or every reason why not."""
+"""From a request to a verdict: the interfaces that are given, or every reason why not."""

@@ -1,7 +1,6 @@
-"""What is still to be given for an entry of which some is held already: after a restart, or for the next container.
+"""The part of a request that its holder does not have yet: after a restart, or for the next container of a pod.
 
-Which claims those are is known by the place in the annotations that they were given for: a pod's annotations do not
-change while it lives.
+Claims belong to entries by their place in the annotations, which do not change while a pod lives.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from nri_netdev.domain.claim import Claim
 
 
 def held_for(entry: Entry, claims: Iterable[Claim]) -> tuple[Claim, ...]:
-    """The claims that answer an entry, of those that are its holder's own."""
+    """The claims of an entry, among the claims of its holder."""
     place = (entry.scope, entry.key, entry.number)
     return tuple(
         claim
@@ -24,6 +23,6 @@ def held_for(entry: Entry, claims: Iterable[Claim]) -> tuple[Claim, ...]:
 
 
 def outstanding(entry: Entry, held: Iterable[Claim]) -> Entry | None:
-    """What is to be asked for an entry, some claims of which are held; None if nothing is."""
+    """An entry less the claims that are held for it; None if nothing is left."""
     left = entry.count - len(tuple(held))
     return None if left <= 0 else replace(entry, count=left)

@@ -1,4 +1,4 @@
-"""What would happen to a pod's entries on this node now, and by which rule: the verdict, told line by line. Pure."""
+"""Explains what would become of a pod's entries on this node now, and by which rule. Pure."""
 
 from __future__ import annotations
 
@@ -6,83 +6,86 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from nri_netdev.domain.annotations.request import Entry, parse
-from nri_netdev.domain.claim import Claim, Netns, Owner
-from nri_netdev.domain.links import Inventory, Link
+from nri_netdev.domain.claim import Owner
+from nri_netdev.domain.links import Link
 from nri_netdev.domain.pods import PodSandbox
-from nri_netdev.domain.policy.rules import Policy
-from nri_netdev.domain.policy.selectors import FactsOf, no_facts
 from nri_netdev.domain.problem import Problem
 from nri_netdev.domain.scope import Scope
-from nri_netdev.domain.snapshot import Snapshot
-from nri_netdev.domain.verdict.allocator import Desk, Grant, Outcome, PodNetns
+from nri_netdev.domain.verdict.allocator import Allocator
+from nri_netdev.domain.verdict.availability import PodAvailability
+from nri_netdev.domain.verdict.node import Held, NodeState, PodNetns
+from nri_netdev.domain.verdict.outcome import Grant, Outcome
+
+_BEFORE = PodNetns(names=frozenset({"lo", "eth0"}))
+"""The netns of a pod that does not exist yet, on the pod network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """What would become of one entry, or of what is wrong with the annotations as a whole."""
+    """What would become of one entry; or a problem of the annotations as a whole."""
 
     container: str
     asked: str
-    """Annotation, entry, and what is asked for."""
+    """Annotation, entry, and the interfaces that it asks for."""
     steps: tuple[str, ...] = ()
-    """What each rule says, up to the one that decides."""
+    """The result of each rule, up to the one that decides."""
     verdict: str = ""
-    """What would be given, or why nothing would be."""
+    """The interfaces that would be given, or why none would be."""
     is_granted: bool = False
 
 
 def explain_pod(
-    pod: PodSandbox,
-    containers: Sequence[str],
-    *,
-    inventory: Inventory,
-    policy: Policy,
-    claims: Collection[Claim] = (),
-    names: frozenset[str] = frozenset({"lo", "eth0"}),
-    is_host_network: bool = False,
-    now_s: int = 0,
-    facts_of: FactsOf = no_facts,
+    pod: PodSandbox, containers: Sequence[str], node: NodeState, netns: PodNetns = _BEFORE
 ) -> tuple[Explanation, ...]:
-    """Decide on each container of a pod in turn, and say why.
+    """Decide on each container of a pod in turn, and explain each entry.
 
     Args:
-        pod: who asks; with its annotations.
+        pod: the pod, with its annotations.
         containers: names, in the order in which they are created.
-        inventory: the host, now.
-        policy: what may be given to whom.
-        claims: every claim that holds an interface.
-        names: those taken in the pod's netns; before there is one, what every pod has.
-        is_host_network: whether the pod is on the host network.
-        now_s: wall clock, for the age of a holder.
-        facts_of: fetches what rtnetlink does not tell of an interface.
+        node: the node.
+        netns: the pod's netns.
     """
-    told: list[Explanation] = []
-    given: list[Claim] = []
+    explanations: list[Explanation] = []
+    given: list[Grant] = []
+    held: list[Held] = []
     done: set[tuple[str, int]] = set()
     for container in containers:
         parsed = parse(pod.annotations, container=container)
-        told += [_unreadable(problem, container) for problem in parsed.problems]
+        explanations += [_unreadable(problem, container) for problem in parsed.problems]
         entries = [entry for entry in parsed.entries if (entry.key, entry.number) not in done]
-        if is_host_network:
-            told += [_refused(entry, container, (), "the pod is on the host network") for entry in entries]
+        if netns.is_host:
+            explanations += [_refused(entry, container, (), "the pod is on the host network") for entry in entries]
             continue
-        taken = {claim.ifname for claim in given}
-        desk = Desk(
-            inventory=replace(inventory, links=tuple(link for link in inventory.links if link.ifname not in taken)),
-            netns=PodNetns(names=names | {claim.inside for claim in given}),
-            claims=[*claims, *given],
-            now_s=now_s,
-            policy=policy,
-            pod=pod,
-            facts_of=facts_of,
-        )
-        outcomes = desk.outcomes(entries)
-        told += [_told(outcome, container, desk, outcomes) for outcome in outcomes]
+        names = netns.names | {grant.entry.inside for grant in given}
+        allocator = Allocator(_without(node, held), pod, names=names)
+        outcomes = allocator.allocate(entries)
+        explanations += [_explained(outcome, container, allocator.available, outcomes) for outcome in outcomes]
         if not any(outcome.problems for outcome in outcomes):
             grants = [grant for outcome in outcomes for grant in outcome.grants]
-            given += [_claim(grant, pod, container) for grant in grants]
+            given += grants
+            held += [_held(grant, pod, container, node.at_s) for grant in grants]
             done |= {(entry.key, entry.number) for entry in entries if entry.scope is Scope.POD}
-    return tuple(told)
+    return tuple(explanations)
+
+
+def _without(node: NodeState, held: Collection[Held]) -> NodeState:
+    """The node after further interfaces have left it."""
+    away = {holding.ifname for holding in held}
+    links = tuple(link for link in node.inventory.links if link.ifname not in away)
+    return replace(node, inventory=replace(node.inventory, links=links), held=(*node.held, *held))
+
+
+def _held(grant: Grant, pod: PodSandbox, container: str, since_s: int) -> Held:
+    owner = Owner(
+        scope=grant.entry.scope,
+        pod_id=pod.id,
+        pod_uid=pod.uid,
+        namespace=pod.namespace,
+        pod=pod.name,
+        container_id="",
+        container=container,
+    )
+    return Held(link=grant.link, owner=owner, since_s=since_s)
 
 
 def _unreadable(problem: Problem, container: str) -> Explanation:
@@ -98,11 +101,13 @@ def _asked(entry: Entry) -> str:
     return f"{Problem(key=entry.key, entry=entry.number, message='').place}: {entry.wanted}{inside}"
 
 
-def _told(outcome: Outcome, container: str, desk: Desk, outcomes: Sequence[Outcome]) -> Explanation:
+def _explained(
+    outcome: Outcome, container: str, available: PodAvailability, outcomes: Sequence[Outcome]
+) -> Explanation:
     entry = outcome.entry
-    named = desk.inventory.by_name(entry.interface)
+    named = available.node.inventory.by_name(entry.interface)
     links = [grant.link for grant in outcome.grants] or ([named] if named else [])
-    steps = tuple(step for link in links for step in _steps(desk, link))
+    steps = tuple(step for link in links for step in _steps(available, link))
     if outcome.problems:
         reasons = [problem.message + (f". {problem.hint}" if problem.hint else "") for problem in outcome.problems]
         return _refused(entry, container, steps, "; ".join(reasons))
@@ -113,39 +118,16 @@ def _told(outcome: Outcome, container: str, desk: Desk, outcomes: Sequence[Outco
     return Explanation(container=container, asked=_asked(entry), steps=steps, verdict=verdict, is_granted=True)
 
 
-def _steps(desk: Desk, link: Link) -> Iterator[str]:
-    """What each rule says of an interface and the pod, up to the one that decides."""
-    rules = desk.policy.rules if desk.policy else ()
+def _steps(available: PodAvailability, link: Link) -> Iterator[str]:
+    """The result of each rule for an interface and the pod, up to the one that decides."""
+    policy = available.node.policy
+    rules = policy.rules if policy else ()
     for rule in rules:
-        if reason := rule.why_not_for(desk.pod):
+        if reason := rule.why_not_for(available.pod):
             yield f"{link.ifname}: {rule} {reason}"
-        elif desk.policy is not None and not desk.policy.covers(rule, link, desk.sees):
+        elif policy is not None and not policy.covers(rule, link, available.describes):
             yield f"{link.ifname}: {rule} does not speak of it"
         else:
             yield f"{link.ifname}: {rule} decides"
             return
     yield f"{link.ifname}: no rule speaks of it" if rules else f"{link.ifname}: this node has no rules"
-
-
-def _claim(grant: Grant, pod: PodSandbox, container: str) -> Claim:
-    """The claim that a grant would become, for the containers that come after."""
-    scope = grant.entry.scope
-    return Claim(
-        mark="",
-        owner=Owner(
-            scope=scope,
-            pod_id=pod.id,
-            pod_uid=pod.uid,
-            namespace=pod.namespace,
-            pod=pod.name,
-            container_id="",
-            container=container,
-        ),
-        key=grant.entry.key,
-        number=grant.entry.number,
-        inside=grant.entry.inside,
-        netns=Netns(path="", dev=0, ino=0),
-        snapshot=Snapshot(link=grant.link),
-        since_s=0,
-        boot_id="",
-    )

@@ -1,4 +1,4 @@
-"""The rule that would give a pod what no rule gives it: quoted in refusals."""
+"""Suggests a rule that would give a pod the interfaces that no rule gives it; refusals quote it."""
 
 from __future__ import annotations
 

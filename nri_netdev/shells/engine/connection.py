@@ -1,7 +1,7 @@
-"""The connection to the engine: moves bytes between a socket and a `PluginSession`, and comes back when it is lost.
+"""The connection to the engine: moves bytes between a socket and a `PluginSession`, and connects again when it is lost.
 
-A thread of its own reads and hands events on, so that whoever can answer at once does so where the event arrives, and
-an engine never waits for an event loop to come round (docs/adr/0011).
+A thread of its own reads and calls back with events, so that an answer that needs no waiting is sent from that thread,
+and the engine never waits for an event loop to come round (docs/adr/0011).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Protocol
 
 from google.protobuf.message import Message
 
 from nri_netdev.errors import ConfigurationError
 from nri_netdev.log import event
-from nri_netdev.wire.peek import Glimpse
+from nri_netdev.wire.peek import Peek
 from nri_netdev.wire.session import Closed, Event, Pending, PluginSession
 
 _log = logging.getLogger(__name__)
@@ -32,9 +32,9 @@ BACKOFF_LAST_S = 5.0
 that the plugins of a node do not come all at once when its engine is back."""
 
 _BUFFER_BYTES = 1 << 16
-"""What is read from the socket at once."""
+"""The most that is read from the socket at once."""
 _SEND_S = 5
-"""How long an engine may leave what we send unread."""
+"""How long the engine may leave what we send unread, in seconds."""
 
 
 def backoff(rng: random.Random) -> Iterator[float]:
@@ -45,23 +45,20 @@ def backoff(rng: random.Random) -> Iterator[float]:
         pause = min(2 * pause, BACKOFF_LAST_S)
 
 
-class Answer(NamedTuple):
-    """What is said to an event that was seen at a glance."""
+class Handler(Protocol):
+    """Whoever acts on what the engine sends; called in order, on the thread that reads."""
 
-    payload: bytes = b""
-    """The encoded response."""
-    then: Callable[[], None] | None = None
-    """Called when it is said."""
+    def answer_now(self, connection: EngineConnection, peek: Peek) -> bool:
+        """Answer an event recognised by `PluginSession.peek`, by `connection.answer`, if that takes no time.
 
+        The engine waits, so it must return within some milliseconds.
 
-NOTHING = Answer()
-"""There is nothing to adjust."""
+        Returns:
+            Whether it is answered. If not, it is decoded and passed to `handle`.
+        """
 
-
-def look(seen: Glimpse) -> Answer | None:
-    """Have every event read."""
-    del seen
-    return None
+    def handle(self, connection: EngineConnection, what: Event) -> None:
+        """Take an event of the session."""
 
 
 class EngineConnection:
@@ -70,33 +67,31 @@ class EngineConnection:
     Args:
         connected: the socket, which is closed at the end.
         session: the plugin's side of NRI, new.
-        handle: called with every event of the session, in order, on the thread that reads.
-        at_a_glance: called, on that thread, with an event that can be told at a glance: what to say to it, None to have
-            it read and handed to `handle`. The engine waits, so it must not take longer than some milliseconds.
-        ended: called at the end, on that thread.
+        handler: acts on what the engine sends.
+        ended: called at the end, on the thread that reads.
     """
 
     def __init__(
         self,
         connected: socket.socket,
         session: PluginSession,
-        handle: Callable[[EngineConnection, Event], None],
-        at_a_glance: Callable[[Glimpse], Answer | None],
+        handler: Handler,
         ended: Callable[[], None],
     ) -> None:
         self._socket = connected
         self._session = session
-        self._handle = handle
-        self._at_a_glance = at_a_glance
+        self._handler = handler
         self._ended = ended
         self._lock = threading.Lock()
         """Of the session, and of what is sent."""
+        self._is_answered = False
+        """Whether the event that is being handled without decoding has its answer."""
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         connected.setblocking(True)
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", _SEND_S, 0))
 
     def start(self) -> None:
-        """Register with the engine, and read what it says from now on."""
+        """Register with the engine, and read what it sends from now on."""
         with self._lock:
             self._send(self._session.start())
         threading.Thread(target=self._read, name="engine", daemon=True).start()
@@ -107,12 +102,23 @@ class EngineConnection:
             self._send(self._session.reply(request, message))
 
     def refuse(self, request: Pending, text: str) -> None:
-        """Say no, and why (`PluginSession.refuse`); without effect once the connection is over."""
+        """Refuse, with the reason (`PluginSession.refuse`); without effect once the connection is over."""
         with self._lock:
             self._send(self._session.refuse(request, text))
 
+    def answer(self, peek: Peek, payload: bytes = b"") -> None:
+        """Answer a recognised event, within `Handler.answer_now` alone.
+
+        Args:
+            peek: the event.
+            payload: the encoded response; empty for nothing to adjust.
+        """
+        self._is_answered = True
+        with self._lock:
+            self._send(self._session.answer(peek, payload))
+
     def close(self) -> None:
-        """Say nothing more and hang up."""
+        """Hang up."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
@@ -121,91 +127,83 @@ class EngineConnection:
             if data:
                 self._socket.sendall(data)
         except OSError:
-            self.close()  # the end of what can be read tells the rest
+            self.close()  # the reading thread ends the connection
 
     def _read(self) -> None:
-        """Read and hand on, until the end."""
+        """Read and call back, until the end."""
         how: Closed | None = None
         while how is None:
             try:
-                for what in self._hear():
-                    self._handle(self, what)
+                for what in self._read_events():
+                    self._handler.handle(self, what)
                     how = what if isinstance(what, Closed) else None
             except Exception:  # noqa: BLE001 - the root of a thread
                 event(_log, logging.ERROR, "engine.bug", exc_info=True)
                 how = Closed(error=None)
-                self._handle(self, how)
+                self._handler.handle(self, how)
         if how.error is not None:
             event(_log, logging.ERROR, "engine.broke_protocol", error=str(how.error))
         self._socket.close()
         self._ended()
 
-    def _hear(self) -> list[Event]:
-        """Wait for what comes, and answer what can be answered at once; the rest is returned."""
+    def _read_events(self) -> list[Event]:
+        """Wait for bytes, and answer an event that needs no decoding; returns all other events."""
         size = self._receive(0)
-        seen = self._glance(size)
-        while seen is None and 0 < size < self._session.expected(self._buffer[:size]) <= len(self._buffer):
+        peeked = self._peek(size)
+        while peeked is None and 0 < size < self._session.expected_bytes(self._buffer[:size]) <= len(self._buffer):
             more = self._receive(size)
             if not more:
                 break
             size += more
-            seen = self._glance(size)
-        if seen is not None and self._answer(seen):
+            peeked = self._peek(size)
+        if peeked is not None and self._answer(peeked):
             return []
         with self._lock:
-            told = self._session.receive_data(self._buffer[:size]) if size else self._session.receive_eof()
+            events = self._session.receive_data(self._buffer[:size]) if size else self._session.receive_eof()
             self._send(self._session.data_to_send())
-        return told
+        return events
 
     def _receive(self, begin: int) -> int:
-        """Wait for bytes, and put them into the buffer from this place on; how many, 0 at the end."""
+        """Wait for bytes, and put them into the buffer from this place on; returns how many, 0 at the end."""
         try:
             return self._socket.recv_into(self._buffer[begin:])
         except OSError as error:
             event(_log, logging.WARNING, "engine.lost", error=str(error))
             return 0
 
-    def _glance(self, size: int) -> Glimpse | None:
+    def _peek(self, size: int) -> Peek | None:
         with self._lock:
-            return self._session.glance(self._buffer[:size])
+            return self._session.peek(self._buffer[:size])
 
-    def _answer(self, seen: Glimpse) -> bool:
-        """Answer an event that was seen at a glance; whether that could be done."""
+    def _answer(self, peeked: Peek) -> bool:
+        """Have a recognised event answered; returns whether it is."""
+        self._is_answered = False
         try:
-            answer = self._at_a_glance(seen)
-        except Exception:  # noqa: BLE001 - it has another chance
+            return self._handler.answer_now(self, peeked)
+        except Exception:
+            if self._is_answered:
+                raise
             event(_log, logging.ERROR, "engine.bug", exc_info=True)
-            return False
-        if answer is None:
-            return False
-        try:
-            with self._lock:
-                self._send(self._session.answer(seen, answer.payload))
-        finally:
-            if answer.then is not None:
-                answer.then()
-        return True
+            return False  # decoding it is another chance
 
 
 async def connect(
     where: Path | socket.socket,
     new_session: Callable[[], PluginSession],
-    handle: Callable[[EngineConnection, Event], None],
-    at_a_glance: Callable[[Glimpse], Answer | None] = look,
+    handler: Handler,
 ) -> tuple[EngineConnection, asyncio.Future[None]]:
     """Connect to the engine's socket, or take over one that is connected already.
 
     Args:
         where: the engine's socket.
         new_session: makes the session.
-        handle: called with every event, on a thread that is not the loop's.
-        at_a_glance: called with what can be told at a glance, on that thread; see `EngineConnection`.
+        handler: acts on what the engine sends.
 
     Returns:
-        The connection, and what is done at its end.
+        The connection, and a future that is done at its end.
 
     Raises:
-        OSError: Nobody listens there.
+        OSError: No engine listens there.
     """
     loop = asyncio.get_running_loop()
     if isinstance(where, Path):
@@ -224,7 +222,7 @@ async def connect(
         with contextlib.suppress(RuntimeError):  # the loop is over, too
             loop.call_soon_threadsafe(_finish, closed)
 
-    connection = EngineConnection(connected, new_session(), handle, at_a_glance, end)
+    connection = EngineConnection(connected, new_session(), handler, end)
     connection.start()
     return connection, closed
 
@@ -237,29 +235,27 @@ def _finish(closed: asyncio.Future[None]) -> None:
 async def stay_connected(
     path: Path,
     new_session: Callable[[], PluginSession],
-    handle: Callable[[EngineConnection, Event], None],
-    at_a_glance: Callable[[Glimpse], Answer | None] = look,
+    handler: Handler,
     *,
     rng: random.Random,
     healthy: Callable[[], bool],
 ) -> None:
     """Connect to the engine, and again whenever it goes away; never returns.
 
-    Cancelled, it leaves the connection open: there may be answers to give yet.
+    Cancelled, it leaves the connection open, since answers may still be due.
 
     Args:
-        path: the engine's NRI socket; waited for if it is not there yet.
+        path: the engine's NRI socket, which need not exist yet.
         new_session: makes the session of each connection.
-        handle: called with every event.
-        at_a_glance: called with what can be told at a glance.
+        handler: acts on what the engine sends.
         rng: where the jitter comes from.
-        healthy: asked when a connection has ended: whether it had got so far that the next try may be at once.
+        healthy: called when a connection has ended; returns whether it got so far that the next try may follow at once.
     """
     pauses = backoff(rng)
-    told = ""
+    logged = ""
     while True:
         try:
-            _, closed = await connect(path, new_session, handle, at_a_glance)
+            _, closed = await connect(path, new_session, handler)
         except OSError as error:
             trouble = f"{error.strerror or error}"
         else:
@@ -267,10 +263,10 @@ async def stay_connected(
             trouble = "the engine closed the connection"
             if healthy():
                 pauses = backoff(rng)
-                told = ""
-        if trouble != told:
+                logged = ""
+        if trouble != logged:
             event(_log, logging.WARNING, "engine.away", socket=path, reason=trouble, action="trying again")
-            told = trouble
+            logged = trouble
         await asyncio.sleep(next(pauses))
 
 

@@ -1,27 +1,32 @@
-"""A short visit to the engine: register as a plugin, hear what it says of itself and what exists, and go."""
+"""A short visit to the engine: register as a plugin, read its Configure and Synchronize, and leave."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.shells.engine.connection import EngineConnection, connect
 from nri_netdev.shells.engine.translate import container_of, pod_of
-from nri_netdev.wire.methods import Kind
+from nri_netdev.wire.methods import EventKind
+from nri_netdev.wire.peek import Peek
 from nri_netdev.wire.session import Closed, Configured, Event, PluginSession, Refused, Synchronized, event_mask
+
+T = TypeVar("T")
 
 PLUGIN_NAME = "nri-netdev-visitor"
 PATIENCE_S = 10.0
-"""How long the engine may take to tell all."""
+"""How long the engine may take for both, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """What an engine tells."""
+    """An engine's description of itself, and all its pods and containers."""
 
     engine: Configured
     pods: tuple[PodSandbox, ...]
@@ -40,38 +45,57 @@ def visit(path: Path) -> Visit:
     return asyncio.run(_visit(path))
 
 
-async def _visit(path: Path) -> Visit:
-    loop = asyncio.get_running_loop()
-    told: asyncio.Future[tuple[Configured, Synchronized]] = loop.create_future()
-    seen: list[Configured] = []
+class _Visitor:
+    """Waits until the engine has listed all that exists.
 
-    def handle(connection: EngineConnection, what: Event) -> None:
-        loop.call_soon_threadsafe(hear, connection, what)
+    Args:
+        loop: where `answer` is awaited.
+    """
 
-    def hear(connection: EngineConnection, what: Event) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._configured: Configured | None = None
+        self.answer: asyncio.Future[tuple[Configured, Synchronized]] = loop.create_future()
+
+    def answer_now(self, _connection: EngineConnection, _peek: Peek) -> bool:
+        """False: it subscribes to what hardly ever happens."""
+        return False
+
+    def handle(self, connection: EngineConnection, what: Event) -> None:
+        """Take an event of the session."""
         match what:
             case Configured():
-                seen.append(what)
-            case Synchronized():
+                self._configured = what
+            case Synchronized() if self._configured is not None:
                 connection.reply(what.request, None)
-                told.set_result((seen[0], what))
+                self._settle(self.answer.set_result, (self._configured, what))
             case Refused():
-                told.set_exception(what.error)
-            case Closed() if not told.done():
-                told.set_exception(what.error or ConnectionResetError("the engine hung up"))
+                self._settle(self.answer.set_exception, what.error)
+            case Closed():
+                self._settle(self.answer.set_exception, what.error or ConnectionResetError("the engine hung up"))
             case _:
                 pass
 
+    def _settle(self, how: Callable[[T], None], outcome: T) -> None:
+        def settle() -> None:
+            if not self.answer.done():
+                how(outcome)
+
+        self._loop.call_soon_threadsafe(settle)
+
+
+async def _visit(path: Path) -> Visit:
     def session() -> PluginSession:
-        return PluginSession(PLUGIN_NAME, "99", events=event_mask(Kind.REMOVE_POD_SANDBOX))
+        return PluginSession(PLUGIN_NAME, "99", events=event_mask(EventKind.REMOVE_POD_SANDBOX))
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.connect(str(path))
         pid, _, _ = struct.unpack("=iII", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    connection, closed = await connect(path, session, handle)
+    visitor = _Visitor(asyncio.get_running_loop())
+    connection, closed = await connect(path, session, visitor)
     try:
         async with asyncio.timeout(PATIENCE_S):
-            engine, state = await told
+            engine, state = await visitor.answer
     finally:
         connection.close()
         await closed

@@ -1,8 +1,8 @@
-"""Netlink attributes as bytes: walked, found, packed, patched. Pure.
+"""Netlink attributes as bytes: listed, found, packed, patched. Pure.
 
-Needed because what is put back after a move must be what the kernel wrote, attributes included that no library here
-has heard of; and because a dump of all links is read on the way of a container's start, where decoding every counter
-of every link would be most of the cost. Layout: `struct nlattr` of `linux/netlink.h`, host byte order, 4-byte aligned.
+Objects that are restored after a move must be what the kernel wrote, including attributes that no library knows. And a
+dump of all links is read while a container starts, where decoding every counter of every link would be most of the
+cost. Layout: `struct nlattr` of `linux/netlink.h`, host byte order, 4-byte aligned.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ _U32 = struct.Struct("=I")
 _IS_LITTLE = struct.pack("=H", 1) == b"\x01\x00"
 _TYPE_MASK = 0x3FFF
 NLA_F_NESTED = 0x8000
-"""Says in the type of an attribute that it holds attributes."""
+"""Flag in an attribute's type: the value consists of attributes."""
 
 
 def walk(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
-    """Every attribute from `offset` on, as (type without flags, value). What is malformed ends the walk."""
+    """Every attribute from `offset` on, as (type without flags, value). A malformed one ends the iteration."""
     end = len(data)
     while offset + 4 <= end:
         length, kind = _HEADER.unpack_from(data, offset)
@@ -30,7 +30,7 @@ def walk(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
 
 
 def attributes(data: bytes, offset: int = 0) -> dict[int, bytes]:
-    """Attributes by type; of several of one type the last."""
+    """Attributes by type; the last one of each type."""
     return dict(walk(data, offset))
 
 
@@ -66,9 +66,9 @@ def from_text(value: str) -> bytes:
 
 
 def change(payload: bytes, header_bytes: int, replace: Callable[[int, bytes], bytes | None]) -> bytes:
-    """A message with each attribute's value replaced by what `replace(type, value)` says; None drops it.
+    """A message with each attribute's value replaced by what `replace(type, value)` returns; None drops the attribute.
 
-    Type flags (`NLA_F_NESTED`) stay as they were, which some parsers of the kernel insist on.
+    Flags of the type (`NLA_F_NESTED`) are kept, because some parsers of the kernel require them.
     """
     parts = [payload[:header_bytes]]
     offset = header_bytes

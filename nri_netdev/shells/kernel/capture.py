@@ -1,9 +1,8 @@
-"""Capture: read, before an interface is given away, everything about it that a move destroys.
+"""Snapshots: everything about an interface that a move destroys, read before the interface is given away.
 
-Objects that are put back as they were - routes, neighbours, queueing, a bridge's table - are kept as the kernel wrote
-them, cleaned of what it computes by itself and with ifindex 0 in place of the interface's own, which may be another
-when it comes home. The same cleaning makes what is there now comparable with what was: see
-`nri_netdev.shells.kernel.homing`.
+Routes, neighbours, qdiscs and entries of a bridge's table are kept as the kernel wrote them, without the attributes
+that it computes, and with ifindex 0 for the interface, whose index may be another when it comes home.
+`nri_netdev.shells.kernel.restore` reads present objects in the same way and compares.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from dataclasses import replace
 
 from nri_netdev.domain.claim import MARK_PREFIX
 from nri_netdev.domain.links import Address, Link
-from nri_netdev.domain.snapshot import Master, Message, Snapshot
+from nri_netdev.domain.snapshot import KernelObject, Master, Snapshot
 from nri_netdev.shells.kernel.attributes import attributes, change, pack, to_int, to_text, u32, walk
-from nri_netdev.shells.kernel.rtnetlink import (
+from nri_netdev.shells.kernel.messages import (
     ADMIN_FLAGS,
     AF_INET,
     AF_INET6,
@@ -46,13 +45,13 @@ from nri_netdev.shells.kernel.rtnetlink import (
     RTM_GETTFILTER,
     RTMSG,
     RTN_UNICAST,
-    Rtnl,
     ip_text,
     link_attributes,
     link_header,
     nexthops,
     parse_link,
 )
+from nri_netdev.shells.kernel.rtnetlink import Rtnl
 from nri_netdev.shells.kernel.sysctls import Sysctls
 
 SETTINGS = {
@@ -65,7 +64,7 @@ SETTINGS = {
     63: "gso_ipv4_max_size",
     64: "gro_ipv4_max_size",
 }
-"""`IFLA_*` that a move keeps, a container can change, and that can be set as they are read."""
+"""`IFLA_*` that a move keeps and a container can change; each can be set to the bytes that were read."""
 
 AF_BRIDGE = int(socket.AF_BRIDGE)
 NDMSG = struct.Struct("=BxxxiHBB")
@@ -87,24 +86,24 @@ _CONFS = {AF_INET: 1, AF_INET6: 2}
 _TCA_KIND = 1
 _TCA_KEPT = {_TCA_KIND, 2, 5, 13, 14}  # options, rate, ingress and egress block
 _CLASSFUL = frozenset({"htb", "hfsc", "drr", "qfq", "cbq"})
-"""Kinds of qdisc whose classes somebody has built by hand; these are told, and not put back."""
+"""Kinds of qdisc whose classes somebody configured; these are reported as losses, and not restored."""
 _WITHOUT_FILTERS = frozenset({"noqueue", "pfifo_fast", "pfifo", "bfifo", "mq", "fq", "codel"})
-"""Kinds of qdisc that the kernel hangs no filter on; where there are no others there is none to look for."""
+"""Kinds of qdisc that have no filters; an interface with no other kind needs no search for filters."""
 _TC_FILTER_PARENTS = (0, 0xFFFFFFF2, 0xFFFFFFF3)  # root, and ingress and egress of clsact
 _RTEXT_FILTER_BRVLAN = 2
 _BRIDGE_PORT_SETTABLE = frozenset(
     {2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 25, 27, 28, 29, 30, 31, 32, 33, 34, 39, 40, 42, 43}
 )
-"""`IFLA_BRPORT_*` that an administrator sets; the others are state, timers and counters."""
+"""`IFLA_BRPORT_*` that an administrator sets; all others are state, timers and counters."""
 
 
 def snapshot(rtnl: Rtnl, ifindex: int, sysctls: Sysctls) -> Snapshot:
-    """Read all that an interface is.
+    """Read a snapshot of an interface.
 
     Args:
-        rtnl: A socket of the netns that the calling thread is in: sysctls are read from there too.
-        ifindex: The interface.
-        sysctls: Of that netns.
+        rtnl: a socket of the netns that the calling thread is in.
+        ifindex: the interface.
+        sysctls: reads the sysctls of that netns.
 
     Raises:
         KernelError: There is no such interface, or it cannot be read.
@@ -126,28 +125,28 @@ def snapshot(rtnl: Rtnl, ifindex: int, sysctls: Sysctls) -> Snapshot:
         routes=tuple(itertools.chain.from_iterable(_clean_routes(raw_route, ifindex) for raw_route in every_route)),
         neighbours=neighbours(rtnl, ifindex),
         qdiscs=_clean_qdiscs(every_qdisc),
-        sysctls=sysctls.differing(link.ifname, told_of_sysctls(attrs)),
+        sysctls=sysctls.differing(link.ifname, conf_of(attrs)),
         losses=tuple(_losses(rtnl, ifindex, every_route, every_qdisc)),
     )
 
 
-def told_of_sysctls(attrs: dict[int, bytes]) -> bytes:
-    """The sysctls that the `IFLA_*` of a link hold (see `sysctls`); nothing where one of them is missing."""
+def conf_of(attrs: dict[int, bytes]) -> bytes:
+    """The sysctls in the `IFLA_*` of a link, for `Sysctls.differing`; empty if those of a family are missing."""
     spec = attributes(attrs.get(IFLA_AF_SPEC, b""))
-    told = [attributes(spec.get(family, b"")).get(number) for family, number in _CONFS.items()]
-    return b"" if None in told else b"".join(filter(None, told))
+    confs = [attributes(spec.get(family, b"")).get(number) for family, number in _CONFS.items()]
+    return b"" if None in confs else b"".join(filter(None, confs))
 
 
 def xdp_id(attrs: dict[int, bytes]) -> int | None:
-    """The id of the XDP program in the `IFLA_*` of a link."""
+    """The id of the XDP program in the `IFLA_*` of a link; None if there is none."""
     return to_int(attributes(attrs.get(IFLA_XDP, b"")).get(4)) or None  # IFLA_XDP_PROG_ID
 
 
 # -- routes ------------------------------------------------------------------------------------------------------------
 
 
-def routes(rtnl: Rtnl, ifindex: int, addresses: Iterable[Address]) -> tuple[Message, ...]:
-    """Routes in every table that leave by an interface, but for those that the kernel makes from its addresses."""
+def routes(rtnl: Rtnl, ifindex: int, addresses: Iterable[Address]) -> tuple[KernelObject, ...]:
+    """Routes in every table that leave by an interface, except those that the kernel makes from its addresses."""
     found = _raw_routes(rtnl, ifindex, addresses)
     return tuple(itertools.chain.from_iterable(_clean_routes(payload, ifindex) for payload in found))
 
@@ -172,16 +171,16 @@ def _raw_routes(rtnl: Rtnl, ifindex: int, addresses: Iterable[Address]) -> Itera
 
 
 def _prefix(family: int, packed: bytes, length: int) -> tuple[int, int, int]:
-    """What tells one network from another: family, length, and as many bits of the address."""
+    """The identity of a network: family, length, and that many bits of the address."""
     return family, length, int.from_bytes(packed, "big") >> (len(packed) * 8 - length) if packed else 0
 
 
 _MADE_FOR_ALL = frozenset({_prefix(AF_INET6, b"\xfe\x80" + bytes(14), 64), _prefix(AF_INET6, b"\xff" + bytes(15), 8)})
-"""What the kernel routes to every interface that has IPv6."""
+"""The networks that the kernel routes to every interface with IPv6."""
 
 
-def _clean_routes(payload: bytes, ifindex: int) -> Iterator[Message]:
-    """What of a route is to be put back: of an IPv6 one with several next hops our own only, as the others stay."""
+def _clean_routes(payload: bytes, ifindex: int) -> Iterator[KernelObject]:
+    """The route to restore, if any. Of several IPv6 next hops only the interface's own are kept; the others stay."""
     family, dst_len, src_len, tos, table, protocol, scope, kind, flags = RTMSG.unpack_from(payload)
     attrs = attributes(payload, RTMSG.size)
     if RTA_NH_ID in attrs:
@@ -203,7 +202,7 @@ def _clean_routes(payload: bytes, ifindex: int) -> Iterator[Message]:
         return hops if number == RTA_MULTIPATH else value
 
     header = RTMSG.pack(family, dst_len, src_len, tos, table, protocol, scope, kind, flags & _RTNH_F_ONLINK)
-    yield Message(
+    yield KernelObject(
         text=_route_text(family, dst_len, attrs),
         payload=change(header + payload[RTMSG.size :], RTMSG.size, clean).hex(),
         is_expendable=protocol == _RTPROT_RA or bool(expires),
@@ -211,7 +210,7 @@ def _clean_routes(payload: bytes, ifindex: int) -> Iterator[Message]:
 
 
 def with_hop(hop: bytes, old: int, new: int) -> bytes:
-    """A `struct rtnexthop` that leaves by `new` if it left by `old`, without its state."""
+    """A `struct rtnexthop` with ifindex `new` in place of `old`, and without its state."""
     length, flags, weight, ifindex = struct.unpack_from("=HBBi", hop)
     header = struct.pack("=HBBi", length, flags & _RTNH_F_ONLINK, weight, new if ifindex == old else ifindex)
     return header + hop[len(header) :]
@@ -237,9 +236,9 @@ def _route_text(family: int, dst_len: int, attrs: dict[int, bytes]) -> str:
 # -- neighbours, queueing ----------------------------------------------------------------------------------------------
 
 
-def neighbours(rtnl: Rtnl, ifindex: int) -> tuple[Message, ...]:
+def neighbours(rtnl: Rtnl, ifindex: int) -> tuple[KernelObject, ...]:
     """Permanent and proxy neighbours of an interface."""
-    found: list[Message] = []
+    found: list[KernelObject] = []
     for flags in (0, _NTF_PROXY):
         header = NDMSG.pack(0, 0, 0, flags, 0)  # of every family
         for payload in rtnl.dump("list neighbours", RTM_GETNEIGH, header + pack(_NDA_IFINDEX, u32(ifindex))):
@@ -249,7 +248,7 @@ def neighbours(rtnl: Rtnl, ifindex: int) -> tuple[Message, ...]:
     return tuple(found)
 
 
-def _neighbour(payload: bytes) -> Message:
+def _neighbour(payload: bytes) -> KernelObject:
     family, _, state, flags, kind = NDMSG.unpack_from(payload)
     attrs = attributes(payload, NDMSG.size)
     dst, mac = attrs.get(_NDA_DST, b""), attrs.get(_NDA_LLADDR, b"").hex(":")
@@ -257,16 +256,16 @@ def _neighbour(payload: bytes) -> Message:
     dropped = {_NDA_CACHEINFO, _NDA_PROBES, _NDA_IFINDEX, _NDA_MASTER}
     cleaned = change(payload, NDMSG.size, lambda number, value: None if number in dropped else value)
     header = NDMSG.pack(family, 0, state, flags, kind)
-    return Message(text=f"{text} {mac}".rstrip(), payload=(header + cleaned[NDMSG.size :]).hex())
+    return KernelObject(text=f"{text} {mac}".rstrip(), payload=(header + cleaned[NDMSG.size :]).hex())
 
 
-def qdiscs(rtnl: Rtnl, ifindex: int) -> tuple[Message, ...]:
-    """Queueing disciplines that somebody set, parents first, but for those whose classes cannot be put back."""
+def qdiscs(rtnl: Rtnl, ifindex: int) -> tuple[KernelObject, ...]:
+    """Qdiscs that somebody set, parents first, except those whose classes cannot be restored."""
     return _clean_qdiscs(_raw_qdiscs(rtnl, ifindex))
 
 
 def _raw_qdiscs(rtnl: Rtnl, ifindex: int) -> list[tuple[str, bytes]]:
-    """Every one of an interface, with its kind."""
+    """Every qdisc of an interface, as (kind, payload)."""
     found = rtnl.dump("list qdiscs", RTM_GETQDISC, TCMSG.pack(0, ifindex, 0, 0, 0))
     return [
         (to_text(attributes(payload, TCMSG.size).get(_TCA_KIND)) or "", payload)
@@ -275,17 +274,17 @@ def _raw_qdiscs(rtnl: Rtnl, ifindex: int) -> list[tuple[str, bytes]]:
     ]
 
 
-def _clean_qdiscs(found: Iterable[tuple[str, bytes]]) -> tuple[Message, ...]:
-    """Those that somebody set and that can be put back, parents first; those that come by themselves have no handle."""
-    messages = []
+def _clean_qdiscs(found: Iterable[tuple[str, bytes]]) -> tuple[KernelObject, ...]:
+    """The qdiscs that somebody set and that can be restored, parents first; the kernel's own have no handle."""
+    cleaned = []
     for kind, payload in found:
         family, _, handle, parent, _ = TCMSG.unpack_from(payload)
         if handle and kind not in _CLASSFUL:
             kept = change(payload, TCMSG.size, lambda number, value: value if number in _TCA_KEPT else None)
             header = TCMSG.pack(family, 0, handle, parent, 0)
-            message = Message(text=_qdisc_text(kind, handle), payload=(header + kept[TCMSG.size :]).hex())
-            messages.append((parent != TC_H_ROOT, message))
-    return tuple(message for _, message in sorted(messages, key=lambda pair: pair[0]))
+            qdisc = KernelObject(text=_qdisc_text(kind, handle), payload=(header + kept[TCMSG.size :]).hex())
+            cleaned.append((parent != TC_H_ROOT, qdisc))
+    return tuple(qdisc for _, qdisc in sorted(cleaned, key=lambda pair: pair[0]))
 
 
 def _qdisc_text(kind: str, handle: int) -> str:
@@ -311,7 +310,7 @@ def _master(rtnl: Rtnl, link: Link) -> Master | None:
 
 
 def port_settings(rtnl: Rtnl, ifindex: int) -> bytes:
-    """What of `IFLA_BRPORT_*` can be set, of a bridge's port."""
+    """The settable `IFLA_BRPORT_*` of a bridge's port."""
     info = attributes(link_attributes(rtnl.raw_link(ifindex)).get(IFLA_LINKINFO, b""))
     settable = (pair for pair in walk(info.get(IFLA_INFO_SLAVE_DATA, b"")) if pair[0] in _BRIDGE_PORT_SETTABLE)
     return b"".join(pack(number, value) for number, value in settable)
@@ -328,9 +327,9 @@ def port_vlans(rtnl: Rtnl, ifindex: int) -> tuple[bytes, ...]:
     return tuple(found)
 
 
-def fdb(rtnl: Rtnl, link: Link) -> tuple[Message, ...]:
-    """Entries of a bridge's forwarding table that somebody set for a port."""
-    found: list[Message] = []
+def fdb(rtnl: Rtnl, link: Link) -> tuple[KernelObject, ...]:
+    """Entries of a bridge's forwarding table that somebody added for a port."""
+    found: list[KernelObject] = []
     for payload in rtnl.dump("list a bridge's table", RTM_GETNEIGH, NDMSG.pack(AF_BRIDGE, 0, 0, 0, 0)):
         _, index, state, _, _ = NDMSG.unpack_from(payload)
         attrs = attributes(payload, NDMSG.size)
@@ -340,12 +339,13 @@ def fdb(rtnl: Rtnl, link: Link) -> tuple[Message, ...]:
     return tuple(found)
 
 
-# -- what cannot be put back -------------------------------------------------------------------------------------------
+# -- losses ------------------------------------------------------------------------------------------------------------
 
 
 def _losses(
     rtnl: Rtnl, ifindex: int, raw_routes: Iterable[bytes], raw_qdiscs: Collection[tuple[str, bytes]]
 ) -> Iterator[str]:
+    """What cannot be restored, for people."""
     for payload in raw_routes:
         attrs = attributes(payload, RTMSG.size)
         if RTA_NH_ID in attrs:

@@ -1,11 +1,10 @@
-"""Home, kept by events: what a verdict needs to know of this netns, without reading the whole host for each request.
+"""A cache of the host's netns, kept current by events, so that a request does not read the whole host.
 
-What has changed is not taken from the event, but read again, so an event is never believed for more than that
-something is no longer as it was; and all is read again when the kernel had to drop an event. The kernel tells every
-change of an interface's name, MAC, master and addresses, and every route that comes. It does not tell: alternative
-names, alias, group and queue length of an interface that is down, where the other end of a veth is, IPv6 addresses that
-are tentative, and IPv4 routes that go with their interface. So what is granted is read again by itself, and a refusal
-is made from `Mirror.fresh` (`nri_netdev.custody.evaluate`).
+An event says only that something changed; what changed is read again, and everything is read again if the kernel
+dropped an event. The kernel sends an event for each change of an interface's name, MAC, master and addresses, and for
+each new route. It sends none for: alternative names, alias, group and queue length of an interface that is down; the
+netns of a veth's other end; tentative IPv6 addresses; IPv4 routes that disappear with their interface. So an interface
+that is granted is read again, and a refusal is made from `Mirror.fresh` (`nri_netdev.custody.evaluate`).
 """
 
 from __future__ import annotations
@@ -16,9 +15,8 @@ from collections.abc import Mapping
 from nri_netdev.domain.claim import lasting
 from nri_netdev.domain.links import Address, Inventory, Link
 from nri_netdev.errors import KernelError
-from nri_netdev.shells.kernel.netlink import RouteEvents
-from nri_netdev.shells.kernel.netns import translated
-from nri_netdev.shells.kernel.rtnetlink import (
+from nri_netdev.shells.kernel.libc import translated
+from nri_netdev.shells.kernel.messages import (
     RTM_DELADDR,
     RTM_DELLINK,
     RTM_DELNEXTHOP,
@@ -27,9 +25,10 @@ from nri_netdev.shells.kernel.rtnetlink import (
     RTM_NEWLINK,
     RTM_NEWNEXTHOP,
     RTM_NEWROUTE,
-    Rtnl,
     link_header,
 )
+from nri_netdev.shells.kernel.netlink import RouteEvents
+from nri_netdev.shells.kernel.rtnetlink import Rtnl
 
 RTNLGRP_LINK, RTNLGRP_NEXTHOP = 1, 32
 RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE = 5, 7, 9, 11
@@ -42,55 +41,55 @@ _GROUPS = (
     RTNLGRP_NEXTHOP,
 )
 _MANY = 64
-"""So many changed links are read faster all together."""
+"""More changed links than this are read faster by one dump of all."""
 
 
 def link_events() -> RouteEvents:
-    """Changes of the links of the calling thread's netns, from now on.
+    """Subscribe to changes of links in the calling thread's netns.
 
     Raises:
-        KernelError: The kernel tells none.
+        KernelError: The kernel refuses.
     """
-    return _listening(RTNLGRP_LINK)
+    return _subscribe(RTNLGRP_LINK)
 
 
 def host_events() -> RouteEvents:
-    """Changes of links and addresses of the calling thread's netns, from now on; a router's routes would be too many.
+    """Subscribe to changes of links and addresses in the calling thread's netns; a router's routes would be too many.
 
     Raises:
-        KernelError: The kernel tells none.
+        KernelError: The kernel refuses.
     """
-    return _listening(RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR)
+    return _subscribe(RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR)
 
 
-def _listening(*groups: int) -> RouteEvents:
+def _subscribe(*groups: int) -> RouteEvents:
     with translated("listen for changes of interfaces"):
         return RouteEvents(*groups)
 
 
 class Mirror:
-    """The netns of the thread that makes it, and that alone may use it.
+    """A cache of the netns of the thread that makes it. Only that thread may use it.
 
     Raises:
-        KernelError: The kernel tells no events.
+        KernelError: The kernel refuses the subscription to events.
     """
 
     def __init__(self) -> None:
-        self._events = _listening(*_GROUPS)
+        self._events = _subscribe(*_GROUPS)
         self._links: dict[int, Link] = {}
         self._stale: set[int] | None = None
-        """The links to be read again; None is all."""
+        """The links to read again; None for all."""
         self._addresses: Mapping[int, tuple[Address, ...]] | None = None
         self._defaults: tuple[frozenset[int], frozenset[str]] | None = None
-        self._news = 0
+        self._revision = 0
 
     def close(self) -> None:
-        """Stop listening."""
+        """Close the subscription."""
         self._events.close()
 
     def inventory(self, rtnl: Rtnl) -> Inventory:
-        """The host as it was told up to now."""
-        self._listen()
+        """The host, as of the events up to now."""
+        self._read_events()
         self._read_links(rtnl)
         if self._addresses is None:
             self._addresses = rtnl.addresses()
@@ -104,61 +103,61 @@ class Mirror:
             default_sources=sources,
         )
 
-    def news(self, rtnl: Rtnl) -> int:
-        """A number that is another once the host is no longer as it was, up to what passes from moment to moment."""
-        self._listen()
+    def revision(self, rtnl: Rtnl) -> int:
+        """Revision of everything that a verdict depends on; carrier and other momentary state do not count."""
+        self._read_events()
         self._read_links(rtnl)
-        return self._news
+        return self._revision
 
-    def last_news(self) -> int | None:
-        """The same, if no link need be read to say it; else None."""
-        if self._events.is_told:
-            self._listen()
-        return self._news if self._stale is not None and not self._stale else None
+    def cached_revision(self) -> int | None:
+        """What `revision` would return, if no link need be read for it; else None."""
+        if self._events.is_readable:
+            self._read_events()
+        return self._revision if self._stale is not None and not self._stale else None
 
     def fresh(self, rtnl: Rtnl) -> Inventory:
-        """The host, all of it read anew."""
+        """The host, all of it read again."""
         self._forget()
         return self.inventory(rtnl)
 
     def _forget(self) -> None:
         self._stale = self._addresses = self._defaults = None
 
-    def _listen(self) -> None:
-        """Note what is no longer as it was."""
-        told = self._events.read()
-        if told is None:
+    def _read_events(self) -> None:
+        """Note what must be read again."""
+        events = self._events.read()
+        if events is None:
             self._forget()
-            self._news += 1
+            self._revision += 1
             return
-        for kind, payload in told:
+        for kind, payload in events:
             if kind in {RTM_NEWLINK, RTM_DELLINK}:
                 ifindex, _ = link_header(payload)
                 if self._stale is not None:
                     self._stale.add(ifindex)
                 if self._defaults is not None and ifindex in self._defaults[0]:
-                    self._defaults = None  # a route that goes with its link is not told
-                    self._news += 1
+                    self._defaults = None  # no event says that a route disappeared with its link
+                    self._revision += 1
             elif kind in {RTM_NEWADDR, RTM_DELADDR}:
                 self._addresses = None
-                self._news += 1
+                self._revision += 1
             elif kind in {RTM_NEWNEXTHOP, RTM_DELNEXTHOP} or (
                 kind in {RTM_NEWROUTE, RTM_DELROUTE} and payload[1] == 0  # rtm_dst_len
             ):
                 self._defaults = None
-                self._news += 1
+                self._revision += 1
 
     def _read_links(self, rtnl: Rtnl) -> None:
         if self._stale is None or len(self._stale) > _MANY:
             known, self._links = self._links, {link.ifindex: link for link in rtnl.links()}
             if {n: lasting(link) for n, link in known.items()} != {n: lasting(link) for n, link in self._links.items()}:
-                self._news += 1
+                self._revision += 1
         else:
             for ifindex in self._stale:
                 before, now = self._links.get(ifindex), self._read_link(rtnl, ifindex)
                 for link in filter(None, (before, now)):
                     if link.link in self._links:
-                        self._read_link(rtnl, link.link)  # nobody tells one end of a pair when the other moves
+                        self._read_link(rtnl, link.link)  # no event says that the other end of a pair moved
         self._stale = set()
 
     def _read_link(self, rtnl: Rtnl, ifindex: int) -> Link | None:
@@ -171,5 +170,5 @@ class Mirror:
             self._links.pop(ifindex, None)
         now = self._links.get(ifindex)
         if before is None or now is None or lasting(before) != lasting(now):
-            self._news += 1
+            self._revision += 1
         return now

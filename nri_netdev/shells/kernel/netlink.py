@@ -1,7 +1,7 @@
-"""Netlink sockets: one for requests, each answered or refused, and one that hears of changes. Know no attributes.
+"""Netlink sockets: `RouteSocket` for requests, `RouteEvents` for notifications. Attributes are not decoded here.
 
-For what an engine waits for: giving one interface away takes some thirty requests, nearly all of which read
-(docs/adr/0007, 0008); pyroute2 carries what changes an interface.
+An engine waits while these are used: giving one interface away takes some thirty requests, nearly all of which read
+(docs/adr/0007, 0008). pyroute2 sends the changes of interfaces.
 
 Numbers are those of `linux/netlink.h`.
 """
@@ -30,7 +30,7 @@ _BUFFER_BYTES = 1 << 16
 
 
 class NetlinkError(OSError):
-    """The kernel refuses a request: the `number` of the error, and in `reason` its own words, if it gave any."""
+    """The kernel refuses a request: `number` is the errno, `reason` its extended acknowledgement or empty."""
 
     def __init__(self, number: int, reason: str) -> None:
         super().__init__(number, os.strerror(number))
@@ -42,7 +42,7 @@ class RouteSocket:
     """A socket of `NETLINK_ROUTE` in the netns of the thread that opens it. For one thread at a time.
 
     Raises:
-        OSError: There is none to be had.
+        OSError: The socket cannot be opened.
     """
 
     def __init__(self) -> None:
@@ -58,20 +58,20 @@ class RouteSocket:
             raise
 
     def close(self) -> None:
-        """Close it."""
+        """Close the socket."""
         self._socket.close()
 
     def request(self, kind: int, flags: int, payload: bytes) -> tuple[list[bytes], bool]:
-        """Send one request and read all that comes of it.
+        """Send one request and read its whole reply.
 
         Args:
-            kind: the message's type.
-            flags: `NLM_F_*` beside REQUEST; without ACK or DUMP one message is the answer.
-            payload: what follows the header.
+            kind: type of the message, `RTM_*`.
+            flags: `NLM_F_*` beside REQUEST; without ACK or DUMP the reply is one message.
+            payload: the message without its header.
 
         Returns:
-            What follows the headers of the messages in the answer, and whether something changed while a dump was
-            under way, so that it may lack something.
+            The messages of the reply without their headers, and whether something changed during a dump, which may
+            then be incomplete.
 
         Raises:
             NetlinkError: The kernel refuses.
@@ -91,7 +91,7 @@ class RouteSocket:
                 body = data[offset + _HEADER.size : offset + length]
                 offset += (length + 3) & ~3
                 if sequence != self._sequence:
-                    continue  # of a request that was given up
+                    continue  # the reply to an earlier request that was interrupted
                 is_cut = is_cut or bool(its_flags & NLM_F_DUMP_INTR)
                 if its_kind in {_NLMSG_ERROR, _NLMSG_DONE}:
                     _raise_refusal(its_kind, its_flags, body)
@@ -108,13 +108,13 @@ class RouteSocket:
 
 
 class RouteEvents:
-    """What changes in the netns of the thread that makes it, from then on. Never blocks.
+    """Notifications of changes in the netns of the thread that makes it. Never blocks.
 
     Args:
         groups: `RTNLGRP_*` (`linux/rtnetlink.h`).
 
     Raises:
-        OSError: The socket cannot be had.
+        OSError: The socket cannot be opened.
     """
 
     def __init__(self, *groups: int) -> None:
@@ -131,23 +131,23 @@ class RouteEvents:
         self._poll.register(self._socket, select.POLLIN)
 
     def fileno(self) -> int:
-        """Readable when something has changed."""
+        """A descriptor that is readable when there are notifications."""
         return self._socket.fileno()
 
     @property
-    def is_told(self) -> bool:
-        """Whether there is something to be read; tells sooner than `read` that there is nothing."""
+    def is_readable(self) -> bool:
+        """Whether there are notifications to read. Faster than `read`."""
         return bool(self._poll.poll(0))
 
     def read(self) -> list[tuple[int, bytes]] | None:
-        """Type of message and what follows its header, of all since the last call; None if the kernel dropped some."""
-        told: list[tuple[int, bytes]] = []
+        """All notifications since the last call, as (type, body); None if the kernel dropped some."""
+        found: list[tuple[int, bytes]] = []
         is_cut = False
         while True:
             try:
                 data = self._socket.recv(_BUFFER_BYTES)
             except BlockingIOError:
-                return None if is_cut else told
+                return None if is_cut else found
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
@@ -156,27 +156,27 @@ class RouteEvents:
             offset = 0
             while offset + _HEADER.size <= len(data):
                 length, kind, _, _, _ = _HEADER.unpack_from(data, offset)
-                told.append((kind, data[offset + _HEADER.size : offset + length]))
+                found.append((kind, data[offset + _HEADER.size : offset + length]))
                 offset += (length + 3) & ~3
 
     def close(self) -> None:
-        """Stop listening."""
+        """Close the socket."""
         self._socket.close()
 
 
 def _raise_refusal(kind: int, flags: int, body: bytes) -> None:
-    """Raise what an acknowledgement, or the end of a dump, says; nothing if it says that all is well."""
+    """Raise the error in an acknowledgement or at the end of a dump, if there is one."""
     number = -_ERROR.unpack_from(body)[0] if len(body) >= _ERROR.size else 0
     if number <= 0:
         return
     offset = _ERROR.size
     if kind == _NLMSG_ERROR:  # the request follows, or when capped its header
         offset += _HEADER.size if flags & _NLM_F_CAPPED else _HEADER.unpack_from(body, offset)[0]
-    raise NetlinkError(number, _words(body, (offset + 3) & ~3) if flags & _NLM_F_ACK_TLVS else "")
+    raise NetlinkError(number, _reason(body, (offset + 3) & ~3) if flags & _NLM_F_ACK_TLVS else "")
 
 
-def _words(body: bytes, offset: int) -> str:
-    """The kernel's reason, among the attributes of a refusal."""
+def _reason(body: bytes, offset: int) -> str:
+    """The text among the attributes of a refusal."""
     while offset + _ATTRIBUTE.size <= len(body):
         length, kind = _ATTRIBUTE.unpack_from(body, offset)
         if kind == _NLMSGERR_ATTR_MSG:

@@ -1,6 +1,6 @@
-"""Network namespaces: opened, entered, told apart, pinned.
+"""Network namespaces: opened, entered, compared, pinned.
 
-A namespace is a path, an fd or a pair of numbers; names here say which. Nothing here speaks netlink.
+A namespace is a path, an fd or a pair of numbers; names here say which. Nothing here uses netlink.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from nri_netdev.errors import KernelError
+from nri_netdev.errors import KernelError, Reason
+from nri_netdev.shells.kernel.libc import LIBC, bind_mount, translated
+from nri_netdev.shells.kernel.libc import call as call_libc
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,57 +28,42 @@ NSFS_MAGIC = 0x6E736673
 """`linux/magic.h`."""
 
 _CLONE_NEWNET = 0x40000000
-_MS_BIND = 4096
 _MNT_DETACH = 2
 _UMOUNT_NOFOLLOW = 8
 _NS_GET_NSTYPE = 0xB703  # ioctl_nsfs(2): nsfs also holds pid, mount and other namespaces
 _STATFS_BYTES = 256  # struct statfs has 120 on 64-bit
 
-_libc = ctypes.CDLL(None, use_errno=True)
 
-
-def _call(action: str, function: Callable[..., int], *args: object) -> None:
-    """Call libc, and raise what it answers."""
-    if function(*args) != 0:
-        number = ctypes.get_errno()
-        raise KernelError(action=action, errno=number)
-
-
-@contextmanager
-def translated(action: str) -> Iterator[None]:
-    """Turn an `OSError` into a `KernelError` that says what was tried."""
-    try:
-        yield
-    except OSError as error:
-        raise KernelError(action=action, errno=error.errno or errno.EIO) from error
+def _no_netns(action: str) -> KernelError:
+    return KernelError(action=action, errno=errno.EINVAL, reason="it is not one", refusal=Reason.POD)
 
 
 @contextmanager
 def open_netns(path: str | Path = OWN) -> Iterator[int]:
-    """Open a netns by its path, and close it afterwards. The fd keeps the netns alive.
+    """Open a netns by its path, and close the fd afterwards. The fd keeps the netns alive.
 
     Raises:
-        KernelError: There is nothing (`ENOENT`), or it is no netns (`EINVAL`).
+        KernelError: There is no such path (`ENOENT`), or it is no netns (`EINVAL`).
     """
-    with translated(f"open network namespace {path}"):
+    with translated(f"open network namespace {path}", refusal=Reason.POD):
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         if not is_netns(fd):
-            raise KernelError(action=f"open network namespace {path}", errno=errno.EINVAL, reason="it is not one")
+            raise _no_netns(f"open network namespace {path}")
         yield fd
     finally:
         os.close(fd)
 
 
 def is_netns(netns: str | Path | int) -> bool:
-    """Whether a path or fd is a netns: on nsfs, and of type net. False if there is nothing.
+    """Whether a path or fd is a netns: on nsfs, and of type net. False if the path does not exist.
 
-    A file that an engine made to mount a netns on, and did not mount, is none.
+    A plain file on which an engine meant to mount a netns is none.
     """
     if not isinstance(netns, int):
         buffer = ctypes.create_string_buffer(_STATFS_BYTES)
-        if _libc.statfs(os.fsencode(netns), buffer) or ctypes.c_long.from_buffer(buffer).value != NSFS_MAGIC:
-            return False  # opened only when it is known not to be a fifo or a device
+        if LIBC.statfs(os.fsencode(netns), buffer) or ctypes.c_long.from_buffer(buffer).value != NSFS_MAGIC:
+            return False  # opened only if it is neither a fifo nor a device
         try:
             fd = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -85,24 +72,24 @@ def is_netns(netns: str | Path | int) -> bool:
             return is_netns(fd)
         finally:
             os.close(fd)
-    return bool(_libc.ioctl(netns, _NS_GET_NSTYPE) == _CLONE_NEWNET)
+    return bool(LIBC.ioctl(netns, _NS_GET_NSTYPE) == _CLONE_NEWNET)
 
 
 def netns_id(netns: str | Path | int) -> tuple[int, int]:
-    """The numbers that tell one netns from another, `st_dev` and `st_ino`, by path or fd.
+    """The identity of a netns, given by path or fd: `st_dev` and `st_ino`.
 
     Raises:
-        KernelError: There is nothing, or it is no netns.
+        KernelError: There is no such path, or it is no netns.
     """
-    with translated(f"read network namespace {netns}"):
+    with translated(f"read network namespace {netns}", refusal=Reason.POD):
         status = os.stat(netns)  # noqa: PTH116 - hot
     if not is_netns(netns):
-        raise KernelError(action=f"read network namespace {netns}", errno=errno.EINVAL, reason="it is not one")
+        raise _no_netns(f"read network namespace {netns}")
     return status.st_dev, status.st_ino
 
 
 def is_same_netns(path: str | Path, dev: int, ino: int) -> bool:
-    """Whether a path leads to the netns with these numbers, which nothing else has as long as it is kept alive."""
+    """Whether a path leads to the netns with these numbers. No other has them while that netns is kept alive."""
     try:
         status = os.stat(path)  # noqa: PTH116 - hot
     except OSError:
@@ -111,49 +98,49 @@ def is_same_netns(path: str | Path, dev: int, ino: int) -> bool:
 
 
 def in_new_netns(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Call a function in a netns of its own, that ends with it.
+    """Call a function in a new netns, on a thread of its own; the netns ends with it unless something keeps it.
 
     Raises:
-        KernelError: The kernel gives none.
+        KernelError: The kernel refuses a new netns.
     """
 
     def call() -> R:
-        _call("make a network namespace", _libc.unshare, _CLONE_NEWNET)
+        call_libc("make a network namespace", LIBC.unshare, _CLONE_NEWNET, refusal=Reason.POD)
         return function(*args, **kwargs)
 
-    return _on_own_thread(call)
+    return on_own_thread(call)
 
 
 def call_in_netns(netns_fd: int, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Call a function with the calling thread in another netns, and return or raise what it does.
 
-    The thread goes there and comes back, which takes two microseconds, where a thread of its own would have to be
-    woken. Should it ever be unable to come back, the process ends on the spot: nothing may go on in a wrong netns, and
-    whoever was cut short begins again from what is durable. Whatever the function opens, it must close.
+    The thread enters and comes back, which takes two microseconds; another thread would have to be woken. If it cannot
+    come back, the process aborts: nothing may continue in a wrong netns, and after a restart the ledger says what is to
+    be done. Whatever the function opens, it must close.
 
     Raises:
         KernelError: The netns cannot be entered.
     """
-    with translated("open the thread's own network namespace"):
+    with translated("open the thread's own network namespace", refusal=Reason.POD):
         own_fd = os.open(OWN, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _call("enter a network namespace", _libc.setns, netns_fd, _CLONE_NEWNET)
+        call_libc("enter a network namespace", LIBC.setns, netns_fd, _CLONE_NEWNET, refusal=Reason.POD)
         return function(*args, **kwargs)
     finally:
-        if _libc.setns(own_fd, _CLONE_NEWNET) != 0:
+        if LIBC.setns(own_fd, _CLONE_NEWNET) != 0:
             os.abort()
         os.close(own_fd)
 
 
-def _on_own_thread(call: Callable[[], R]) -> R:
-    """Call a function on a thread that ends with it, as a thread that has changed its netns must."""
+def on_own_thread(call: Callable[[], R]) -> R:
+    """Call a function on a new thread, and return or raise what it does. A netns that it enters is not the caller's."""
     results: list[R] = []
     errors: list[BaseException] = []
 
     def run() -> None:
         try:
             results.append(call())
-        except BaseException as error:  # noqa: BLE001 - it is raised again on the calling thread
+        except BaseException as error:  # noqa: BLE001 - raised again on the calling thread
             errors.append(error)
 
     thread = threading.Thread(target=run, name="netns", daemon=True)
@@ -168,10 +155,10 @@ def _on_own_thread(call: Callable[[], R]) -> R:
 
 
 def pin(netns_path: str | Path, pin_path: Path) -> None:
-    """Keep a netns alive by a bind mount of it, whoever else lets go. Pinning it again changes nothing.
+    """Keep a netns alive by a bind mount. Pinning it again changes nothing.
 
     Raises:
-        KernelError: It is no netns, another netns is pinned there (`EEXIST`), or the mount is refused.
+        KernelError: It is no netns, another netns is pinned there (`EEXIST`), or the kernel refuses the mount.
     """
     action = f"pin {netns_path} at {pin_path}"
     with open_netns(netns_path) as netns_fd:
@@ -182,7 +169,7 @@ def pin(netns_path: str | Path, pin_path: Path) -> None:
             return
         raise KernelError(action=action, errno=errno.EEXIST, reason="another one is pinned there")
     try:
-        _call(action, _libc.mount, os.fsencode(netns_path), os.fsencode(pin_path), None, _MS_BIND, None)
+        bind_mount(action, netns_path, pin_path)
     except KernelError:
         unpin(pin_path)
         raise
@@ -192,7 +179,7 @@ def pin(netns_path: str | Path, pin_path: Path) -> None:
 
 
 def _make_file(path: Path, action: str) -> bool:
-    """Make a file to mount a netns on, and its directory; whether it was not there."""
+    """Make a file to mount a netns on, and its directory. Returns whether the file is new."""
     flags = os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     with translated(action):
         for is_last in (False, True):
@@ -211,19 +198,19 @@ def _make_file(path: Path, action: str) -> bool:
 
 
 def unpin(pin_path: Path) -> None:
-    """Take a pin away, and the file under it; nothing if there is none.
+    """Remove a pin and the file under it, if they exist.
 
     Raises:
         KernelError: The kernel refuses.
     """
     while is_netns(pin_path):
-        _call(f"unpin {pin_path}", _libc.umount2, os.fsencode(pin_path), _MNT_DETACH | _UMOUNT_NOFOLLOW)
+        call_libc(f"unpin {pin_path}", LIBC.umount2, os.fsencode(pin_path), _MNT_DETACH | _UMOUNT_NOFOLLOW)
     with translated(f"remove {pin_path}"):
         pin_path.unlink(missing_ok=True)
 
 
 def pins(directory: Path) -> frozenset[str]:
-    """Names of the pins in a directory; files that a crash left without a mount are among them."""
+    """Names of the pins in a directory, including files that a crash left without a mount."""
     with suppress(FileNotFoundError):
         return frozenset(entry.name for entry in os.scandir(directory) if entry.is_file(follow_symlinks=False))
     return frozenset()

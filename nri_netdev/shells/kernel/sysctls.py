@@ -1,8 +1,8 @@
 """Sysctls of interfaces: read, compared with the defaults of their netns, written.
 
-Their files are read by the thread that is in the netns. There are some hundred for each interface, three system calls
-each; so what the kernel tells of most of them with the interface itself (`IFLA_AF_SPEC`) is the key under which their
-values are remembered, and only what it does not tell is read each time.
+A thread in the netns reads the files. There are some hundred for each interface, and each takes three system calls. But
+the message of a link contains most of them (`IFLA_AF_SPEC`): that attribute is the key of a cache of their values, and
+only the files of the others are read each time.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import errno
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from nri_netdev.errors import KernelError
-from nri_netdev.shells.kernel.netns import translated
+from nri_netdev.shells.kernel.libc import translated
 
 _SYSCTL_ROOT = Path("/proc/sys/net")
 _SYSCTL_BYTES = 4096
@@ -27,10 +27,10 @@ SYSCTL_GROUPS = ("ipv4/conf", "ipv4/neigh", "ipv6/conf", "ipv6/neigh")
 
 _UNSETTABLE = frozenset(
     {
-        "ipv4/conf/mc_forwarding",  # says whether a multicast router runs
+        "ipv4/conf/mc_forwarding",  # state: whether a multicast router runs
         "ipv6/conf/mc_forwarding",
         "ipv6/conf/mtu",  # follows the interface's own, see `sysctls`
-        "ipv4/neigh/base_reachable_time",  # the old units of what is also there in milliseconds or bytes
+        "ipv4/neigh/base_reachable_time",  # in old units; another sysctl has it in milliseconds or bytes
         "ipv4/neigh/retrans_time",
         "ipv4/neigh/unres_qlen",
         "ipv6/neigh/base_reachable_time",
@@ -39,7 +39,7 @@ _UNSETTABLE = frozenset(
     }
 )
 
-_TOLD_IPV4 = """
+_IN_LINK_IPV4 = """
     accept_local accept_redirects accept_source_route arp_accept arp_announce arp_evict_nocarrier arp_filter
     arp_ignore arp_notify bc_forwarding bootp_relay disable_policy disable_xfrm drop_gratuitous_arp
     drop_unicast_in_l2_multicast force_igmp_version forwarding igmpv2_unsolicited_report_interval
@@ -47,7 +47,7 @@ _TOLD_IPV4 = """
     proxy_arp proxy_arp_pvlan route_localnet rp_filter secure_redirects send_redirects shared_media src_valid_mark
     tag
 """
-_TOLD_IPV6 = """
+_IN_LINK_IPV6 = """
     accept_dad accept_ra accept_ra_defrtr accept_ra_from_local accept_ra_min_hop_limit accept_ra_min_lft
     accept_ra_mtu accept_ra_pinfo accept_ra_rt_info_max_plen accept_ra_rt_info_min_plen accept_ra_rtr_pref
     accept_redirects accept_source_route accept_untracked_na addr_gen_mode autoconf dad_transmits disable_ipv6
@@ -59,28 +59,28 @@ _TOLD_IPV6 = """
     router_solicitations rpl_seg_enabled seg6_enabled seg6_require_hmac suppress_frag_ndisc temp_prefered_lft
     temp_valid_lft use_oif_addrs_only use_optimistic use_tempaddr
 """
-_TOLD = frozenset(
+_IN_LINK = frozenset(
     f"{group}/{name}"
-    for group, names in (("ipv4/conf", _TOLD_IPV4), ("ipv6/conf", _TOLD_IPV6))
+    for group, names in (("ipv4/conf", _IN_LINK_IPV4), ("ipv6/conf", _IN_LINK_IPV6))
     for name in names.split()
 )
-"""Those that are in `IFLA_INET_CONF` and `IFLA_INET6_CONF`: where these are the same, so are they. Newer ones are not
-always there, so what is not in this table is read."""
-_REMEMBERED = 64
+"""The sysctls in `IFLA_INET_CONF` and `IFLA_INET6_CONF`: equal attributes mean equal values. Newer kernels add others,
+which are read from their files."""
+_CACHE_ENTRIES = 64
 """Sets of values; interfaces that nobody has tuned share one."""
 
 
 class SysctlDefaults:
-    """What an interface begins with in the netns of the thread that makes this.
+    """The sysctls that a new interface has, in the netns of the thread that makes this.
 
-    The files stay open: reading one takes half a microsecond then, and there are some hundred.
+    The files stay open: reading an open one takes half a microsecond, and there are some hundred.
     """
 
     def __init__(self) -> None:
         self._files: dict[str, int] = {}
         self.groups: dict[str, list[str]] = {}
-        """The names that interfaces have, in those of `SYSCTL_GROUPS` that have defaults; only the first netns has them
-        for neighbours."""
+        """Names of sysctls, for each of `SYSCTL_GROUPS` with defaults. Only the initial netns has defaults for
+        neighbours."""
         for group in SYSCTL_GROUPS:
             with suppress(FileNotFoundError), _directory(_SYSCTL_ROOT / group / "default") as directory_fd:
                 own = os.listdir(_SYSCTL_ROOT / group / "lo")  # noqa: PTH208 - hot
@@ -101,7 +101,7 @@ class SysctlDefaults:
         self._files.clear()
 
     def __getitem__(self, key: str) -> bytes | None:
-        """What it begins with now; None if that is nothing."""
+        """The present default of a sysctl such as `ipv4/conf/rp_filter`; None if there is none."""
         fd = self._files.get(key)
         if fd is None:
             return None
@@ -112,13 +112,13 @@ class SysctlDefaults:
 
 
 class Sysctls:
-    """Reads the sysctls of interfaces in the netns of the thread that makes this, which must be in it to read."""
+    """Reads sysctls of interfaces in the netns of the thread that makes this; it must be in that netns to read."""
 
     def __init__(self) -> None:
         self._defaults = SysctlDefaults()
-        self._remembered: dict[bytes, dict[str, bytes]] = {}
-        self._untold = {
-            group: [name for name in names if f"{group}/{name}" not in _TOLD | _UNSETTABLE]
+        self._cache: dict[bytes, dict[str, bytes]] = {}
+        self._unlinked = {
+            group: [name for name in names if f"{group}/{name}" not in _IN_LINK | _UNSETTABLE]
             for group, names in self._defaults.groups.items()
         }
 
@@ -131,36 +131,36 @@ class Sysctls:
     ) -> None:
         self._defaults.__exit__(kind, error, trace)
 
-    def differing(self, ifname: str, told: bytes = b"") -> Mapping[str, str]:
+    def differing(self, ifname: str, conf: bytes = b"") -> Mapping[str, str]:
         """The sysctls of an interface that differ from the netns's default, by keys like `ipv4/conf/rp_filter`.
 
         Args:
-            ifname: the interface; if there is none of this name it has no sysctls.
-            told: what the kernel says of those in `_TOLD` (`told_of_sysctls`); nothing if that is not known.
+            ifname: the interface; without one of this name the result is empty.
+            conf: the sysctls in its link message (`capture.conf_of`); empty if not known, then every file is read.
 
         Raises:
-            KernelError: The name could lead elsewhere.
+            KernelError: The name could lead out of the directory.
         """
-        values = dict(self._remembered.get(told, {}))
+        values = dict(self._cache.get(conf, {}))
         is_known = bool(values)
         for group in self._defaults.groups:
             with suppress(FileNotFoundError), _directory(_sysctl_directory(group, ifname)) as directory_fd:
-                names = self._untold[group] if is_known else os.listdir(directory_fd)  # noqa: PTH208 - by its fd
+                names = self._unlinked[group] if is_known else os.listdir(directory_fd)  # noqa: PTH208 - by its fd
                 for name in names:
                     key = f"{group}/{name}"
                     value = None if key in _UNSETTABLE else _read_bytes(name, directory_fd)
                     if value is not None:
                         values[key] = value
-        if told and not is_known:
-            if len(self._remembered) >= _REMEMBERED:
-                self._remembered.clear()
-            self._remembered[told] = {key: value for key, value in values.items() if key in _TOLD}
+        if conf and not is_known:
+            if len(self._cache) >= _CACHE_ENTRIES:
+                self._cache.clear()
+            self._cache[conf] = {key: value for key, value in values.items() if key in _IN_LINK}
         return {key: value.decode("ascii").strip() for key, value in values.items() if value != self._defaults[key]}
 
 
 @contextmanager
 def _directory(path: Path) -> Iterator[int]:
-    """Open a directory: what is in it is found faster from there, and there are some hundred sysctls."""
+    """Open a directory: opening a file relative to it is faster, and there are some hundred."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield fd
@@ -169,36 +169,48 @@ def _directory(path: Path) -> Iterator[int]:
 
 
 class Ipv6:
-    """Whether an interface that comes into the netns of the thread that makes this may have IPv6 addresses there.
+    """Whether interfaces that come into the netns of the thread that makes this may have IPv6 addresses.
 
-    May be asked from anywhere: an open file of sysctls stays with the netns that it was opened in.
+    Any thread may ask: an open sysctl file belongs to the netns in which it was opened.
+
+    Args:
+        ifname: an interface that is in the netns; without one the netns's default counts.
+
+    Raises:
+        KernelError: The name could lead out of the directory.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ifname: str | None = None) -> None:
+        directory = _SYSCTL_ROOT / "ipv6/conf/default" if ifname is None else _sysctl_directory("ipv6/conf", ifname)
         try:
-            path = _SYSCTL_ROOT / "ipv6/conf/default/disable_ipv6"
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._fd = os.open(directory / "disable_ipv6", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             self._fd = -1
 
-    def is_there(self) -> bool:
-        """As it is now."""
+    def is_on(self) -> bool:
+        """Whether that is so now."""
         try:
             return self._fd >= 0 and os.pread(self._fd, 1, 0) == b"0"
         except OSError:
             return False
 
     def close(self) -> None:
-        """Ask no more."""
+        """Close the file."""
         if self._fd >= 0:
             os.close(self._fd)
 
 
+def has_ipv6(ifname: str | None = None) -> bool:
+    """Whether IPv6 is on in the calling thread's netns, by default or for one interface; see `Ipv6`."""
+    with closing(Ipv6(ifname)) as ipv6:
+        return ipv6.is_on()
+
+
 def read_sysctl(ifname: str, key: str) -> str | None:
-    """One sysctl of an interface; None if there is no such, or it has no value.
+    """One sysctl of an interface; None if it does not exist or has no value.
 
     Raises:
-        KernelError: The name could lead elsewhere.
+        KernelError: The name could lead out of the directory.
     """
     group, _, name = key.rpartition("/")
     return _read(_sysctl_directory(group, ifname) / name)
@@ -208,7 +220,7 @@ def write_sysctl(ifname: str, key: str, value: str) -> None:
     """Set one sysctl of an interface.
 
     Raises:
-        KernelError: The name could lead elsewhere, or the kernel refuses.
+        KernelError: The name could lead out of the directory, or the kernel refuses.
     """
     group, _, name = key.rpartition("/")
     path = _sysctl_directory(group, ifname) / name
@@ -221,7 +233,7 @@ def write_sysctl(ifname: str, key: str, value: str) -> None:
 
 
 def _sysctl_directory(group: str, ifname: str) -> Path:
-    """The directory of an interface's sysctls. By path and never in dotted notation: a name may hold dots."""
+    """The directory of an interface's sysctls. Never in dotted notation: a name may contain dots."""
     if not re.fullmatch(r"[^/:\s]{1,15}", ifname) or ifname in {".", "..", "all", "default"}:
         raise KernelError(action=f"find sysctls of {ifname!r}", errno=errno.EINVAL, reason="not an interface's name")
     return _SYSCTL_ROOT / group / ifname
@@ -239,7 +251,7 @@ def _read_bytes(path: str | Path, directory_fd: int | None = None) -> bytes | No
         return None
     try:
         return os.read(fd, _SYSCTL_BYTES)
-    except OSError:  # stable_secret is EIO while it has none; some can only be written
+    except OSError:  # stable_secret gives EIO while unset; some are write-only
         return None
     finally:
         os.close(fd)

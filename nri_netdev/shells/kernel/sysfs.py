@@ -1,7 +1,7 @@
-"""What sysfs knows of interfaces beyond rtnetlink: PCI identity, NUMA node, speed, physical function. Read when asked.
+"""Facts about interfaces that sysfs has and rtnetlink lacks: PCI identity, NUMA node, speed, physical function.
 
-`/sys/bus` is the same in every netns; `/sys/class/net` is that of the netns in which sysfs was mounted, so what it says
-is taken only if its ifindex is the interface's own.
+`/sys/bus` is the same in every netns. `/sys/class/net` shows the netns in which sysfs was mounted, so an entry is used
+only if its ifindex is the interface's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PCI = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", re.ASCII)
 
 
 def facts_reader(sysfs: Path = _SYSFS) -> FactsOf:
-    """A reader of facts that reads each interface once; to be used for one decision, and then thrown away.
+    """A reader of facts that reads each interface at most once. Use it for one decision only.
 
     Args:
         sysfs: where sysfs is mounted.
@@ -35,7 +35,7 @@ def facts_reader(sysfs: Path = _SYSFS) -> FactsOf:
 
 
 def facts(link: Link, sysfs: Path = _SYSFS) -> Facts:
-    """All that sysfs knows of an interface; what cannot be read is not known."""
+    """The facts that sysfs has about an interface; None for each that cannot be read."""
     device = _pci_device(link, sysfs)
     if device is None:
         return Facts(speed_mbps=_speed(link, sysfs))
@@ -51,7 +51,7 @@ def facts(link: Link, sysfs: Path = _SYSFS) -> Facts:
 
 
 def _pci_device(link: Link, sysfs: Path) -> Path | None:
-    """The directory of the PCI device that an interface is on, itself or through a bus like virtio's."""
+    """The directory of the PCI device of an interface, be it its parent or above that, as with virtio."""
     if not link.parent_bus or not link.parent_dev or "/" in link.parent_bus + link.parent_dev:
         return None
     try:
@@ -73,7 +73,7 @@ def _speed(link: Link, sysfs: Path) -> int | None:
 
 
 def _target(path: Path) -> str | None:
-    """The name of what a symbolic link leads to."""
+    """The last part of a symbolic link's target."""
     try:
         return Path(os.readlink(path)).name  # noqa: PTH115 - as a name, not resolved
     except OSError:

@@ -1,1 +1,1 @@
-"""What others observe of the daemon: metrics, probes, the status document."""
+"""How the daemon is observed: metrics, probes, the status document."""

@@ -1,7 +1,7 @@
-"""The health service of gRPC, `grpc.health.v1`, as the kubelet's probes ask it; and the client of `nri-netdev health`.
+"""The gRPC health service `grpc.health.v1` for the kubelet's probes, and the client of `nri-netdev health`.
 
-Services: `liveness`, `readiness`, and the empty name, which is readiness. grpcio is imported where it is used: a daemon
-without probes never loads it.
+Services: `liveness`, `readiness`, and the empty name, which is readiness. grpcio is imported where it is used, so a
+daemon without probes never loads it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from nri_netdev.domain.address import Address
+from nri_netdev.domain.address import ListenAddress
 from nri_netdev.errors import ConfigurationError, NriNetdevError
 from nri_netdev.lean import hollow
 from nri_netdev.proto import health_pb2
@@ -25,12 +25,12 @@ _STOP_S = 1.0
 
 
 @contextlib.contextmanager
-def serve(address: Address, services: Mapping[str, Callable[[], bool]]) -> Iterator[int]:
-    """Answer probes for as long as a block lasts.
+def serve(address: ListenAddress, services: Mapping[str, Callable[[], bool]]) -> Iterator[int]:
+    """Answer probes while a block runs.
 
     Args:
-        address: where; a socket at which nobody answers any more is replaced.
-        services: by name, whether it serves; called on threads of the server's.
+        address: where to listen; an abandoned unix socket is replaced.
+        services: by name, a function that returns whether the service serves; called on the server's threads.
 
     Yields:
         The port; 0 for a unix socket.
@@ -77,14 +77,14 @@ def serve(address: Address, services: Mapping[str, Callable[[], bool]]) -> Itera
 
 
 def _grpc() -> Any:
-    """gRPC, of which only this part is used: 12 MiB that only probes need."""
+    """The gRPC module without its asyncio part: 12 MiB that only probes need."""
     with hollow("grpc.aio"):
         import grpc  # noqa: PLC0415
     return grpc
 
 
-def _check_free(address: Address) -> None:
-    """See that nobody answers there. gRPC would take a unix socket from under another, and shout about a port."""
+def _check_free(address: ListenAddress) -> None:
+    """Fail if another process listens there. gRPC would replace its unix socket, and for a port log at length."""
     other: tuple[str, int] | str = str(address.path) if address.path is not None else (address.host, address.port)
     try:
         if address.path is not None:
@@ -102,8 +102,8 @@ def _check_free(address: Address) -> None:
             raise ConfigurationError(f"health: cannot listen on {address.target}: {error.strerror}") from error
 
 
-def check(address: Address, service: str = READINESS, *, timeout_s: float = 3.0) -> bool:
-    """Ask a running daemon whether a service of it serves.
+def check(address: ListenAddress, service: str = READINESS, *, timeout_s: float = 3.0) -> bool:
+    """Ask a running daemon whether one of its services serves.
 
     Raises:
         NriNetdevError: Nobody answers there, or it knows no such service.

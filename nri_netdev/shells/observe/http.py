@@ -1,7 +1,7 @@
-"""As much of HTTP/1.1 as a scraper asks: GET a page, whole, one request a connection. On the event loop.
+"""A minimal HTTP/1.1 server for scrapers, on the event loop: GET of whole pages, one request per connection.
 
-Whoever connects is trusted with nothing: the head of a request has a size and a time to come in, an answer a time to be
-taken, connections a number. A body is not read.
+Clients are not trusted: the head of a request is bounded in size and time, the answer in time, and connections in
+number. A body is not read.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from http import HTTPStatus
 
-from nri_netdev.domain.address import Address
+from nri_netdev.domain.address import ListenAddress
 from nri_netdev.log import event
 
 _log = logging.getLogger(__name__)
@@ -23,18 +23,18 @@ _HEAD_S = 5.0
 _ANSWER_S = 10.0
 """As long as Prometheus waits by default."""
 _AT_ONCE = 16
-"""Connections; those beyond are closed unheard."""
+"""Connections at one time; further ones are closed at once."""
 
 Page = Callable[[], Awaitable[tuple[str, bytes]]]
-"""Gives the content type and the content of a page."""
+"""Returns the content type and the content of a page."""
 
 
 @contextlib.asynccontextmanager
-async def serving(address: Address, pages: Mapping[str, Page]) -> AsyncIterator[int]:
-    """Serve pages for as long as a block lasts.
+async def serving(address: ListenAddress, pages: Mapping[str, Page]) -> AsyncIterator[int]:
+    """Serve pages while a block runs.
 
     Args:
-        address: where; not a unix socket.
+        address: where to listen; not a unix socket.
         pages: by path.
 
     Yields:
@@ -79,7 +79,7 @@ async def serving(address: Address, pages: Mapping[str, Page]) -> AsyncIterator[
 
 
 async def _head(reader: asyncio.StreamReader) -> tuple[HTTPStatus, str, str]:
-    """What is to be answered, if not OK; method and path."""
+    """Read the head of a request: the status to answer with, if not OK; method and path."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.LimitOverrunError:

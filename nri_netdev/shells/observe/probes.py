@@ -1,7 +1,7 @@
-"""The gRPC probes of a daemon's whole life, standing by for another one included.
+"""The gRPC probes of a daemon, from the moment it stands by for another one.
 
-A daemon that stands by is live and not ready. Where it is to answer, the daemon that serves may answer still: that one
-is left there, and the address is taken as soon as it is free.
+A daemon that stands by is live and not ready. While the serving daemon still listens on the address, the probes wait,
+and take the address as soon as it is free.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 
-from nri_netdev.domain.address import Address
+from nri_netdev.domain.address import ListenAddress
 from nri_netdev.errors import ConfigurationError
 from nri_netdev.log import event
 from nri_netdev.shells.observe import health
@@ -25,11 +25,11 @@ class Probes:
     """A health service that can wait for its address.
 
     Args:
-        address: where it is to answer; None for nowhere.
-        services: by name, whether it serves; called on threads.
+        address: where to listen; None for nowhere.
+        services: by name, a function that returns whether the service serves; called on other threads.
     """
 
-    def __init__(self, address: Address | None, services: Mapping[str, Callable[[], bool]]) -> None:
+    def __init__(self, address: ListenAddress | None, services: Mapping[str, Callable[[], bool]]) -> None:
         self._address = address
         self._services = services
         self._serving = contextlib.ExitStack()
@@ -38,7 +38,7 @@ class Probes:
 
     @contextlib.asynccontextmanager
     async def standing_by(self) -> AsyncIterator[None]:
-        """Answer from now on, if the address is free, or from when it is; at the latest until the block ends."""
+        """Answer as soon as the address is free, until the block ends."""
         try:
             self.listen()
         except ConfigurationError as error:
@@ -50,10 +50,10 @@ class Probes:
             await self.close()
 
     def listen(self) -> None:
-        """Be answering.
+        """Start to answer, unless that has been done.
 
         Raises:
-            ConfigurationError: The address cannot be listened on, or is another's.
+            ConfigurationError: The address cannot be listened on, or another process has it.
         """
         if self._address is not None and not self._is_listening:
             self._serving.enter_context(health.serve(self._address, self._services))
@@ -63,7 +63,7 @@ class Probes:
             self._waiting = None
 
     async def close(self) -> None:
-        """Answer no more."""
+        """Stop answering."""
         if self._waiting is not None:
             self._waiting.cancel()
         # On another thread: a server that stops waits for threads that may wait for this one.

@@ -1,7 +1,7 @@
-"""What Prometheus scrapes: meters and gauges in OpenMetrics' text format, by prometheus-client, at `/metrics`.
+"""Serves meters and gauges at `/metrics`, in the text format of OpenMetrics, rendered by prometheus-client.
 
-Rendered on a thread, one scrape after another, so that the event loop only carries the bytes. Of prometheus-client what
-renders is loaded, and only where an address is configured; not what serves (`nri_netdev.lean`).
+Rendered on a thread, one scrape at a time, so that the event loop only sends the bytes. Of prometheus-client only the
+rendering part is loaded, and only if an address is configured (`nri_netdev.lean`).
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 from nri_netdev import __version__
-from nri_netdev.domain.address import Address
+from nri_netdev.domain.address import ListenAddress
 from nri_netdev.errors import ConfigurationError
 from nri_netdev.lean import bare
 from nri_netdev.shells.observe import http
-from nri_netdev.shells.observe.metrics import BUILD, METRICS, Gauges, Histogram, Kind, Labels, Meters
+from nri_netdev.shells.observe.metrics import BUILD, METRICS, Gauges, Histogram, Labels, Meters, MetricKind
 
 PATH = "/metrics"
 
 
 class _Collector:
-    """What prometheus-client asks at each scrape."""
+    """Collects the values for each scrape, as prometheus-client requires it."""
 
     def __init__(self, meters: Meters, gauges: Callable[[], Gauges]) -> None:
         with bare("prometheus_client"):
             from prometheus_client import metrics_core as core  # noqa: PLC0415 - only where metrics are configured
-        self._families: dict[Kind, Any] = {
-            Kind.COUNTER: core.CounterMetricFamily,
-            Kind.GAUGE: core.GaugeMetricFamily,
-            Kind.HISTOGRAM: core.HistogramMetricFamily,
+        self._families: dict[MetricKind, Any] = {
+            MetricKind.COUNTER: core.CounterMetricFamily,
+            MetricKind.GAUGE: core.GaugeMetricFamily,
+            MetricKind.HISTOGRAM: core.HistogramMetricFamily,
         }
         self._meters = meters
         self._gauges = gauges
@@ -41,12 +41,12 @@ class _Collector:
         values: dict[tuple[str, Labels], float] = {**counters, **self._gauges(), (BUILD.name, (__version__,)): 1}
         for metric in METRICS:
             family = self._families[metric.kind](metric.name, metric.text, labels=metric.labels)
-            if metric.kind is Kind.HISTOGRAM:
+            if metric.kind is MetricKind.HISTOGRAM:
                 for (name, labels), histogram in histograms.items():
                     if name == metric.name:
                         family.add_metric(labels, _cumulated(metric.buckets, histogram), histogram.sum_s)
             else:
-                if metric.kind is Kind.COUNTER and not metric.labels:
+                if metric.kind is MetricKind.COUNTER and not metric.labels:
                     values.setdefault((metric.name, ()), 0)
                 for (name, labels), value in values.items():
                     if name == metric.name:
@@ -64,13 +64,13 @@ def _cumulated(bounds: tuple[float, ...], histogram: Histogram) -> list[tuple[st
 
 
 @contextlib.asynccontextmanager
-async def serving(address: Address, meters: Meters, gauges: Callable[[], Gauges]) -> AsyncIterator[int]:
-    """Serve /metrics over HTTP for as long as a block lasts.
+async def serving(address: ListenAddress, meters: Meters, gauges: Callable[[], Gauges]) -> AsyncIterator[int]:
+    """Serve /metrics over HTTP while a block runs.
 
     Args:
-        address: where; not a unix socket.
-        meters: what was counted.
-        gauges: gives what is so now, by name and labels; called on a thread.
+        address: where to listen; not a unix socket.
+        meters: counters and histograms.
+        gauges: returns the current values, by name and labels; called on another thread.
 
     Yields:
         The port.

@@ -1,7 +1,7 @@
-"""What `nri-netdev status` shows: the running daemon writes one JSON document to whoever connects to its socket.
+"""The status of the running daemon: one JSON document for each connection to a unix socket.
 
-A socket rather than a file, so that what is read is true now, or nobody is there. It is in the run directory, which is
-root's alone.
+A socket rather than a file, so that the document is never out of date: without a daemon nobody answers. It is in the
+run directory, which only root can enter.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ Document = Mapping[str, Any]
 
 @contextlib.asynccontextmanager
 async def serving(run_dir: Path, document: Callable[[], Document]) -> AsyncIterator[None]:
-    """Tell whoever asks, for as long as a block lasts. Where the socket cannot be made, that is told in the log.
+    """Serve the document while a block runs. If the socket cannot be made, that is logged and the block runs without.
 
     Args:
-        run_dir: where the socket is.
-        document: what to tell; called on the loop.
+        run_dir: the directory of the socket.
+        document: returns the document; called on the loop.
     """
 
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -61,10 +61,10 @@ async def serving(run_dir: Path, document: Callable[[], Document]) -> AsyncItera
 
 
 def read(run_dir: Path, *, timeout_s: float = 3.0) -> Document:
-    """Ask the running daemon.
+    """Read the document of the running daemon.
 
     Raises:
-        StateError: None runs with this run directory, or it does not answer.
+        StateError: No daemon runs with this run directory, or it does not answer.
     """
     path = run_dir / SOCKET
     parts: list[bytes] = []
@@ -76,7 +76,8 @@ def read(run_dir: Path, *, timeout_s: float = 3.0) -> Document:
                 parts.append(part)
         except OSError as error:
             raise StateError(
-                f"no daemon answers at {path}: {error.strerror or error}; does nri-netdev run, with this --run-dir?"
+                f"no daemon answers at {path}: {error.strerror or error}",
+                hint="does nri-netdev run, with this --run-dir?",
             ) from error
     try:
         document: Document = json.loads(b"".join(parts))

@@ -1,1 +1,1 @@
-"""What outlives the daemon: the ledger of claims, and the lock of the state directory."""
+"""The state directory: the ledger of claims, and the lock."""

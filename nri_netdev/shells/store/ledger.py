@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,18 +22,10 @@ from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.snapshot import Snapshot, fields_of
 from nri_netdev.errors import StateError
 
-_TABLES = (
-    """
-    CREATE TABLE claims (mark TEXT PRIMARY KEY, claim TEXT NOT NULL) STRICT;
-    CREATE TABLE releases (mark TEXT PRIMARY KEY) STRICT;
-    """,
-    "CREATE TABLE drafts (mark TEXT PRIMARY KEY, claim TEXT NOT NULL) STRICT;",
-)
-"""What each version of the file has added."""
-VERSION = len(_TABLES)
+VERSION = 3
 """`PRAGMA user_version` of the file: the shape of its tables and documents."""
 _SNAPSHOTS = 64
-"""So many are remembered as they are written: a claim is written some times with the same one."""
+"""Size of the cache of encoded snapshots: a claim is written several times with the same one."""
 
 
 class Ledger:
@@ -46,7 +38,7 @@ class Ledger:
         self.path = directory / "ledger.db"
         self._snapshots: dict[int, tuple[Snapshot, str]] = {}
         if must_exist and not self.path.exists():
-            raise StateError(f"there is no ledger at {self.path}; is --state-dir the daemon's?")
+            raise StateError(f"there is no ledger at {self.path}", hint="is --state-dir the daemon's?")
         try:
             if not must_exist:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -69,52 +61,44 @@ class Ledger:
         self._db.execute("PRAGMA synchronous = NORMAL")
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version < VERSION:
-            tables = "".join(_TABLES[version:])
-            self._db.executescript(f"BEGIN IMMEDIATE; {tables} PRAGMA user_version = {VERSION}; COMMIT;")
+            self._upgrade(version)
         elif version != VERSION:
             raise StateError(
-                f"the ledger {self.path} is of version {version} and this program knows {VERSION}; run the newer "
-                "program, or release all interfaces with it before you go back"
+                f"the ledger {self.path} is of version {version} and this program knows {VERSION}",
+                hint="run the newer program, or release all interfaces with it before you go back",
             )
         (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise StateError(
-                f"the ledger {self.path} is damaged ({verdict}); move the file away, restart, and bring interfaces "
-                "home by hand"
+                f"the ledger {self.path} is damaged ({verdict})",
+                hint="move the file away, restart, and bring interfaces home by hand",
             )
 
+    def _upgrade(self, version: int) -> None:
+        try:
+            with self._transaction():
+                for upgrade in _UPGRADES[version:]:
+                    upgrade(self._db)
+                self._db.execute(f"PRAGMA user_version = {VERSION}")
+        except (KeyError, TypeError, ValueError) as error:
+            raise _unreadable(self.path, error) from error
+
     def claims(self) -> tuple[Claim, ...]:
-        """Every claim, oldest first."""
-        return self._all("SELECT claim FROM claims ORDER BY rowid")
-
-    def drafts(self) -> tuple[Claim, ...]:
-        """Every draft, oldest first."""
-        return self._all("SELECT claim FROM drafts ORDER BY rowid")
-
-    def _all(self, query: str) -> tuple[Claim, ...]:
+        """Every claim, prepared ones included, oldest first."""
         with self._translated("read"):
-            rows = self._db.execute(query).fetchall()
+            rows = self._db.execute("SELECT claim FROM claims ORDER BY rowid").fetchall()
         return tuple(_decode(text, self.path) for (text,) in rows)
 
-    def write(self, *, put: Iterable[Claim] = (), drop: Iterable[Claim] = (), draft: Iterable[Claim] = ()) -> None:
-        """Put and drop claims in one commit: all of it is durable when this returns, or none of it has happened.
-
-        Args:
-            put: claims to be written; what was a draft is one no more.
-            drop: claims and drafts to be forgotten.
-            draft: drafts to be written.
-        """
-        put = tuple(put)
+    def write(self, *, put: Iterable[Claim] = (), drop: Iterable[Claim] = ()) -> None:
+        """Put and drop claims in one commit: all of it is durable when this returns, or none of it has happened."""
         ended = [(claim.mark,) for claim in drop]
         with self._translated("write"), self._transaction():
-            for table in ("claims", "releases", "drafts"):
-                self._db.executemany(f"DELETE FROM {table} WHERE mark = ?", ended)  # noqa: S608 - one of these three
-            self._db.executemany("DELETE FROM drafts WHERE mark = ?", [(claim.mark,) for claim in put])
-            for table, claims in (("claims", put), ("drafts", draft)):
-                self._db.executemany(
-                    f"INSERT INTO {table} VALUES (?, ?) ON CONFLICT (mark) DO UPDATE SET claim = excluded.claim",  # noqa: S608
-                    [(claim.mark, self._encode(claim)) for claim in claims],
-                )
+            self._db.executemany("DELETE FROM claims WHERE mark = ?", ended)
+            self._db.executemany("DELETE FROM releases WHERE mark = ?", ended)
+            self._db.executemany(
+                "INSERT INTO claims VALUES (?, ?) ON CONFLICT (mark) DO UPDATE SET claim = excluded.claim",
+                [(claim.mark, self._encode(claim)) for claim in put],
+            )
 
     def ask_release(self, marks: Iterable[str]) -> None:
         """Ask the daemon, in another process, to bring these claims home by force."""
@@ -164,7 +148,41 @@ class Ledger:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            raise StateError(f"cannot {doing} the ledger {self.path}: {error}; {_advice(error)}") from error
+            raise StateError(f"cannot {doing} the ledger {self.path}: {error}", hint=_advice(error)) from error
+
+
+def _create(db: sqlite3.Connection) -> None:
+    db.execute("CREATE TABLE claims (mark TEXT PRIMARY KEY, claim TEXT NOT NULL) STRICT")
+    db.execute("CREATE TABLE releases (mark TEXT PRIMARY KEY) STRICT")
+
+
+def _add_drafts(db: sqlite3.Connection) -> None:
+    db.execute("CREATE TABLE drafts (mark TEXT PRIMARY KEY, claim TEXT NOT NULL) STRICT")
+
+
+def _merge_drafts(db: sqlite3.Connection) -> None:
+    """Make states of what version 2 told apart otherwise: by a table of its own, and by an owner without container."""
+    uncertain = []
+    for mark, text in db.execute("SELECT mark, claim FROM claims").fetchall():
+        document = json.loads(text)
+        if document["state"] == State.PLANNED and not document["owner"]["container_id"]:
+            uncertain.append((_json(document | {"state": State.UNCERTAIN}), mark))
+    db.executemany("UPDATE claims SET claim = ? WHERE mark = ?", uncertain)
+    for mark, text in db.execute("SELECT mark, claim FROM drafts ORDER BY rowid").fetchall():
+        prepared = _json(json.loads(text) | {"state": State.PREPARED})
+        db.execute("INSERT OR IGNORE INTO claims VALUES (?, ?)", (mark, prepared))
+    db.execute("DROP TABLE drafts")
+
+
+_UPGRADES: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_drafts, _merge_drafts)
+"""What leads from each version of the file to the next, from an empty file on."""
+
+
+def _unreadable(path: Path, error: Exception) -> StateError:
+    return StateError(
+        f"the ledger {path} holds a claim that cannot be read ({error})",
+        hint="run the program that wrote it, or move the file away, restart, and bring interfaces home by hand",
+    )
 
 
 def _advice(error: sqlite3.DatabaseError) -> str:
@@ -201,10 +219,7 @@ def _decode(text: str, path: Path) -> Claim:
         }
         return Claim(**document)
     except (KeyError, TypeError, ValueError) as error:
-        raise StateError(
-            f"the ledger {path} holds a claim that cannot be read ({error}); run the program that wrote it, or move "
-            "the file away, restart, and bring interfaces home by hand"
-        ) from error
+        raise _unreadable(path, error) from error
 
 
 ROOM_BYTES = 1 << 18

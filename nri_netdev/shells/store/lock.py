@@ -20,13 +20,15 @@ class Lock:
             # Whoever can open a file can lock it, so nobody else may.
             self._file: IO[str] = open(directory / "lock", "a+", encoding="ascii", opener=_private)  # noqa: SIM115
         except OSError as error:
-            raise StateError(f"cannot open the lock in {directory}: {error.strerror}; make it writable") from error
+            raise StateError(
+                f"cannot open the lock in {directory}: {error.strerror}", hint="make it writable"
+            ) from error
 
     def take(self) -> int | None:
         """Take the lock if it is free.
 
         Returns:
-            None when it is ours now, else the pid of the process that has it (0 if it did not say).
+            None when it is ours now, else the pid of the process that has it (0 if that is unknown).
         """
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -35,7 +37,7 @@ class Lock:
             text = self._file.read(20).strip()
             return int(text) if text.isdigit() else 0
         self._file.truncate(0)
-        with contextlib.suppress(OSError):  # a full disk: then it is not said who has it
+        with contextlib.suppress(OSError):  # a full disk: then the pid is missing
             os.write(self._file.fileno(), f"{os.getpid()}\n".encode("ascii"))
         return None
 

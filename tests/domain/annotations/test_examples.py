@@ -11,6 +11,7 @@ from nri_netdev.config import settings
 from nri_netdev.domain.annotations.manifest import pods_in, validate_text
 from nri_netdev.domain.links import Inventory, Link
 from nri_netdev.domain.verdict.explain import explain_pod
+from nri_netdev.domain.verdict.node import NodeState
 
 ROOT = Path(__file__).parents[3]
 RECIPES = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/policy.md").read_text(encoding="utf-8"), re.DOTALL)
@@ -46,8 +47,10 @@ def test_two_tenants_get_their_own_and_what_they_share() -> None:
             for one in explain_pod(
                 found.pod,
                 found.containers,
-                inventory=Inventory(links=links, default_routes=frozenset({7})),
-                policy=settings.settings_of(values).policy,
+                NodeState(
+                    inventory=Inventory(links=links, default_routes=frozenset({7})),
+                    policy=settings.settings_of(values).policy,
+                ),
             )
         ]
         for found in pods_in((ROOT / "manifests/examples/multi-tenant.yaml").read_text(encoding="utf-8"))

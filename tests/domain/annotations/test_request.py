@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nri_netdev.domain.annotations.request import Entry, Grammar, mentions, parse
+from nri_netdev.domain.annotations.grammars import Grammar
+from nri_netdev.domain.annotations.request import Entry, parse
 from nri_netdev.domain.pods import MAX_INTERFACES
-from nri_netdev.domain.problem import Problem, explain
+from nri_netdev.domain.problem import summary
 from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.text.names import why_invalid
 from tests.domain.work import calls_of
@@ -41,7 +42,7 @@ EVERY_KEY = (OWN, POD, SHORT, *DEVICE_INJECTOR, *NETWORK_DEVICE_INJECTOR)
 def asked(annotations: Mapping[str, str], container: str = "app") -> list[tuple[str, str]]:
     """Host name and inside name of each entry of a request that has no problems."""
     parsed = parse(annotations, container=container)
-    assert not parsed.problems, explain(parsed.problems)
+    assert not parsed.problems, summary(parsed.problems)
     return [(entry.interface, entry.inside) for entry in parsed.entries]
 
 
@@ -423,70 +424,6 @@ class TestTogether:
         """A pod can be switched annotation by annotation."""
         annotations = {OWN: "[a]", "netdevices.nri.containerd.io": "- name: b"}
         assert asked(annotations) == [("a", "a"), ("b", "b")]
-
-
-class TestMentions:
-    """The first question, asked of every container of the node."""
-
-    @pytest.mark.parametrize("key", [*EVERY_KEY, "nri-netdev.io/whatever"])
-    def test_no_key_that_concerns_us_is_missed(self, key: str) -> None:
-        """Else a container would start without its interface."""
-        assert mentions({"a": "", key: "", "z": ""})
-
-    @pytest.mark.parametrize("key", ["", "kubernetes.io/config.source", "devices.nri.io/pod", "cni.example/networks"])
-    def test_what_does_not_concern_us_is_passed_over(self, key: str) -> None:
-        """So that un-annotated pods pay nothing."""
-        assert not mentions({key: "nri-netdev.io/pod"})
-        assert not mentions({})
-
-    @given(st.dictionaries(st.sampled_from(EVERY_KEY) | st.text(), st.sampled_from(["[a]", "x: ["])))
-    def test_where_it_says_no_there_is_nothing(self, annotations: dict[str, str]) -> None:
-        """The short path and the long one agree."""
-        if not mentions(annotations):
-            parsed = parse(annotations, container="app")
-            assert (parsed.entries, parsed.problems) == ((), ())
-
-
-class TestExplain:
-    """What the engine, and so the pod's events, get to see."""
-
-    def test_problems_are_joined_in_one_line(self) -> None:
-        """Each with its place; a hint follows once, after all."""
-        problems = [
-            Problem(
-                key=OWN,
-                entry=2,
-                message='interface "ens9" is not on this node',
-                hint="Present and free: ens2f0, ens2f1.",
-            ),
-            Problem(key=OWN, entry=3, message="other", hint="Present and free: ens2f0, ens2f1."),
-        ]
-        assert str(problems[0]) == (
-            'interface "ens9" is not on this node (annotation nri-netdev.io/container.app, entry 2). '
-            "Present and free: ens2f0, ens2f1."
-        )
-        assert explain(problems[:1]) == str(problems[0])
-        assert explain(problems) == (
-            f'interface "ens9" is not on this node (annotation {OWN}, entry 2); other (annotation {OWN}, entry 3). '
-            "Present and free: ens2f0, ens2f1."
-        )
-
-    def test_the_number_told_is_bounded(self) -> None:
-        """Eight in full, and how many more there are."""
-        problems = parse({OWN: "- x: y\n" * MAX_INTERFACES}, container="app").problems
-        text = explain(problems)
-        assert text.count("unknown field") == 8
-        assert text.endswith("; and 56 more")
-        assert explain([]) == ""
-
-    @given(st.text(), st.text(), st.text())
-    def test_it_is_one_printable_line_whatever_was_written(self, key: str, field: str, value: str) -> None:
-        """No annotation can forge a line in a log."""
-        text = explain(
-            [Problem(key=key, field=field, message="m"), *parse({OWN: value, POD: value}, container="app").problems]
-        )
-        assert text.isprintable()
-        assert len(text) < 9 * 600
 
 
 VALUES = st.one_of(

@@ -15,7 +15,7 @@ from nri_netdev.domain.policy.selectors import Facts, Selector
 def names(inventory: Inventory, **more: object) -> dict[str, str]:
     """The weightiest reason of each lifeline, by name."""
     found = Lifelines(inventory, **more)  # type: ignore[arg-type]
-    return {link.ifname: reason for link in inventory.links if (reason := found.why(link))}
+    return {link.ifname: reason.text for link in inventory.links if (reason := found.why(link))}
 
 
 NIC0 = Link(ifindex=2, ifname="nic0")
@@ -147,7 +147,7 @@ def test_so_is_what_the_operator_says() -> None:
     found = names(
         Inventory(links=(NIC0, FREE)),
         protected=protected,
-        sees=lambda selector, link: selector.interface == "nic*" and link.ifname == "nic0",
+        describes=lambda selector, link: selector.interface == "nic*" and link.ifname == "nic0",
     )
     assert found == {"nic0": "is protected by the configuration (protected, 2)"}
 

@@ -17,10 +17,12 @@ from nri_netdev.domain.links import Inventory, Link
 from nri_netdev.domain.pods import PodSandbox
 from nri_netdev.domain.policy.rules import LabelSelector, Operator, Policy, Requirement
 from nri_netdev.domain.policy.selectors import Facts
-from nri_netdev.domain.problem import Problem, explain
+from nri_netdev.domain.problem import Problem, summary
 from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.snapshot import Snapshot
-from nri_netdev.domain.verdict.judge import Grant, PodNetns, judge
+from nri_netdev.domain.verdict.judge import judge
+from nri_netdev.domain.verdict.node import Held, NodeState, PodNetns
+from nri_netdev.domain.verdict.outcome import Grant
 
 KEY = "nri-netdev.io/container.app"
 DOWN = Link(ifindex=3, ifname="ens1", driver="ice")
@@ -49,7 +51,7 @@ def policy_of(text: str) -> Policy:
 def entries_of(value: str) -> tuple[Entry, ...]:
     """What an annotation of the container `app` asks."""
     parsed = parse({KEY: value}, container="app")
-    assert not parsed.problems, explain(parsed.problems)
+    assert not parsed.problems, summary(parsed.problems)
     return parsed.entries
 
 
@@ -90,22 +92,21 @@ def answer(
     """The verdict on this node."""
     claims = tuple(claims)
     away = {claim.ifname for claim in claims}
-    return judge(
-        entries_of(request) if isinstance(request, str) else request,
+    node = NodeState(
         inventory=replace(inventory, links=tuple(link for link in inventory.links if link.ifname not in away)),
-        netns=PodNetns(names=frozenset(names)),
-        claims=claims,
-        now_s=60,
         policy=policy_of(policy) if isinstance(policy, str) else policy,
-        pod=pod,
+        held=tuple(map(Held.of, claims)),
+        at_s=60,
         facts_of=lambda link: Facts(),
     )
+    asked = entries_of(request) if isinstance(request, str) else request
+    return judge(asked, node, netns=PodNetns(names=frozenset(names)), pod=pod)
 
 
 def given_to(*args: object, **more: object) -> list[str]:
     """What is given, as `interface>name inside`."""
     grants, problems = answer(*args, **more)  # type: ignore[arg-type]
-    assert not problems, explain(problems)
+    assert not problems, summary(problems)
     return [f"{grant.link.ifname}>{grant.entry.inside}" for grant in grants]
 
 
@@ -114,7 +115,7 @@ def refused(*args: object, **more: object) -> str:
     grants, problems = answer(*args, **more)  # type: ignore[arg-type]
     assert problems
     assert grants == ()
-    return explain([replace(problem, entry=None, key="K") for problem in problems]).replace(" (annotation K)", "")
+    return summary([replace(problem, entry=None, key="K") for problem in problems]).replace(" (annotation K)", "")
 
 
 TEAM_A = "rules:\n- {namespaces: [tenant-a], interfaces: [ens*]}\n"

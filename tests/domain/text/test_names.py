@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nri_netdev.domain.text.names import did_you_mean, escape, quote, told_key, why_invalid, why_invalid_altname
+from nri_netdev.domain.text.names import did_you_mean, escape, quote, quote_key, why_invalid, why_invalid_altname
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def test_a_text_is_quoted_escaped_and_cut(text: str, quoted: str) -> None:
 
 def test_a_key_is_told_bare_unless_it_is_strange() -> None:
     """Annotation keys can be copied from a message, and cannot forge one."""
-    assert told_key("nri-netdev.io/container.app") == "nri-netdev.io/container.app"
-    assert told_key("nri-netdev.io/a b\n") == '"nri-netdev.io/a b\\n"'
+    assert quote_key("nri-netdev.io/container.app") == "nri-netdev.io/container.app"
+    assert quote_key("nri-netdev.io/a b\n") == '"nri-netdev.io/a b\\n"'
 
 
 @pytest.mark.parametrize(

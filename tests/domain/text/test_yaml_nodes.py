@@ -13,11 +13,11 @@ from nri_netdev.domain.text import yaml_nodes
 from nri_netdev.domain.text.yaml_nodes import (
     ANNOTATION,
     MANIFEST,
-    Mapping,
     Node,
-    Scalar,
-    Sequence,
     YamlError,
+    YamlList,
+    YamlMapping,
+    YamlScalar,
     load,
     load_all,
 )
@@ -34,11 +34,11 @@ def _loader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 def plain(node: Node | None) -> object:
     """A node as Python's own values, every scalar a text."""
-    if isinstance(node, Scalar):
+    if isinstance(node, YamlScalar):
         return node.text
-    if isinstance(node, Sequence):
+    if isinstance(node, YamlList):
         return [plain(item) for item in node.items]
-    if isinstance(node, Mapping):
+    if isinstance(node, YamlMapping):
         return {key.text: plain(value) for key, value in node.pairs}
     return node
 
@@ -54,9 +54,9 @@ def test_a_scalar_is_the_text_as_written(text: str) -> None:
 def test_every_value_knows_its_line() -> None:
     """What is found wrong later can still be told by line."""
     node = load("# two interfaces\n- ens2f0\n- interface: ens2f1\n  name: net1\n")
-    assert isinstance(node, Sequence)
+    assert isinstance(node, YamlList)
     first, second = node.items
-    assert isinstance(second, Mapping)
+    assert isinstance(second, YamlMapping)
     assert (first.line, second.line) == (2, 3)
     assert [(key.text, key.line, value.line) for key, value in second.pairs] == [("interface", 3, 3), ("name", 4, 4)]
 
@@ -78,7 +78,7 @@ def test_every_value_knows_its_line() -> None:
 def test_an_int_is_decimal_and_unquoted(text: str, number: int | None) -> None:
     """Where a number is wanted, nothing is guessed."""
     node = load(text)
-    assert isinstance(node, Scalar)
+    assert isinstance(node, YamlScalar)
     assert node.as_int() == number
 
 
@@ -88,7 +88,7 @@ def test_an_int_is_decimal_and_unquoted(text: str, number: int | None) -> None:
 def test_nothing_is_told_from_the_text_that_looks_like_it(text: str, is_null: bool | None) -> None:
     """`null` is nothing, "null" in quotes is a text."""
     node = load(text)
-    assert (node.is_null if isinstance(node, Scalar) else None) == is_null
+    assert (node.is_null if isinstance(node, YamlScalar) else None) == is_null
 
 
 @pytest.mark.parametrize("text", ["", "  \n\n", "# only a comment\n"])
@@ -100,7 +100,7 @@ def test_a_text_without_a_document_gives_none(text: str) -> None:
 def test_paths_lead_to_values_or_nowhere() -> None:
     """Reading a manifest needs no ladder of checks."""
     node = load("spec: {template: {name: x}}")
-    assert isinstance(node, Mapping)
+    assert isinstance(node, YamlMapping)
     assert plain(node.at("spec", "template", "name")) == "x"
     assert node.at("spec", "template", "name", "more") is None
     assert node.at("status", "x") is None

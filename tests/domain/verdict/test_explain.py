@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
 
 from nri_netdev.domain.annotations.manifest import pods_in
+from nri_netdev.domain.claim import Claim
 from nri_netdev.domain.pods import PodSandbox
 from nri_netdev.domain.verdict.explain import Explanation, explain_pod
+from nri_netdev.domain.verdict.node import Held, NodeState, PodNetns
 from tests.domain.policy.test_rules import NODE, claim_on, policy_of
 
 POLICY = policy_of(
@@ -16,13 +19,17 @@ POLICY = policy_of(
     "rules:\n- {name: others, namespaces: [other], interfaces: ['*']}\n"
     "- {namespaces: [tenant-a], pools: [fast], count: 2}\n"
 )
+ON_POD_NETWORK = PodNetns(names=frozenset({"lo", "eth0"}))
 POD = PodSandbox(id="p1", namespace="tenant-a", name="web")
 
 
-def explained(annotations: dict[str, str], *containers: str, **more: object) -> tuple[Explanation, ...]:
+def explained(
+    annotations: dict[str, str], *containers: str, claims: Iterable[Claim] = (), netns: PodNetns = ON_POD_NETWORK
+) -> tuple[Explanation, ...]:
     """The explanation for a pod with these annotations."""
     pod = replace(POD, annotations=annotations)
-    return explain_pod(pod, containers or ("app",), inventory=NODE, policy=POLICY, **more)  # type: ignore[arg-type]
+    node = NodeState(inventory=NODE, policy=POLICY, held=tuple(map(Held.of, claims)), at_s=60)
+    return explain_pod(pod, containers or ("app",), node, netns)
 
 
 def test_each_entry_is_told_with_the_rules_that_it_meets() -> None:
@@ -79,24 +86,28 @@ def test_containers_come_one_after_another() -> None:
 
 def test_who_holds_it_now_is_told() -> None:
     """As the pod's author would read it."""
-    [told] = explained({"nri-netdev.io/pod": "[ens1]"}, claims=[claim_on("ens1")], now_s=60)
+    [told] = explained({"nri-netdev.io/pod": "[ens1]"}, claims=[claim_on("ens1")])
     assert told.verdict == 'refused: interface "ens1" is held by pod tenant-b/db, container main for 1 min'
     assert not told.is_granted
 
 
 @pytest.mark.parametrize(
-    ("annotations", "more", "verdicts"),
+    ("annotations", "netns", "verdicts"),
     [
-        ({}, {}, []),
-        ({"nri-netdev.io/pod": "[ens1"}, {}, ["refused: the annotation is not YAML: did not find expected ',' or ']'"]),
-        ({"nri-netdev.io/pod": "[ens1]"}, {"is_host_network": True}, ["refused: the pod is on the host network"]),
+        ({}, ON_POD_NETWORK, []),
+        (
+            {"nri-netdev.io/pod": "[ens1"},
+            ON_POD_NETWORK,
+            ["refused: the annotation is not YAML: did not find expected ',' or ']'"],
+        ),
+        ({"nri-netdev.io/pod": "[ens1]"}, PodNetns(is_host=True), ["refused: the pod is on the host network"]),
     ],
 )
 def test_what_never_comes_to_a_rule_is_told_too(
-    annotations: dict[str, str], more: dict[str, object], verdicts: list[str]
+    annotations: dict[str, str], netns: PodNetns, verdicts: list[str]
 ) -> None:
     """Nothing asked, nothing readable, the host's own network."""
-    told = explained(annotations, **more)
+    told = explained(annotations, netns=netns)
     assert [one.verdict for one in told] == verdicts
 
 

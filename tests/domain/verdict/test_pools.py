@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import pytest
 
-from nri_netdev.domain.claim import Claim
+from nri_netdev.domain.claim import Claim, State
 from nri_netdev.domain.links import Inventory
+from nri_netdev.domain.verdict.node import Held, NodeState
 from nri_netdev.domain.verdict.pools import PoolCount, count_pools
 from tests.domain.policy.test_rules import LINKS, NODE, POOLS, claim_on, policy_of
+
+
+def counted(text: str, claims: Iterable[Claim] = (), inventory: Inventory = NODE) -> Mapping[str, PoolCount]:
+    """The pools of a configuration."""
+    return count_pools(NodeState(inventory=inventory, policy=policy_of(text), held=tuple(map(Held.of, claims))))
 
 
 @pytest.mark.parametrize(
@@ -28,8 +35,7 @@ from tests.domain.policy.test_rules import LINKS, NODE, POOLS, claim_on, policy_
 def test_counts(more: str, claims: tuple[str, ...], fast: tuple[int, int], slow: tuple[int, int]) -> None:
     """Size is what the selectors describe, free what nothing but a rule for the asking pod stands in the way of."""
     held: tuple[Claim, ...] = tuple(claim_on(ifname) for ifname in claims)
-    counted = count_pools(policy_of(POOLS + more), NODE, held)
-    assert counted == {
+    assert counted(POOLS + more, held) == {
         "fast": PoolCount(size=fast[0], free=fast[1]),
         "slow": PoolCount(size=slow[0], free=slow[1]),
     }
@@ -39,10 +45,21 @@ def test_away_or_planned_counts_once() -> None:
     """Whether a given interface is still on the host or gone already, its pool has the same size."""
     away = Inventory(links=tuple(link for link in LINKS if link.ifname != "ens1"), default_routes=frozenset({2}))
     claims = (claim_on("ens1"),)
-    assert count_pools(policy_of(POOLS), NODE, claims) == count_pools(policy_of(POOLS), away, claims)
+    assert counted(POOLS, claims) == counted(POOLS, claims, away)
 
 
 def test_what_the_kernel_holds_is_not_free() -> None:
     """A device that cannot leave its netns is in the pool, and never free."""
     stuck = Inventory(links=(replace(LINKS[1], netns_immutable=True),))
-    assert count_pools(policy_of(POOLS), stuck, ())["fast"] == PoolCount(size=1, free=0)
+    assert counted(POOLS, (), stuck)["fast"] == PoolCount(size=1, free=0)
+
+
+def test_what_is_at_home_under_another_name_is_not_free() -> None:
+    """An interface whose name was taken when it came home is still held."""
+    claim = replace(claim_on("ens77"), state=State.PARTIAL, home_ifname="ens2")
+    assert counted(POOLS, [claim])["fast"].free == 2
+
+
+def test_without_a_policy_there_are_no_pools() -> None:
+    """Nothing is counted."""
+    assert count_pools(NodeState(inventory=NODE)) == {}

@@ -16,30 +16,22 @@ from typing import Any
 
 import pytest
 
-from nri_netdev.domain.annotations.grammars import Grammar
-from nri_netdev.domain.annotations.request import Entry
-from nri_netdev.domain.links import Link
-from nri_netdev.domain.scope import Scope
-from nri_netdev.domain.verdict.judge import Grant
 from nri_netdev.errors import ConfigurationError
 from nri_netdev.proto import nri_pb2
 from nri_netdev.shells.engine import connection
 from nri_netdev.shells.engine.connection import (
     BACKOFF_FIRST_S,
     BACKOFF_LAST_S,
-    NOTHING,
-    Answer,
     EngineConnection,
     backoff,
     connect,
     launched_socket,
     stay_connected,
 )
-from nri_netdev.shells.engine.translate import adjustment, container_of, pod_of
 from nri_netdev.testing.engine import Engine
-from nri_netdev.wire.methods import HOOKS, Kind
-from nri_netdev.wire.peek import Glimpse
-from nri_netdev.wire.session import Closed, Event, PluginSession, Request, State, Synchronized, event_mask
+from nri_netdev.wire.methods import HOOKS, EventKind
+from nri_netdev.wire.peek import Peek
+from nri_netdev.wire.session import Closed, Event, PluginSession, Request, SessionState, Synchronized, event_mask
 from tests.wire.helpers import POD, serving
 
 ONE, OTHER = random.Random(1), random.Random(2)  # noqa: S311 - repeatable
@@ -53,7 +45,11 @@ class Plugin:
         self.connections: list[EngineConnection] = []
 
     def session(self) -> PluginSession:
-        return PluginSession("test", "10", events=event_mask(Kind.CREATE_CONTAINER))
+        return PluginSession("test", "10", events=event_mask(EventKind.CREATE_CONTAINER))
+
+    def answer_now(self, connection: EngineConnection, peek: Peek) -> bool:
+        del connection, peek
+        return False
 
     def handle(self, connection: EngineConnection, what: Event) -> None:
         if connection not in self.connections:
@@ -66,7 +62,7 @@ class Plugin:
 
     @contextlib.contextmanager
     def staying(self, path: Path, *, healthy: Callable[[], bool] = lambda: False) -> Iterator[asyncio.Task[None]]:
-        task = asyncio.ensure_future(stay_connected(path, self.session, self.handle, rng=ONE, healthy=healthy))
+        task = asyncio.ensure_future(stay_connected(path, self.session, self, rng=ONE, healthy=healthy))
         try:
             yield task
         finally:
@@ -108,7 +104,7 @@ async def test_from_registration_to_the_end(path: Path) -> None:
     """Every event of the session is handed on, in order, and the end is waited for."""
     plugin = Plugin()
     async with Engine(path) as there:
-        _, closed = await connect(path, plugin.session, plugin.handle)
+        _, closed = await connect(path, plugin.session, plugin)
         assert await there.wait_plugin() == "10-test"
         await there.create_container(nri_pb2.PodSandbox(id="p"), nri_pb2.Container(id="c", pod_sandbox_id="p"))
         there.hang_up()
@@ -122,7 +118,7 @@ async def test_from_registration_to_the_end(path: Path) -> None:
 async def test_nobody_listens(path: Path) -> None:
     """It is an error that says why."""
     with pytest.raises(FileNotFoundError):
-        await connect(path, Plugin().session, Plugin().handle)
+        await connect(path, Plugin().session, Plugin())
 
 
 @on_loop
@@ -130,7 +126,7 @@ async def test_closed_by_us(path: Path) -> None:
     """Whatever is sent afterwards goes nowhere, silently."""
     plugin = Plugin()
     async with Engine(path) as there:
-        connection, closed = await connect(path, plugin.session, plugin.handle)
+        connection, closed = await connect(path, plugin.session, plugin)
         await there.wait_plugin()
         connection.close()
         await closed
@@ -168,7 +164,7 @@ def test_a_peer_that_is_no_engine(
             ended.set()
 
         async with await asyncio.start_unix_server(answer, path):
-            _, closed = await connect(path, plugin.session, plugin.handle)
+            _, closed = await connect(path, plugin.session, plugin)
             await closed
             await ended.wait()
         [closed] = plugin.told
@@ -186,26 +182,31 @@ class Stub:
         self.theirs, ours = socket.socketpair()
         self.ended = threading.Event()
         self.told: list[Event] = []
-        self.seen: list[Glimpse] = []
-        self.then = 0
+        self.peeked: list[Peek] = []
+        self.fault = ""
+        """When the next answer to a peek fails: before or after it is sent."""
         session, self.engine = serving()
-        self.connection = EngineConnection(ours, session, self.handle, self.look, self.ended.set)
-        session._state = State.NEW
+        self.connection = EngineConnection(ours, session, self, self.ended.set)
+        session._state = SessionState.NEW
         self.connection.start()
         self.theirs.recv(1000)
-        session._state = State.SERVING
+        session._state = SessionState.SERVING
 
     def handle(self, connection: EngineConnection, what: Event) -> None:
         self.told.append(what)
         if isinstance(what, Request):
             connection.reply(what, None)
 
-    def look(self, seen: Glimpse) -> Answer | None:
-        self.seen.append(seen)
-        return {"StopContainer": None, "RemoveContainer": Answer(b"", self.count)}.get(seen.method, NOTHING)
-
-    def count(self) -> None:
-        self.then += 1
+    def answer_now(self, connection: EngineConnection, peek: Peek) -> bool:
+        self.peeked.append(peek)
+        if peek.method == "StopContainer":
+            return False
+        if self.fault == "before":
+            raise ZeroDivisionError
+        connection.answer(peek)
+        if self.fault == "after":
+            raise ZeroDivisionError
+        return True
 
     def answered(self) -> int:
         """The stream id of the next answer."""
@@ -226,48 +227,57 @@ def stub() -> Iterator[Stub]:
 
 @pytest.mark.parametrize("cut", [1, 8, 18, 60, 4104, 4112])
 def test_in_pieces_as_at_once(stub: Stub, cut: int) -> None:
-    """An event whose bytes come in two pieces is told at a glance all the same, and answered once."""
+    """An event whose bytes come in two pieces is recognised all the same, and answered once."""
     container = nri_pb2.Container(id="c", env=["x" * 5000])
     data = stub.engine.request("CreateContainer", nri_pb2.CreateContainerRequest(pod=POD, container=container))
     stub.theirs.sendall(data[:cut])
     stub.theirs.sendall(data[cut:])
-    assert stub.answered() == stub.seen[0].stream_id
+    assert stub.answered() == stub.peeked[0].stream_id
     stub.hang_up()
     assert [type(what) for what in stub.told] == [Closed]
 
 
-def test_at_a_glance_or_read(stub: Stub) -> None:
-    """Each is answered by who took it; what is to follow an answer follows it once."""
-    kinds = (Kind.CREATE_CONTAINER, Kind.STOP_CONTAINER, Kind.REMOVE_CONTAINER, Kind.STOP_CONTAINER)
+def test_peeked_or_decoded(stub: Stub) -> None:
+    """Each is answered once, by who took it."""
+    kinds = (EventKind.CREATE_CONTAINER, EventKind.STOP_CONTAINER, EventKind.REMOVE_CONTAINER, EventKind.STOP_CONTAINER)
     for kind in kinds:
         stub.theirs.sendall(stub.engine.hook(kind))
         stub.answered()
     stub.hang_up()
-    assert [seen.method for seen in stub.seen] == [HOOKS[kind].method for kind in kinds]
+    assert [peeked.method for peeked in stub.peeked] == [HOOKS[kind].method for kind in kinds]
     assert [type(what) for what in stub.told] == [Request, Request, Closed]
-    assert stub.then == 1
 
 
-def test_a_bug_in_a_glance(stub: Stub, caplog: pytest.LogCaptureFixture) -> None:
-    """Is told, and the event is read instead."""
-    stub.connection._at_a_glance = lambda _: 1 / 0  # type: ignore[assignment,return-value]
-    stub.theirs.sendall(stub.engine.hook(Kind.CREATE_CONTAINER))
+def test_a_bug_in_the_answer_to_a_peek(stub: Stub, caplog: pytest.LogCaptureFixture) -> None:
+    """Is logged, and the event is decoded instead."""
+    stub.fault = "before"
+    stub.theirs.sendall(stub.engine.hook(EventKind.CREATE_CONTAINER))
     stub.answered()
     assert [type(what) for what in stub.told] == [Request]
     assert [record.message for record in caplog.records] == ["engine.bug"]
 
 
+def test_a_bug_after_the_answer_to_a_peek(stub: Stub, caplog: pytest.LogCaptureFixture) -> None:
+    """Ends the connection: the engine has its answer, and what should have followed is not known to be done."""
+    stub.fault = "after"
+    stub.theirs.sendall(stub.engine.hook(EventKind.CREATE_CONTAINER))
+    stub.answered()
+    assert stub.ended.wait(20)
+    assert [type(what) for what in stub.told] == [Closed]
+    assert [record.message for record in caplog.records] == ["engine.bug"]
+
+
 def test_a_bug_in_a_handler(stub: Stub, caplog: pytest.LogCaptureFixture) -> None:
     """Ends the connection, so that the engine does not wait for nothing; a new one will be made."""
-    stub.connection._handle = lambda _, what: 1 / (not isinstance(what, Request))  # type: ignore[assignment,return-value]
-    stub.theirs.sendall(stub.engine.hook(Kind.STOP_CONTAINER))
+    stub.handle = lambda _, what: 1 / (not isinstance(what, Request))  # type: ignore[assignment,return-value,method-assign]
+    stub.theirs.sendall(stub.engine.hook(EventKind.STOP_CONTAINER))
     assert stub.ended.wait(20)
     assert [record.message for record in caplog.records] == ["engine.bug"]
 
 
 def test_the_end_in_the_middle_of_a_message(stub: Stub, caplog: pytest.LogCaptureFixture) -> None:
     """Is an error, though nothing of it was looked at."""
-    stub.theirs.sendall(stub.engine.hook(Kind.STOP_CONTAINER)[:40])
+    stub.theirs.sendall(stub.engine.hook(EventKind.STOP_CONTAINER)[:40])
     stub.hang_up()
     assert [record.message for record in caplog.records] == ["engine.broke_protocol"]
 
@@ -358,7 +368,7 @@ async def test_launched(path: Path) -> None:
     """It speaks over the socket that it was born with."""
     plugin = Plugin()
     ours, theirs = socket.socketpair()
-    _, closed = await connect(launched_socket(theirs.detach()), plugin.session, plugin.handle)
+    _, closed = await connect(launched_socket(theirs.detach()), plugin.session, plugin)
     reader, writer = await asyncio.open_connection(sock=ours)
     assert b"RegisterPlugin" in await reader.readuntil(b"test\x12\x0210")
     writer.close()
@@ -384,71 +394,3 @@ def test_launched_with_something_else(tmp_path: Path) -> None:
             os.fstat(fd)
         with pytest.raises(ConfigurationError, match="is not a socket: Bad file descriptor"):
             launched_socket(file.fileno() + 1000)
-
-
-# -- translation -------------------------------------------------------------------------------------------------------
-
-
-def test_a_pod() -> None:
-    """Everything that decisions need, and the netns by its type."""
-    told = nri_pb2.PodSandbox(
-        id="p", uid="u", namespace="n", name="web", annotations={"a": "1"}, labels={"l": "2"}, runtime_handler="crun"
-    )
-    told.linux.namespaces.add(type="ipc", path="/proc/1/ns/ipc")
-    told.linux.namespaces.add(type="network", path="/run/netns/x")
-    pod = pod_of(told)
-    assert (pod.id, pod.uid, pod.namespace, pod.name, pod.runtime_handler) == ("p", "u", "n", "web", "crun")
-    assert (dict(pod.annotations), dict(pod.labels), pod.netns_path) == ({"a": "1"}, {"l": "2"}, "/run/netns/x")
-
-
-def test_a_pod_on_the_host_network() -> None:
-    """No namespace, or one without a path."""
-    told = nri_pb2.PodSandbox(id="p")
-    assert pod_of(told).netns_path is None
-    told.linux.namespaces.add(type="network")
-    assert pod_of(told).netns_path is None
-
-
-@pytest.mark.parametrize(
-    ("told", "name"),
-    [
-        ({"name": "app"}, "app"),
-        ({"name": "app", "labels": {"io.kubernetes.container.name": "other"}}, "app"),
-        ({"labels": {"io.kubernetes.container.name": "app"}}, "app"),
-        ({"annotations": {"io.kubernetes.cri.container-name": "app"}}, "app"),
-        ({"annotations": {"io.kubernetes.cri-o.ContainerName": "app"}}, "app"),
-        ({"labels": {"name": "app"}}, ""),
-    ],
-)
-def test_a_containers_name(told: dict[str, Any], name: str) -> None:
-    """As the engine tells it, wherever it does."""
-    assert container_of(nri_pb2.Container(id="c", pod_sandbox_id="p", **told)).name == name
-
-
-@pytest.mark.parametrize(
-    ("state", "is_running"),
-    [
-        (nri_pb2.CONTAINER_UNKNOWN, False),
-        (nri_pb2.CONTAINER_CREATED, False),
-        (nri_pb2.CONTAINER_RUNNING, True),
-        (nri_pb2.CONTAINER_PAUSED, True),
-        (nri_pb2.CONTAINER_STOPPED, False),
-    ],
-)
-def test_whether_a_container_runs(state: nri_pb2.ContainerState, is_running: bool) -> None:
-    """Paused is running."""
-    container = container_of(nri_pb2.Container(id="c", pod_sandbox_id="p", pid=7, state=state))
-    assert (container.pod_id, container.pid, container.is_running) == ("p", 7, is_running)
-
-
-def test_an_adjustment() -> None:
-    """Host name to name inside, for each that is granted."""
-    grants = [
-        Grant(
-            entry=Entry(interface=host, name=name, key="k", number=1, scope=Scope.CONTAINER, grammar=Grammar.NATIVE),
-            link=Link(ifindex=1, ifname=host),
-        )
-        for host, name in (("ens1", "net1"), ("ens2", None))
-    ]
-    devices = adjustment(grants).adjust.linux.net_devices
-    assert {host: device.name for host, device in devices.items()} == {"ens1": "net1", "ens2": "ens2"}

@@ -1,4 +1,4 @@
-"""The mirror of home: whatever happens to the host, it shows what a reading of the whole host shows."""
+"""The cache of the host's netns: whatever happens to the host, it equals a reading of the whole host."""
 
 from __future__ import annotations
 
@@ -130,9 +130,9 @@ def test_it_can_be_read_anew(home: Net) -> None:
         assert call(lambda mirror, rtnl: mirror.fresh(rtnl)).by_altname("other")
 
 
-# -- news --------------------------------------------------------------------------------------------------------------
+# -- revision ----------------------------------------------------------------------------------------------------------
 
-NEWS = {
+COUNTED = {
     "a link comes": ("link add dev2 type ifb", True),
     "a link goes": ("link del spare", True),
     "renamed": ("link set spare name other", True),
@@ -154,13 +154,13 @@ NEWS = {
     "set down": ("link set dev0 down", True),
     "a route that is no default": ("route add 198.51.100.0/24 dev dev0", False),
 }
-"""What happens, and whether it is news."""
+"""What happens, and whether the revision grows."""
 
 
-@pytest.mark.parametrize("what", NEWS)
-def test_news_is_what_a_verdict_rests_on(home: Net, what: str) -> None:
-    """The number is another after every such change and after no other, and stays the same while nothing happens."""
-    change, is_news = NEWS[what]
+@pytest.mark.parametrize("what", COUNTED)
+def test_the_revision_grows_with_what_a_verdict_depends_on(home: Net, what: str) -> None:
+    """After every such change and after no other; it stays the same while nothing happens."""
+    change, is_counted = COUNTED[what]
     for ifname, kind in (("br0", "bridge"), ("spare", "ifb"), ("dev0", "veth peer name peer0")):
         home.ip(f"link add {ifname} type {kind}")
     set_up(home, "br0", "spare", "peer0", "dev0")
@@ -173,10 +173,10 @@ def test_news_is_what_a_verdict_rests_on(home: Net, what: str) -> None:
         home.ip(change)
         after = at_rest(call)
 
-    assert (after != before) is is_news
+    assert (after != before) is is_counted
 
 
-def test_a_carrier_that_comes_and_goes_is_no_news(home: Net, pod: Net) -> None:
+def test_a_carrier_that_comes_and_goes_does_not_count(home: Net, pod: Net) -> None:
     """Nor is anything else that passes from moment to moment; for that moment nothing is known without reading."""
     home.ip(f"link add dev0 type veth peer name peer0 netns {pod.path}")
     set_up(pod, "peer0")
@@ -188,7 +188,7 @@ def test_a_carrier_that_comes_and_goes_is_no_news(home: Net, pod: Net) -> None:
             while home.link("dev0").has_carrier is (state == "down"):
                 pass  # told by the kernel's own work queue
 
-            assert call(lambda mirror, _: mirror.last_news()) is None
+            assert call(lambda mirror, _: mirror.cached_revision()) is None
             assert at_rest(call) == before
 
 
@@ -200,16 +200,18 @@ def set_up(net: Net, *ifnames: str) -> None:
 
 
 def at_rest(call: Callable[[Callable[[Mirror, Rtnl], T]], T]) -> int:
-    """The news, when all of it is known that a verdict reads and nothing is told any more."""
+    """The revision, once everything that a verdict reads is known and no event is left."""
     call(lambda mirror, rtnl: mirror.inventory(rtnl))  # type: ignore[arg-type,return-value]
-    while (number := call(lambda mirror, rtnl: mirror.news(rtnl))) != call(lambda mirror, _: mirror.last_news()):  # type: ignore[arg-type,return-value]
+    while (number := call(lambda mirror, rtnl: mirror.revision(rtnl))) != call(
+        lambda mirror, _: mirror.cached_revision()
+    ):  # type: ignore[arg-type,return-value]
         pass
     assert isinstance(number, int)
     return number
 
 
-def test_a_link_that_carries_a_default_route_is_news_whatever_becomes_of_it(home: Net) -> None:
-    """A route that goes with its link is not told, so the link's being set down stands for it."""
+def test_any_change_of_a_link_with_a_default_route_counts(home: Net) -> None:
+    """No event says that a route disappeared with its link, so the event of the link counts."""
     home.ip("link add dev0 type veth peer name peer0")
     set_up(home, "peer0", "dev0")
     home.ip("address add 192.0.2.1/24 dev dev0")
@@ -220,31 +222,31 @@ def test_a_link_that_carries_a_default_route_is_news_whatever_becomes_of_it(home
         assert at_rest(call) != before
 
 
-def test_the_last_news_reads_nothing(home: Net) -> None:
-    """It is the news while all is quiet, and nothing while a link must be read to tell."""
+def test_the_cached_revision_reads_nothing(home: Net) -> None:
+    """It is the revision while nothing happens, and None while a link must be read for it."""
     home.ip("link add dev0 type ifb")
     set_up(home, "dev0")
     with mirrored(home) as call:
-        assert call(lambda mirror, _: mirror.last_news()) is None
+        assert call(lambda mirror, _: mirror.cached_revision()) is None
 
         number = at_rest(call)
 
-        assert call(lambda mirror, _: mirror.last_news()) == number
+        assert call(lambda mirror, _: mirror.cached_revision()) == number
 
         home.ip("link property add dev dev0 altname nri-netdev-0123456789ab")
 
-        assert [call(lambda mirror, _: mirror.last_news()) for _ in range(2)] == [None, None]
-        assert call(lambda mirror, rtnl: mirror.news(rtnl)) == number
-        assert call(lambda mirror, _: mirror.last_news()) == number
+        assert [call(lambda mirror, _: mirror.cached_revision()) for _ in range(2)] == [None, None]
+        assert call(lambda mirror, rtnl: mirror.revision(rtnl)) == number
+        assert call(lambda mirror, _: mirror.cached_revision()) == number
 
         home.ip("address add 192.0.2.1/24 dev dev0")
 
-        assert call(lambda mirror, _: mirror.last_news()) not in {None, number}
+        assert call(lambda mirror, _: mirror.cached_revision()) not in {None, number}
 
 
 @pytest.mark.parametrize("change", ["address add 192.0.2.9/24 dev dev0", "route add default via 192.0.2.254"])
-def test_what_was_dropped_may_have_been_news(home: Net, change: str) -> None:
-    """A change among so many events that the kernel drops some is news, though no link is another one."""
+def test_dropped_events_count(home: Net, change: str) -> None:
+    """A change among so many events that the kernel drops some counts, though no link differs."""
     home.ip("link add dev0 type veth peer name peer0")
     set_up(home, "peer0", "dev0")
     home.ip("address add 192.0.2.1/24 dev dev0")
@@ -253,7 +255,7 @@ def test_what_was_dropped_may_have_been_news(home: Net, change: str) -> None:
         mark = "property $what dev dev0 altname nri-netdev-0123456789ab"
         home.run("sh", "-c", f"for i in $(seq 800); do for what in add del; do ip link {mark}; done; done")
         home.ip(change)
-        assert call(lambda mirror, rtnl: mirror.news(rtnl)) != before
+        assert call(lambda mirror, rtnl: mirror.revision(rtnl)) != before
 
 
 def test_changes_of_links_are_noticed(home: Net) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from nri_netdev.errors import KernelError
-from nri_netdev.shells.kernel.capture import told_of_sysctls
+from nri_netdev.shells.kernel.capture import conf_of
+from nri_netdev.shells.kernel.messages import link_attributes
 from nri_netdev.shells.kernel.netns import call_in_netns
-from nri_netdev.shells.kernel.rtnetlink import Rtnl, link_attributes
-from nri_netdev.shells.kernel.sysctls import _TOLD, Sysctls, read_sysctl, write_sysctl
+from nri_netdev.shells.kernel.rtnetlink import Rtnl
+from nri_netdev.shells.kernel.sysctls import _IN_LINK, Sysctls, has_ipv6, read_sysctl, write_sysctl
 from tests.shells.conftest import Net
 
 
@@ -49,11 +50,29 @@ def test_defaults_are_read_when_they_are_asked_for(home: Net) -> None:
     assert after == {"ipv6/conf/hop_limit": "64"}
 
 
+@pytest.mark.root
+def test_ipv6_is_on_by_default_or_for_one_interface(home: Net) -> None:
+    """The default counts for interfaces that come, the interface's own for one that is there."""
+    home.ip("link add dev0 type ifb")
+
+    assert [call_in_netns(home.fd, has_ipv6, name) for name in (None, "dev0", "gone")] == [True, True, False]
+
+    home.sysctl("ipv6/conf/default/disable_ipv6", "1")
+
+    assert [call_in_netns(home.fd, has_ipv6, name) for name in (None, "dev0")] == [False, True]
+
+    home.sysctl("ipv6/conf/dev0/disable_ipv6", "1")
+
+    assert not call_in_netns(home.fd, has_ipv6, "dev0")
+
+
 @pytest.mark.parametrize("name", ["..", ".", "all", "default", "a/b", "", "a" * 16, "a b"])
 def test_no_name_leads_out_of_its_directory(name: str) -> None:
     """A name that is no interface's is refused before a path is made of it."""
     with pytest.raises(KernelError, match="not an interface's name"):
         write_sysctl(name, "ipv4/conf/rp_filter", "1")
+    with pytest.raises(KernelError, match="not an interface's name"):
+        has_ipv6(name)
 
 
 @pytest.mark.root
@@ -62,9 +81,9 @@ def test_what_is_remembered_is_what_the_kernel_tells_of(home: Net) -> None:
     home.ip("link add dev0 type veth peer name peer0")
     ifindex = home.link("dev0").ifindex
 
-    def told() -> bytes:
+    def conf() -> bytes:
         with Rtnl() as rtnl:
-            return told_of_sysctls(link_attributes(rtnl.raw_link(ifindex)))
+            return conf_of(link_attributes(rtnl.raw_link(ifindex)))
 
     def changed(path: Path) -> str | None:
         """Another value that the kernel takes; None if it takes none."""
@@ -83,15 +102,15 @@ def test_what_is_remembered_is_what_the_kernel_tells_of(home: Net) -> None:
         silent: set[str] = set()
         count = 0
         with Sysctls() as sysctls:
-            for key in sorted(_TOLD):
+            for key in sorted(_IN_LINK):
                 group, _, name = key.rpartition("/")
                 path = Path("/proc/sys/net") / group / "dev0" / name
                 if not path.exists():
                     continue  # of another kernel
-                before, was = told(), path.read_text()
+                before, was = conf(), path.read_text()
                 sysctls.differing("dev0", before)
                 assert changed(path) is not None, key
-                if told() == before or sysctls.differing("dev0", told()).get(key) != path.read_text().strip():
+                if conf() == before or sysctls.differing("dev0", conf()).get(key) != path.read_text().strip():
                     silent.add(key)
                 path.write_text(was.strip())
                 count += 1

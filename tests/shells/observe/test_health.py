@@ -11,41 +11,19 @@ import grpc
 import pytest
 
 from nri_netdev import cli
-from nri_netdev.domain.address import Address
+from nri_netdev.domain.address import ListenAddress
 from nri_netdev.errors import ConfigurationError, NriNetdevError, StateError
 from nri_netdev.shells.observe import health
 from tests.daemon.test_service import Node, node, on_loop, until  # noqa: F401 - a fixture
 
-LOCAL = Address(host="127.0.0.1", port=0)
-
-
-@pytest.mark.parametrize(
-    ("text", "target"),
-    [
-        ("unix:///run/x.sock", "unix:/run/x.sock"),
-        ("127.0.0.1:9808", "127.0.0.1:9808"),
-        ("[::1]:9808", "[::1]:9808"),
-        ("2001:db8::2:9808", "[2001:db8::2]:9808"),
-        ("localhost:0", "localhost:0"),
-    ],
-)
-def test_addresses(text: str, target: str) -> None:
-    """As people and Kubernetes write them."""
-    assert Address.parse(text).target == target
-
-
-@pytest.mark.parametrize("text", ["", "9808", ":9808", "unix://run/x", "h:-1", "h:65536", "h:٣", "h:x"])
-def test_no_addresses(text: str) -> None:
-    """Neither form."""
-    with pytest.raises(ValueError, match="unix://"):
-        Address.parse(text)
+LOCAL = ListenAddress(host="127.0.0.1", port=0)
 
 
 def test_services_by_name() -> None:
     """Each is asked anew each time; one that is not known is an error, as the protocol has it."""
     is_live = [True]
     with health.serve(LOCAL, {"liveness": lambda: is_live[0], "readiness": lambda: False}) as port:
-        where = Address(host="127.0.0.1", port=port)
+        where = ListenAddress(host="127.0.0.1", port=port)
         assert health.check(where, "liveness")
         assert not health.check(where, "readiness")
         is_live[0] = False
@@ -56,7 +34,7 @@ def test_services_by_name() -> None:
 
 def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
     """What a killed daemon left does not keep the next one from answering."""
-    where = Address(path=tmp_path / "run" / "health.sock")
+    where = ListenAddress(path=tmp_path / "run" / "health.sock")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "health.sock").touch()
     with health.serve(where, {"readiness": lambda: True}):
@@ -70,12 +48,12 @@ def test_a_port_in_use_is_told() -> None:
     with (
         health.serve(LOCAL, {}) as port,
         pytest.raises(ConfigurationError, match=f"health: cannot listen on 127.0.0.1:{port}"),
-        health.serve(Address(host="127.0.0.1", port=port), {}),
+        health.serve(ListenAddress(host="127.0.0.1", port=port), {}),
     ):
         pass
 
 
-async def asked(where: Address, service: str) -> bool:
+async def asked(where: ListenAddress, service: str) -> bool:
     """One probe, while this loop serves."""
     return await asyncio.to_thread(health.check, where, service)
 
@@ -83,7 +61,7 @@ async def asked(where: Address, service: str) -> bool:
 @on_loop
 async def test_a_daemon_is_live_before_it_is_ready(node: Node) -> None:  # noqa: F811
     """Ready from Synchronize on, and no longer when the engine is gone; `nri-netdev health` says the same."""
-    where = Address(path=node.settings.run_dir / "health.sock")
+    where = ListenAddress(path=node.settings.run_dir / "health.sock")
     node.settings = replace(node.settings, health=f"unix://{where.path}")
     async with node.daemon():
         await until(where.path.exists if where.path else bool)
@@ -102,7 +80,7 @@ async def test_a_daemon_is_live_before_it_is_ready(node: Node) -> None:  # noqa:
 @on_loop
 async def test_without_a_ledger_it_is_live_and_not_ready(node: Node) -> None:  # noqa: F811
     """A daemon that can give nothing says so."""
-    where = Address(path=node.settings.run_dir / "health.sock")
+    where = ListenAddress(path=node.settings.run_dir / "health.sock")
     node.settings = replace(node.settings, health=f"unix://{where.path}")
     node.trouble = StateError("cannot open the ledger: it is damaged; move it away")
     async with node.engine() as engine, node.daemon():
@@ -114,7 +92,7 @@ async def test_without_a_ledger_it_is_live_and_not_ready(node: Node) -> None:  #
 @on_loop
 async def test_a_loop_that_does_not_turn_is_not_live(node: Node) -> None:  # noqa: F811
     """A daemon that hangs is found by its liveness probe."""
-    where = Address(path=node.settings.run_dir / "health.sock")
+    where = ListenAddress(path=node.settings.run_dir / "health.sock")
     node.settings = replace(node.settings, health=f"unix://{where.path}")
     async with node.daemon():
         await until(where.path.exists if where.path else bool)

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from nri_netdev.domain.address import Address
+from nri_netdev.domain.address import ListenAddress
 from nri_netdev.shells.observe import http
 
-LOCAL = Address(host="127.0.0.1", port=0)
+LOCAL = ListenAddress(host="127.0.0.1", port=0)
 BIG = 4 << 20
 REQUEST = b"GET /page HTTP/1.1\r\n\r\n"
 

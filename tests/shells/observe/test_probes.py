@@ -10,27 +10,27 @@ from pathlib import Path
 
 import pytest
 
-from nri_netdev.domain.address import Address
+from nri_netdev.domain.address import ListenAddress
 from nri_netdev.errors import ConfigurationError
 from nri_netdev.shells.observe import health
 from tests.daemon.test_service import Node, node, on_loop, until  # noqa: F401 - a fixture
 
 
-async def asked(where: Address, service: str) -> bool:
+async def asked(where: ListenAddress, service: str) -> bool:
     """One probe, while this loop serves."""
     return await asyncio.to_thread(health.check, where, service)
 
 
-async def ready(where: Address) -> None:
+async def ready(where: ListenAddress) -> None:
     """Wait until it says so."""
     while not await asked(where, "readiness"):
         pass
 
 
-def unix(node: Node, name: str) -> tuple[str, Address]:  # noqa: F811
+def unix(node: Node, name: str) -> tuple[str, ListenAddress]:  # noqa: F811
     """An address in the node's run directory, as a setting and as it is asked."""
     path = node.settings.run_dir / name
-    return f"unix://{path}", Address(path=path)
+    return f"unix://{path}", ListenAddress(path=path)
 
 
 @on_loop
@@ -66,7 +66,7 @@ def test_one_address_for_both(node: Node, is_port: bool, caplog: pytest.LogCaptu
         if is_port:
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
-                where = Address(host="127.0.0.1", port=probe.getsockname()[1])
+                where = ListenAddress(host="127.0.0.1", port=probe.getsockname()[1])
             told = where.target
         node.settings = replace(node.settings, health=told)
         async with node.engine() as engine, node.daemon() as serving:

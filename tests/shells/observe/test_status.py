@@ -16,7 +16,7 @@ import pytest
 from nri_netdev import __version__, cli
 from nri_netdev.cli.status_page import page
 from nri_netdev.config.settings import Settings
-from nri_netdev.daemon.view import Outlook
+from nri_netdev.daemon.view import View
 from nri_netdev.domain.claim import Claim
 from nri_netdev.domain.links import Inventory
 from nri_netdev.domain.policy.rules import Policy
@@ -95,7 +95,7 @@ def test_pools_are_counted_now_and_then(tmp_path: Path) -> None:
         reads.append(threading.current_thread())
         return NODE
 
-    outlook = Outlook(settings=Settings(state_dir=tmp_path), meters=Meters(), seen=seen, inventory=inventory)
+    outlook = View(settings=Settings(state_dir=tmp_path), meters=Meters(), daemon=seen, inventory=inventory)
     assert not {name for name, _ in outlook.gauges() if "pool" in name}
     assert reads == []
     seen.policy = policy_of(POOLS)
@@ -117,7 +117,7 @@ def test_a_host_that_cannot_be_read_has_no_pools(tmp_path: Path) -> None:
         raise KernelError(action="list interfaces", errno=1)
 
     seen = Seen(policy_of(POOLS), ())
-    gauges = Outlook(settings=Settings(state_dir=tmp_path), meters=Meters(), seen=seen, inventory=inventory).gauges()
+    gauges = View(settings=Settings(state_dir=tmp_path), meters=Meters(), daemon=seen, inventory=inventory).gauges()
     assert gauges["nri_netdev_ready", ()] == 1.0
     assert not {name for name, _ in gauges if "pool" in name}
 

@@ -18,7 +18,7 @@ import pytest
 from nri_netdev.domain.claim import Claim, Netns, Owner, State
 from nri_netdev.domain.links import Address, Link
 from nri_netdev.domain.scope import Scope
-from nri_netdev.domain.snapshot import Master, Message, Snapshot
+from nri_netdev.domain.snapshot import KernelObject, Master, Snapshot
 from nri_netdev.errors import StateError
 from nri_netdev.shells.store.ledger import VERSION, Ledger
 from nri_netdev.shells.store.lock import Lock
@@ -44,9 +44,9 @@ def claim(number: int = 1, **fields: object) -> Claim:
         "snapshot": Snapshot(
             link=Link(ifindex=number, ifname=f"ens{number}", altnames=("enp1s0", "\udcff"), mac="02:00:00:00:00:01"),
             settings={40: "ffff0000"},
-            master=Master(ifname="br0", kind="bridge", fdb=(Message(text="entry", payload="00"),)),
+            master=Master(ifname="br0", kind="bridge", fdb=(KernelObject(text="entry", payload="00"),)),
             addresses=(Address(family=2, address="192.0.2.1", prefixlen=24),),
-            routes=(Message(text="route default", payload="0102", is_expendable=True),),
+            routes=(KernelObject(text="route default", payload="0102", is_expendable=True),),
             sysctls={"ipv4/conf/rp_filter": "2"},
             losses=("traffic filters",),
         ),
@@ -71,40 +71,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         assert ledger.claims() == (changed, written[2])
 
 
-def test_a_draft_is_kept_until_it_is_a_claim_or_dropped(tmp_path: Path) -> None:
-    """Apart from claims, with every field; what is put is a draft no more, what is dropped is in no table."""
-    drafts = [claim(number, state=State.PLANNED) for number in (1, 2, 3)]
-    with Ledger(tmp_path) as ledger:
-        ledger.write(draft=drafts)
-    with Ledger(tmp_path, must_exist=True) as ledger:
-        assert (ledger.claims(), ledger.drafts()) == ((), tuple(drafts))
-
-        held = replace(drafts[1], state=State.HELD)
-        ledger.write(put=[held], drop=[drafts[0]])
-
-        assert (ledger.claims(), ledger.drafts()) == ((held,), (drafts[2],))
-
-        ledger.write(draft=[changed := replace(drafts[2], inside="net9")])
-
-        assert ledger.drafts() == (changed,)
-
-        ledger.write(drop=[held, drafts[2]])
-
-        assert (ledger.claims(), ledger.drafts()) == ((), ())
-
-
-def test_a_draft_that_is_dropped_for_a_claim_goes_in_the_same_commit(tmp_path: Path) -> None:
-    """If the claim cannot be written, the draft is still there."""
-    with Ledger(tmp_path) as ledger:
-        ledger.write(draft=[claim(1)])
-        with pytest.raises(TypeError):
-            ledger.write(put=[claim(2, key=object())], drop=[claim(1)])
-
-        assert (ledger.claims(), ledger.drafts()) == ((), (claim(1),))
-
-
-def test_a_ledger_from_before_there_were_drafts(tmp_path: Path) -> None:
-    """Its claims and the releases that were asked for are kept, and it can hold drafts from now on."""
+def test_a_ledger_of_version_1(tmp_path: Path) -> None:
+    """Its claims and the releases that were asked for are kept, and it can hold prepared claims from now on."""
     with Ledger(tmp_path / "new") as ledger:
         ledger.write(put=[claim(1), claim(2, state=State.LOST)])
     with contextlib.closing(sqlite3.connect(tmp_path / "new/ledger.db")) as new:
@@ -121,8 +89,53 @@ def test_a_ledger_from_before_there_were_drafts(tmp_path: Path) -> None:
         with Ledger(tmp_path, must_exist=True) as ledger:
             assert ledger.claims() == (claim(1), claim(2, state=State.LOST))
             assert ledger.releases() == {claim(1).mark}
-            ledger.write(draft=[claim(3)])
-            assert ledger.drafts() == (claim(3),)
+            ledger.write(put=[claim(3, state=State.PREPARED)])
+            assert ledger.claims()[2] == claim(3, state=State.PREPARED)
+            ledger.write(drop=[claim(3)])
+
+
+def version_2(directory: Path) -> None:
+    """Write a ledger that a program of version 2 has left.
+
+    Three claims, two drafts that a later start had taken over, one of them on its way home, and two drafts.
+    """
+    with contextlib.closing(sqlite3.connect(directory / "ledger.db")) as old:
+        old.execute("PRAGMA journal_mode = WAL")
+        old.executescript((Path(__file__).parent / "ledger_v2.sql").read_text(encoding="utf-8"))
+
+
+def test_a_ledger_of_version_2(tmp_path: Path) -> None:
+    """What its drafts were is a state now; all else of every claim, and what was asked to be released, is the same."""
+    version_2(tmp_path)
+    for _ in range(2):
+        with Ledger(tmp_path, must_exist=True) as ledger:
+            found = {claim.mark[-1]: claim for claim in ledger.claims()}
+            assert [(number, one.state.value) for number, one in found.items()] == [
+                ("1", "held"),
+                ("2", "held"),
+                ("3", "partial"),
+                ("4", "uncertain"),
+                ("5", "returning"),
+                ("6", "prepared"),
+                ("7", "prepared"),
+            ]
+            assert found["1"] == claim(1)
+            assert (found["6"].owner.container_id, found["6"].owner.container) == ("", "")
+            assert ledger.releases() == {claim(2).mark}
+
+
+def test_a_ledger_of_version_2_that_cannot_be_read(tmp_path: Path) -> None:
+    """It stays as it is, and the reason is told."""
+    version_2(tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as old:
+        old.execute("UPDATE drafts SET claim = '{' WHERE rowid = 1")
+        old.commit()
+    for _ in range(2):
+        with pytest.raises(StateError, match="holds a claim that cannot be read"):
+            Ledger(tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as old:
+        assert old.execute("PRAGMA user_version").fetchone() == (2,)
+        assert old.execute("SELECT count(*) FROM drafts").fetchone() == (2,)
 
 
 def test_a_commit_is_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -193,13 +206,13 @@ def test_killed_it_has_what_it_had_promised(tmp_path: Path, after: int) -> None:
 def test_any_prefix_of_the_log_is_a_sound_ledger(tmp_path: Path) -> None:
     """Power loss: however much of the write-ahead log reached the disk, what is read is what some commit had left."""
     source = tmp_path / "source"
-    states: list[tuple[tuple[Claim, ...], tuple[Claim, ...]]] = [((), ())]
+    states: list[tuple[Claim, ...]] = [()]
     with Ledger(source) as ledger:
         for number in range(1, 6):
-            ledger.write(draft=[claim(number), claim(10 + number)])
-            states.append((ledger.claims(), ledger.drafts()))
+            ledger.write(put=[claim(number, state=State.PREPARED), claim(10 + number)])
+            states.append(ledger.claims())
             ledger.write(put=[claim(number)], drop=[claim(10 + number)])
-            states.append((ledger.claims(), ledger.drafts()))
+            states.append(ledger.claims())
         files = {path.name: path.read_bytes() for path in source.iterdir() if not path.name.endswith("-shm")}
     log = files["ledger.db-wal"]
     for cut in range(0, len(log) + 1, 1009):
@@ -208,7 +221,7 @@ def test_any_prefix_of_the_log_is_a_sound_ledger(tmp_path: Path) -> None:
         (copy / "ledger.db").write_bytes(files["ledger.db"])
         (copy / "ledger.db-wal").write_bytes(log[:cut])
         with Ledger(copy) as ledger:
-            assert (ledger.claims(), ledger.drafts()) in states
+            assert ledger.claims() in states
 
 
 def test_none_where_one_must_be(tmp_path: Path) -> None:
@@ -355,19 +368,3 @@ def test_a_read_only_disk(tmp_path: Path) -> None:
         f"cannot open the ledger {tmp_path}/ledger.db: unable to open database file; {advice}",
         f"cannot open the lock in {tmp_path}: Read-only file system; make it writable",
     ]
-
-
-def test_one_owner_at_a_time(tmp_path: Path) -> None:
-    """The second is told who has the lock, and gets it when that process is gone, however it went."""
-    code = "import sys, time; from pathlib import Path; from nri_netdev.shells.store.lock import Lock\n"
-    code += "lock = Lock(Path(sys.argv[1])); print(lock.take(), flush=True); time.sleep(600)"
-    owner = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True)
-    assert owner.stdout is not None
-    assert owner.stdout.readline() == "None\n"
-    lock = Lock(tmp_path)
-    assert lock.take() == owner.pid
-    owner.kill()
-    owner.wait()
-    owner.stdout.close()
-    assert lock.take() is None
-    lock.close()

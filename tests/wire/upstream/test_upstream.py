@@ -14,11 +14,11 @@ from nri_netdev.wire.session import (
     CallCompleted,
     Closed,
     Configured,
-    Kind,
+    EventKind,
     Refused,
     Registered,
     Request,
-    State,
+    SessionState,
     Synchronized,
 )
 from tests.wire.recording import RECORDED, Recording
@@ -55,7 +55,7 @@ def test_registers_configures_synchronizes(version: str, engine: Engine, connect
     assert not configured.config
     assert sorted(pod.id for pod in synchronized.pods) == ["pod-0", "pod-1"]
     assert sorted(container.id for container in synchronized.containers) == ["ctr-0", "ctr-1", "ctr-2"]
-    assert plugin.session.state is State.SERVING
+    assert plugin.session.state is SessionState.SERVING
     assert create(engine, plugin).consulted == ["10-net"]
 
 
@@ -85,7 +85,7 @@ def test_configure_may_overtake_the_answer_to_register(engine: Engine, connect: 
         with connect(engine) as plugin:
             plugin.wait(Registered)
 
-            assert plugin.session.state is State.SERVING
+            assert plugin.session.state is SessionState.SERVING
 
 
 def test_refused_registration(engine: Engine, connect: Connect) -> None:
@@ -140,13 +140,13 @@ def test_unknown_bit_is_refused(engine: Engine, connect: Connect) -> None:
 # -- events ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", Kind, ids=lambda kind: kind.name)
-def test_event_arrives(version: str, engine: Engine, connect: Connect, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", EventKind, ids=lambda kind: kind.name)
+def test_event_arrives(version: str, engine: Engine, connect: Connect, kind: EventKind) -> None:
     """Each event arrives as the same Request, whichever form the engine's version gives it."""
-    plugin = connect(engine, events=1 << (kind - 1) | 1 << (Kind.CREATE_CONTAINER - 1))
+    plugin = connect(engine, events=1 << (kind - 1) | 1 << (EventKind.CREATE_CONTAINER - 1))
     hook = HOOKS[kind]
-    is_validation = kind is Kind.VALIDATE_CONTAINER_ADJUSTMENT
-    op = HOOKS[Kind.CREATE_CONTAINER].method if is_validation else hook.method
+    is_validation = kind is EventKind.VALIDATE_CONTAINER_ADJUSTMENT
+    op = HOOKS[EventKind.CREATE_CONTAINER].method if is_validation else hook.method
 
     outcome = engine.begin(op, POD, CONTAINER)
     if is_validation:
@@ -184,10 +184,15 @@ def test_error_reaches_the_caller(engine: Engine, connect: Connect) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [Kind.RUN_POD_SANDBOX, Kind.POST_CREATE_CONTAINER, Kind.STOP_CONTAINER, Kind.REMOVE_POD_SANDBOX],
+    [
+        EventKind.RUN_POD_SANDBOX,
+        EventKind.POST_CREATE_CONTAINER,
+        EventKind.STOP_CONTAINER,
+        EventKind.REMOVE_POD_SANDBOX,
+    ],
     ids=lambda kind: kind.name,
 )
-def test_error_of_an_event(engine: Engine, connect: Connect, kind: Kind) -> None:
+def test_error_of_an_event(engine: Engine, connect: Connect, kind: EventKind) -> None:
     """A refusal of any event is told as an error, in both forms of events."""
     plugin = connect(engine)
     outcome = engine.begin(HOOKS[kind].method, POD, CONTAINER)
@@ -358,17 +363,17 @@ def test_conversation(version: str, engine: Engine, connect: Connect) -> None:
     adjusted = nri_pb2.Container(linux=nri_pb2.LinuxContainer(net_devices=NET_DEVICES))
     adjusted.MergeFrom(CONTAINER)
 
-    _say(engine, plugin, Kind.RUN_POD_SANDBOX)
-    _say(engine, plugin, Kind.CREATE_CONTAINER, large, adjustment)
-    for kind in (Kind.POST_CREATE_CONTAINER, Kind.START_CONTAINER, Kind.POST_START_CONTAINER):
+    _say(engine, plugin, EventKind.RUN_POD_SANDBOX)
+    _say(engine, plugin, EventKind.CREATE_CONTAINER, large, adjustment)
+    for kind in (EventKind.POST_CREATE_CONTAINER, EventKind.START_CONTAINER, EventKind.POST_START_CONTAINER):
         _say(engine, plugin, kind, adjusted)
     refused = engine.begin("CreateContainer", POD, taken)
     plugin.refuse(plugin.wait(Request), "eth9 is taken")
     with pytest.raises(EngineError, match="eth9 is taken"):
         refused.result(PATIENCE_S)
-    for kind in (Kind.STOP_CONTAINER, Kind.REMOVE_CONTAINER):
+    for kind in (EventKind.STOP_CONTAINER, EventKind.REMOVE_CONTAINER):
         _say(engine, plugin, kind, adjusted)
-    for kind in (Kind.STOP_POD_SANDBOX, Kind.REMOVE_POD_SANDBOX):
+    for kind in (EventKind.STOP_POD_SANDBOX, EventKind.REMOVE_POD_SANDBOX):
         _say(engine, plugin, kind)
     engine.__exit__()
     plugin.wait(Closed)
@@ -381,7 +386,7 @@ def test_conversation(version: str, engine: Engine, connect: Connect) -> None:
 def _say(
     engine: Engine,
     plugin: PluginOnSocket,
-    kind: Kind,
+    kind: EventKind,
     container: nri_pb2.Container | None = None,
     answer: Message | None = None,
 ) -> None:

@@ -1,0 +1,74 @@
+"""`nri-netdev claims`: who holds what since when, where it is now, and what is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from typing import Any
+
+from nri_netdev.cli.inputs import read_settings
+from nri_netdev.cli.node_state import binding_claims
+from nri_netdev.cli.table import print_table
+from nri_netdev.config.settings import Settings
+from nri_netdev.custody.locate import locate
+from nri_netdev.custody.ports import Kernel
+from nri_netdev.domain.claim import Claim
+from nri_netdev.domain.text.age import age
+from nri_netdev.shells.kernel.node import open_kernel
+
+HEAD = ("INTERFACE", "STATE", "HOLDER", "SINCE", "PLACE", "NAME NOW", "CLAIM", "WRONG")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print them, once or again and again."""
+    settings = read_settings(options)
+    while True:
+        _show(settings, as_json=options.json)
+        if not options.watch:
+            return 0
+        time.sleep(1)
+        print()
+
+
+def _show(settings: Settings, *, as_json: bool) -> None:
+    kernel = open_kernel(settings.run_dir)
+    claims = [_described(claim, kernel) for claim in binding_claims(settings.state_dir)]
+    if as_json:
+        print(json.dumps(claims, indent=2))
+    else:
+        print_table(HEAD, [_row(claim, int(time.time())) for claim in claims])
+
+
+def _described(claim: Claim, kernel: Kernel) -> dict[str, Any]:
+    found = locate(kernel, claim)
+    return {
+        "ifname": claim.ifname,
+        "claim": claim.mark,
+        "state": claim.state.value,
+        "holder": str(claim.owner),
+        "scope": claim.owner.scope.value,
+        "container_id": claim.owner.container_id,
+        "pod_id": claim.owner.pod_id,
+        "pod_uid": claim.owner.pod_uid,
+        "since_s": claim.since_s,
+        "inside": claim.inside,
+        "place": found.place.value,
+        "ifname_now": found.link.ifname if found.link else None,
+        "netns": claim.netns.path,
+        "annotation": claim.key,
+        "troubles": list(claim.troubles),
+    }
+
+
+def _row(claim: dict[str, Any], at_s: int) -> tuple[object, ...]:
+    return (
+        claim["ifname"],
+        claim["state"],
+        claim["holder"],
+        age(at_s - claim["since_s"]),
+        claim["place"],
+        claim["ifname_now"] or "-",
+        claim["claim"],
+        "; ".join(claim["troubles"]) or "-",
+    )

@@ -1,0 +1,72 @@
+"""`nri-netdev devices`: every interface of this host, and whether it is free."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from nri_netdev.cli.inputs import read_settings
+from nri_netdev.cli.node_state import read_node_state
+from nri_netdev.cli.table import print_table
+from nri_netdev.domain.links import Link
+from nri_netdev.domain.pods import PodSandbox
+from nri_netdev.domain.verdict.availability import PodAvailability
+
+HEAD = ("NAME", "KIND", "DRIVER", "PCI", "MAC", "MTU", "STATE", "MASTER", "ADDRESSES", "POOLS", "RULES", "FREE")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print them."""
+    node = read_node_state(read_settings(options))
+    available = PodAvailability(node, PodSandbox(id=""))
+    here = [_device(link, available) for link in sorted(node.inventory.links, key=lambda link: link.ifname)]
+    away = [
+        {"ifname": one.ifname, "free": False, "why_not": f"is held by {one.owner}"}
+        for one in node.held
+        if node.inventory.by_name(one.ifname) is None
+    ]
+    if options.json:
+        print(json.dumps([*here, *away], indent=2))
+    else:
+        print_table(HEAD, [_row(device) for device in (*here, *away)])
+    return 0
+
+
+def _device(link: Link, available: PodAvailability) -> dict[str, Any]:
+    node, describes = available.node, available.describes
+    policy = node.policy
+    master = node.inventory.by_index(link.master) if link.master is not None else None
+    reason = available.why_not(link)
+    return {
+        "ifname": link.ifname,
+        "ifindex": link.ifindex,
+        "altnames": list(link.altnames),
+        "kind": link.kind,
+        "driver": link.driver,
+        "pci": link.parent_dev if link.parent_bus == "pci" else None,
+        "parent": f"{link.parent_bus}/{link.parent_dev}" if link.parent_dev else None,
+        "mac": link.mac,
+        "permanent_mac": link.permanent_mac,
+        "mtu": link.mtu,
+        "state": link.operstate.lower() if link.is_up else "down",
+        "master": master.ifname if master else None,
+        "addresses": [str(address) for address in node.inventory.addresses.get(link.ifindex, ())],
+        "pools": [name for name in policy.pools if policy.is_in_pool(link, name, describes)] if policy else [],
+        "rules": [str(rule) for rule in policy.rules if policy.covers(rule, link, describes)] if policy else [],
+        "free": reason is None,
+        "why_not": reason and reason.text,
+    }
+
+
+def _row(device: dict[str, Any]) -> tuple[object, ...]:
+    """A device as cells below `HEAD`; one that is away has few."""
+    return (
+        device["ifname"],
+        *(device.get(name) or "-" for name in ("kind", "driver", "pci", "mac")),
+        device.get("mtu", "-"),
+        *(device.get(name) or "-" for name in ("state", "master")),
+        *(" ".join(device.get(name, ())) or "-" for name in ("addresses", "pools")),
+        ", ".join(device.get("rules", ())) or "-",
+        "yes" if device["free"] else f"no: {device['why_not']}",
+    )

@@ -1,0 +1,13 @@
+"""Tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def print_table(head: Sequence[object], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows below a head, in columns as wide as need be."""
+    texts = [[str(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    for row in texts:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

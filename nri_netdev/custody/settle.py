@@ -1,0 +1,205 @@
+"""The one way to settle a claim: read where its interface is, decide by the tables of `nri_netdev.domain.life`, act.
+
+Every occasion takes it, and taking it twice changes nothing. There is no separate recovery: after a crash at any
+instant the next occasion finishes what was begun, since the ledger is written before the kernel is changed, and where
+they differ the kernel is believed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping
+
+from nri_netdev.custody.claims import Claims, about, reported
+from nri_netdev.custody.holders import Holders
+from nri_netdev.custody.locate import Found, locate
+from nri_netdev.custody.ports import Kernel
+from nri_netdev.domain.claim import Claim, State
+from nri_netdev.domain.life import Action, Place, Report, Trigger, decide, resolve, trace_of
+from nri_netdev.domain.pods import Container
+from nri_netdev.domain.scope import Scope
+from nri_netdev.domain.snapshot import HomeReport
+from nri_netdev.errors import KernelError
+from nri_netdev.faults import step
+from nri_netdev.log import event
+
+_log = logging.getLogger(__name__)
+
+LOST_AFTER_S = 3.0
+"""How long an interface may be in no visible netns before it counts as lost: a netns dies asynchronously, within
+milliseconds on an idle machine, and its hardware is nowhere meanwhile."""
+
+PLACES = {
+    Place.HOST: "still on the host",
+    Place.POD: "in the pod",
+    Place.AWAY: "in another network namespace",
+    Place.NOWHERE: "in no network namespace that can be seen",
+}
+"""Where an interface is, in words for messages."""
+
+
+class Settler:
+    """Settles claims.
+
+    Args:
+        claims: the claims.
+        holders: what the engine says.
+        kernel: the node.
+        monotonic_s: a clock that never goes back, in seconds.
+    """
+
+    def __init__(self, claims: Claims, holders: Holders, kernel: Kernel, monotonic_s: Callable[[], float]) -> None:
+        self._claims = claims
+        self._holders = holders
+        self._kernel = kernel
+        self._monotonic_s = monotonic_s
+        self._missing_since: dict[str, float] = {}
+
+    def settle(self, claim: Claim) -> None:
+        """Read, decide, act. What the kernel refuses is logged and tried again; nothing is raised."""
+        if claim.state is State.PREPARED:
+            return
+        if claim.state is State.UNCERTAIN:
+            if self._holders.is_synchronized:
+                self.resolve(claim, is_over=self._holders.has_ended(claim))
+            return
+        with reported("settle", **about(claim)):
+            found = self.locate(claim)
+            trigger, action = decide(claim.state, found.place, self._holders.of(claim))
+            if found.place is not Place.NOWHERE:
+                self._missing_since.pop(claim.mark, None)
+            if trigger is not None:
+                claim = self._claims.advance(claim, trigger)
+                step("custody.turned")
+            _DO[action](self, claim, found)
+
+    def resolve(self, claim: Claim, *, is_over: bool = False) -> None:
+        """Find out what became of an uncertain claim.
+
+        Args:
+            claim: the claim.
+            is_over: whether its pod has ended, or another container takes its place.
+        """
+        with reported("find out about a draft", **about(claim)):
+            candidate, container = self._holders.candidate(claim, is_over=is_over, now_s=self._monotonic_s())
+            found = self.locate(claim)
+            action = resolve(trace_of(claim, found.place, found.link), candidate)
+            if action is Action.BIND and container is not None:
+                self.bind(claim, container)
+            elif action is Action.RETURN:
+                self.settle(self._claims.advance(claim, Trigger.ENDED))
+            elif action is Action.WITHDRAW:
+                if found.place is Place.HOST and found.link is not None:
+                    self._kernel.host.unmark(found.link.ifindex, claim.mark)
+                self.forget(claim, Trigger.WITHDRAWN)
+
+    def bind(self, claim: Claim, container: Container) -> None:
+        """Make an uncertain claim a container's own."""
+        owner = dataclasses.replace(claim.owner, container_id=container.id, container=container.name)
+        pid = container.pid if owner.scope is Scope.CONTAINER else 0
+        self._holders.report(Report.STARTED if container.is_running else Report.CREATED, container.id)
+        self.settle(self._claims.advance(claim, Trigger.GIVEN, owner=owner, pid=pid))
+
+    def release(self, claim: Claim) -> tuple[str, ...]:
+        """Bring an interface home whoever holds it, and forget the claim, whatever is still wrong.
+
+        Returns:
+            What could not be put right.
+        """
+        self.settle(self._claims.advance(claim, Trigger.RELEASED))
+        left = self._claims.get(claim.mark)
+        if left is None:
+            return ()
+        with contextlib.suppress(KernelError):
+            found = self.locate(left)
+            if found.place is Place.HOST and found.link is not None:
+                self._kernel.host.unmark(found.link.ifindex, left.mark)
+        self.forget(left, Trigger.GIVEN_UP)
+        event(_log, logging.WARNING, "claim.released", **about(left), troubles=left.troubles)
+        return left.troubles
+
+    def forget(self, claim: Claim, trigger: Trigger) -> None:
+        """Forget a claim that is over, and let go of its netns if nobody else needs that."""
+        self._missing_since.pop(claim.mark, None)
+        self._claims.end(trigger, claim)
+        step("custody.dropped")
+        if not self._claims.needs(claim.netns):
+            with reported("unpin", **about(claim)):
+                self._kernel.pods.unpin(claim.netns.pin)
+
+    def locate(self, claim: Claim) -> Found:
+        """Where the interface of a claim is now."""
+        return locate(self._kernel, claim)
+
+    def is_missing(self, claim: Claim) -> bool:
+        """Whether its interface was in no visible netns when it was last settled."""
+        return claim.mark in self._missing_since
+
+    # -- actions ---------------------------------------------------------------------------------------------------
+
+    def _wait(self, claim: Claim, _: Found) -> None:
+        """Nothing is to be done; a trouble that is over is forgotten."""
+        if claim.troubles:
+            self._claims.put(dataclasses.replace(claim, troubles=()))
+
+    def _adopt(self, claim: Claim, found: Found) -> None:
+        if found.link is None or found.netns_path is None:
+            return
+        ifindex = found.link.ifindex
+        self._kernel.pods.complete(found.netns_path, ifindex, claim.inside, claim.snapshot)
+        step("custody.completed")
+        self._claims.advance(claim, Trigger.ARRIVED, ifindex=ifindex, troubles=())
+        event(_log, logging.INFO, "claim.arrived", **about(claim), inside=claim.inside, ifindex=ifindex)
+
+    def _stray(self, claim: Claim, found: Found) -> None:
+        self._claims.trouble(claim, f"{claim.ifname} is {PLACES[found.place]}, not where {claim.owner} should have it")
+
+    def _fetch(self, claim: Claim, found: Found) -> None:
+        if found.link is None or found.netns_path is None:
+            return
+        report = self._kernel.pods.bring_home(found.netns_path, found.link.ifindex, claim.snapshot, claim.mark)
+        step("custody.fetched")
+        self._at_home(claim, report)
+
+    def _restore(self, claim: Claim, found: Found) -> None:
+        if found.link is None:
+            return
+        report = self._kernel.host.restore(claim.snapshot, found.link.ifindex, claim.mark)
+        step("custody.restored")
+        self._at_home(claim, report)
+
+    def _at_home(self, claim: Claim, report: HomeReport) -> None:
+        troubles = report.troubles()
+        if troubles:
+            home_ifname = report.ifname if report.ifname != claim.ifname else None
+            claim = self._claims.advance(claim, Trigger.INCOMPLETE, home_ifname=home_ifname)
+            self._claims.trouble(claim, *troubles)
+            return
+        self.forget(claim, Trigger.HOME)
+        step("custody.forgotten")
+        self._kernel.host.unmark(report.ifindex, claim.mark)
+        event(_log, logging.INFO, "claim.home", **about(claim))
+
+    def _lose(self, claim: Claim, _: Found) -> None:
+        since = self._missing_since.setdefault(claim.mark, self._monotonic_s())
+        if claim.state is not State.LOST and self._monotonic_s() - since < LOST_AFTER_S:
+            return
+        why = "died with its netns" if claim.snapshot.link.is_virtual else "is in no netns that can be seen"
+        lost = self._claims.advance(claim, Trigger.VANISHED)
+        self._claims.trouble(
+            lost,
+            f"{claim.ifname} cannot be found: it {why}; once it is gone for good, `nri-netdev release {claim.ifname}`",
+        )
+
+
+_DO: Mapping[Action, Callable[[Settler, Claim, Found], None]] = {
+    Action.WAIT: Settler._wait,
+    Action.KEEP: Settler._wait,
+    Action.ADOPT: Settler._adopt,
+    Action.STRAY: Settler._stray,
+    Action.FETCH: Settler._fetch,
+    Action.RESTORE: Settler._restore,
+    Action.LOSE: Settler._lose,
+}

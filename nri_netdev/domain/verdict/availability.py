@@ -1,0 +1,129 @@
+"""Which interfaces of a node can be given, to some pod and to a certain one.
+
+"Free" is defined here, once: nobody holds the interface, the kernel moves it, and it is no lifeline, or a rule gives it
+all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from functools import partial
+
+from nri_netdev.domain.annotations.request import Entry
+from nri_netdev.domain.claim import MARK_PREFIX
+from nri_netdev.domain.links import Link
+from nri_netdev.domain.pods import PodSandbox
+from nri_netdev.domain.policy.lifelines import Lifelines, why_immovable
+from nri_netdev.domain.policy.rules import Rule
+from nri_netdev.domain.policy.selectors import matches, ordered
+from nri_netdev.domain.problem import Obstacle
+from nri_netdev.domain.verdict import words
+from nri_netdev.domain.verdict.node import Held, NodeState
+
+
+class Availability:
+    """What a node could give."""
+
+    def __init__(self, node: NodeState) -> None:
+        self.node = node
+        self.describes = partial(matches, facts_of=node.facts_of, links=node.inventory.links)
+        self._held = {held.ifname: held for held in node.held}
+        self._held |= {held.home_ifname: held for held in node.held if held.home_ifname is not None}
+        self._lifelines = Lifelines(
+            node.inventory,
+            protected=node.policy.protected if node.policy else (),
+            describes=self.describes,
+            given=[held.link for held in node.held],
+            facts_of=node.facts_of,
+        )
+
+    def held(self, ifname: str) -> Held | None:
+        """Who holds the interface of this name."""
+        return self._held.get(ifname)
+
+    def is_member(self, link: Link, pool: str) -> bool:
+        """Whether an interface is in a pool."""
+        return self.node.policy is not None and self.node.policy.is_in_pool(link, pool, self.describes)
+
+    def lifeline(self, link: Link, rules: Iterable[Rule]) -> Obstacle | None:
+        """Why an interface is a lifeline, unless one of these rules gives it all the same."""
+        reason = self._lifelines.why(link)
+        if reason is None or any(rule.may_give_protected(link, self.describes) for rule in rules):
+            return None
+        return reason
+
+    def is_free(self, link: Link, rules: Iterable[Rule]) -> bool:
+        """Whether an interface of the host can be given, by one of these rules if it is a lifeline."""
+        return link.ifname not in self._held and why_immovable(link) is None and self.lifeline(link, rules) is None
+
+    def everything(self) -> tuple[Link, ...]:
+        """The interfaces of the host, including those that are away, in the order in which they are given."""
+        present = {link.ifname for link in self.node.inventory.links}
+        away = (held.link for name, held in self._held.items() if name not in present)
+        return ordered((*self.node.inventory.links, *away))
+
+
+class PodAvailability(Availability):
+    """What a node could give to one pod.
+
+    Args:
+        node: the node.
+        pod: the pod.
+        names: every name and alternative name taken in its netns.
+    """
+
+    def __init__(self, node: NodeState, pod: PodSandbox, names: Collection[str] = ()) -> None:
+        super().__init__(node)
+        self.pod = pod
+        self.names = frozenset(names)
+        rules = node.policy.rules if node.policy else ()
+        self._applicable = tuple(rule for rule in rules if rule.why_not_for(pod) is None)
+        self._rules: dict[tuple[int, str], Rule | None] = {}
+
+    def rule_for(self, link: Link) -> Rule | None:
+        """The rule that decides on an interface for this pod; None if there is none."""
+        policy = self.node.policy
+        if policy is None:
+            return None
+        key = (link.ifindex, link.ifname)
+        if key not in self._rules:
+            covering = (rule for rule in self._applicable if policy.covers(rule, link, self.describes))
+            self._rules[key] = next(covering, None)
+        return self._rules[key]
+
+    def is_unruled(self, link: Link) -> bool:
+        """Whether there is a policy, and no rule of it gives this interface to this pod."""
+        return self.node.policy is not None and self.rule_for(link) is None
+
+    def why_not(self, link: Link) -> Obstacle | None:
+        """Why an interface cannot be given to this pod, whoever holds it; None if it can."""
+        if reason := why_immovable(link):
+            return reason
+        rule = self.rule_for(link)
+        lifeline = self.lifeline(link, (rule,) if rule is not None else ())
+        if lifeline is None or self.node.policy is None:
+            return lifeline
+        return words.protected(lifeline, rule)
+
+    def may_get(self, link: Link) -> bool:
+        """Whether an interface is free, and a rule gives it to this pod."""
+        if self.is_unruled(link):
+            return False
+        rule = self.rule_for(link)
+        return self.is_free(link, (rule,) if rule is not None else ()) and (rule is None or rule.count != 0)
+
+    def is_meant(self, entry: Entry, link: Link) -> bool:
+        """Whether an interface is in the pool, and described by the selector, that an entry asks for."""
+        return (entry.selector is None or self.describes(entry.selector, link)) and (
+            entry.pool is None or self.is_member(link, entry.pool)
+        )
+
+    def clash(self, link: Link) -> Obstacle | None:
+        """An alternative name of an interface that is taken in the pod: the kernel would refuse the move."""
+        altname = min(own_altnames(link) & self.names, default=None)
+        return None if altname is None else words.clashing(altname, link)
+
+
+def own_altnames(link: Link) -> frozenset[str]:
+    """The alternative names of an interface, without marks of claims."""
+    return frozenset(name for name in link.altnames if not name.startswith(MARK_PREFIX))

@@ -1,0 +1,129 @@
+"""Chooses interfaces for the entries of a request.
+
+Entries that name their interface come first, then the others, those with the fewest candidates first, so that the
+order of the entries changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from nri_netdev.domain.annotations.request import Entry
+from nri_netdev.domain.links import Link
+from nri_netdev.domain.policy.selectors import ordered
+from nri_netdev.domain.problem import Obstacle
+from nri_netdev.domain.text.names import quote
+from nri_netdev.domain.verdict import words
+from nri_netdev.domain.verdict.availability import PodAvailability
+from nri_netdev.domain.verdict.counts import RuleCounts
+from nri_netdev.domain.verdict.outcome import Case
+from nri_netdev.errors import Reason
+
+_OBSTACLES_SHOWN = 4
+"""Of the reasons why members of a pool cannot be given."""
+
+
+def choose(cases: Sequence[Case], available: PodAvailability, counts: RuleCounts) -> None:
+    """Set the links of each case, or its problems; count what is chosen."""
+    for case in cases:
+        if case.entry.interface:
+            _take_named(case, available)
+    for case in cases:
+        counts.add(case.links)
+    named = {case.entry.interface for case in cases}
+    candidates = [(_candidates(case.entry, available, named), case) for case in cases if not case.entry.interface]
+    taken: set[str] = set()
+    for links, case in sorted(candidates, key=lambda pair: _choosiness(*pair)):
+        left = [link for link in links if link.ifname not in taken]
+        found = _first(left, case.entry.count, available, counts.copy())
+        if len(found) < case.entry.count:
+            _refuse_short(case, available, found, links)
+            continue
+        taken.update(link.ifname for link in found)
+        counts.add(found)
+        case.links = found
+
+
+def _take_named(case: Case, available: PodAvailability) -> None:
+    """Take the interface that an entry names, or note what stands in the way."""
+    entry, name = case.entry, quote(case.entry.interface)
+    link, holding = available.node.inventory.by_name(entry.interface), available.held(entry.interface)
+    known = link or (holding.link if holding else None)
+    if known is None:
+        obstacle = words.absent(entry.interface, available.node.inventory)
+        free = [other.ifname for other in available.node.inventory.links if available.may_get(other)]
+        case.refuse(obstacle.text, obstacle.reason, hint=words.free(free))
+    elif holding is None and (reason := available.why_not(known)):
+        case.refuse(f"interface {name} {reason.text}", reason.reason)
+    elif available.is_unruled(known):
+        case.unruled = f"interface {name}"
+    elif holding is not None:
+        obstacle = words.held(holding, available.node.at_s)
+        case.refuse(obstacle.text, obstacle.reason)
+    else:
+        if entry.selector is not None and not available.describes(entry.selector, known):
+            case.refuse(f"interface {name} is not {entry.selector}", Reason.ANNOTATION)
+        if entry.pool is not None and not available.is_member(known, entry.pool):
+            case.refuse(f"interface {name} is not in the pool {quote(entry.pool)}", Reason.POOL)
+        case.links = () if case.problems else (known,)
+
+
+def _candidates(entry: Entry, available: PodAvailability, named: Collection[str]) -> tuple[Link, ...]:
+    """What an entry that names no interface could be given, in the order in which interfaces are given."""
+    links = (link for link in available.node.inventory.links if link.ifname not in named)
+    return ordered(link for link in links if available.is_meant(entry, link) and available.may_get(link))
+
+
+def _choosiness(candidates: Sequence[Link], case: Case) -> tuple[object, ...]:
+    entry = case.entry
+    return len(candidates), [link.ifname for link in candidates], -entry.count, entry.key, entry.number
+
+
+def _first(links: Sequence[Link], count: int, available: PodAvailability, counts: RuleCounts) -> tuple[Link, ...]:
+    """The first of some links that the counts of rules and the pod's names allow."""
+    found: list[Link] = []
+    for link in links:
+        if len(found) < count and not counts.is_used_up(link) and available.clash(link) is None:
+            found.append(link)
+            counts.add([link])
+    return tuple(found)
+
+
+def _refuse_short(case: Case, available: PodAvailability, found: Sequence[Link], candidates: Collection[Link]) -> None:
+    """Too few interfaces could be found for an entry: say why."""
+    entry, policy = case.entry, available.node.policy
+    if entry.pool is not None and (policy is None or entry.pool not in policy.pools):
+        defined = ", ".join(sorted(policy.pools)) if policy else ""
+        hint = f"Defined: {defined}." if defined else ""
+        case.refuse(f"the pool {quote(entry.pool)} is not defined on this node", Reason.POOL, field="pool", hint=hint)
+        return
+    what = f"pool {quote(entry.pool)}" if entry.pool else f"what is asked for, {entry.selector},"
+    meant = [link for link in available.everything() if available.is_meant(entry, link)]
+    if meant and all(map(available.is_unruled, meant)):
+        case.unruled = what
+        return
+    obstacles = [
+        _obstacle(link, available, is_candidate=link in candidates)
+        for link in meant
+        if link not in found and not available.is_unruled(link)
+    ]
+    shown = obstacles[:_OBSTACLES_SHOWN]
+    texts = "; ".join(obstacle.text for obstacle in shown)
+    more = f"; and {len(obstacles) - _OBSTACLES_SHOWN} more" if len(obstacles) > _OBSTACLES_SHOWN else ""
+    few = f"{len(found)} of the {entry.count} interfaces" if entry.count > 1 else "no interface"
+    reasons = [Reason.POOL if entry.pool else Reason.ANNOTATION, *(obstacle.reason for obstacle in shown)]
+    case.refuse(f"{what} has {few} for this pod" + (f": {texts}{more}" if texts else ""), Reason.first(reasons))
+
+
+def _obstacle(link: Link, available: PodAvailability, *, is_candidate: bool) -> Obstacle:
+    """Why an interface that an entry means was not chosen for it, in a whole sentence."""
+    if holding := available.held(link.ifname):
+        return words.held(holding, available.node.at_s)
+    if reason := available.why_not(link):
+        return Obstacle(f"{link.ifname} {reason.text}", reason.reason)
+    if clash := available.clash(link):
+        return clash
+    rule = available.rule_for(link)
+    if rule is not None and rule.count is not None and is_candidate:
+        return Obstacle(f"{link.ifname}: {words.limit(rule)}", Reason.POLICY)
+    return Obstacle(f"{link.ifname} goes to another entry", Reason.ANNOTATION)

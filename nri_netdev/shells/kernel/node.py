@@ -1,0 +1,35 @@
+"""The kernel of the node: home, pods and processes; implements `nri_netdev.custody.ports.Kernel`."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from nri_netdev.shells.kernel.host import Host
+from nri_netdev.shells.kernel.pods import Pods, Timed
+from nri_netdev.shells.kernel.processes import Processes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeKernel:
+    """The kernel of this node; home is the netns of the process."""
+
+    host: Host
+    pods: Pods
+    processes: Processes
+
+
+def _untimed(_direction: str, _driver: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def open_kernel(run_dir: Path, *, timed: Timed = _untimed) -> NodeKernel:
+    """Make the kernel of this node.
+
+    Args:
+        run_dir: its directory `netns` holds the pins.
+        timed: measures moves.
+    """
+    host = Host()
+    return NodeKernel(host=host, pods=Pods(host, run_dir, timed), processes=Processes())

@@ -1,0 +1,72 @@
+"""The processes of the node; implements `nri_netdev.custody.ports.Processes`."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import signal
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from nri_netdev.domain.claim import Netns
+from nri_netdev.errors import KernelError
+from nri_netdev.shells.kernel import netns
+
+_PROC = Path("/proc")
+_DEATH_S = 1.0
+"""How long a process may take to die of SIGKILL."""
+
+
+class Processes:
+    """Every process in `/proc`."""
+
+    def foreign_netns(self, known: Collection[int]) -> Iterator[str]:
+        """A path to each netns that a process is in, except home and those whose inode is in `known`."""
+        passed = {netns.netns_id(netns.OWN)[1], *known}
+        for pid, ino in _netns_of_processes():
+            if ino not in passed:
+                passed.add(ino)
+                yield str(_PROC / str(pid) / "ns/net")
+
+    def has_processes(self, target: Netns) -> bool:
+        """Whether a process is in a netns."""
+        return any(ino == target.ino for _, ino in _netns_of_processes())
+
+    def is_alive(self, pid: int) -> bool:
+        """Whether a process runs: it exists, and is no zombie."""
+        try:
+            stat = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return False
+        return pid > 0 and stat.rpartition(") ")[2][:1] not in {"Z", "X"}
+
+
+def kill_in_netns(pid: int, netns_path: str) -> bool:
+    """Kill a process if it is in a netns, and wait until it is dead. In another netns it is not killed.
+
+    Returns:
+        Whether it is dead.
+    """
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError as error:
+        return error.errno == errno.ESRCH
+    try:
+        if netns.netns_id(_PROC / str(pid) / "ns/net") != netns.netns_id(netns_path):
+            return False
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        return bool(select.select([pidfd], [], [], _DEATH_S)[0])
+    except (OSError, KernelError):
+        return False
+    finally:
+        os.close(pidfd)
+
+
+def _netns_of_processes() -> Iterator[tuple[int, int]]:
+    """Pid and netns inode of every process whose netns can be read."""
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                yield int(entry.name), (entry / "ns/net").stat().st_ino

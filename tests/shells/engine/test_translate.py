@@ -1,0 +1,80 @@
+"""Messages of the engine become our values, and grants an adjustment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nri_netdev.domain.annotations.grammars import Grammar
+from nri_netdev.domain.annotations.request import Entry
+from nri_netdev.domain.links import Link
+from nri_netdev.domain.scope import Scope
+from nri_netdev.domain.verdict.outcome import Grant
+from nri_netdev.proto import nri_pb2
+from nri_netdev.shells.engine.translate import adjustment, container_of, pod_of
+
+
+def test_a_pod() -> None:
+    """Everything that decisions need, and the netns by its type."""
+    told = nri_pb2.PodSandbox(
+        id="p", uid="u", namespace="n", name="web", annotations={"a": "1"}, labels={"l": "2"}, runtime_handler="crun"
+    )
+    told.linux.namespaces.add(type="ipc", path="/proc/1/ns/ipc")
+    told.linux.namespaces.add(type="network", path="/run/netns/x")
+    pod = pod_of(told)
+    assert (pod.id, pod.uid, pod.namespace, pod.name, pod.runtime_handler) == ("p", "u", "n", "web", "crun")
+    assert (dict(pod.annotations), dict(pod.labels), pod.netns_path) == ({"a": "1"}, {"l": "2"}, "/run/netns/x")
+
+
+def test_a_pod_on_the_host_network() -> None:
+    """No namespace, or one without a path."""
+    told = nri_pb2.PodSandbox(id="p")
+    assert pod_of(told).netns_path is None
+    told.linux.namespaces.add(type="network")
+    assert pod_of(told).netns_path is None
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ({"name": "app"}, "app"),
+        ({"name": "app", "labels": {"io.kubernetes.container.name": "other"}}, "app"),
+        ({"labels": {"io.kubernetes.container.name": "app"}}, "app"),
+        ({"annotations": {"io.kubernetes.cri.container-name": "app"}}, "app"),
+        ({"annotations": {"io.kubernetes.cri-o.ContainerName": "app"}}, "app"),
+        ({"labels": {"name": "app"}}, ""),
+    ],
+)
+def test_a_containers_name(told: dict[str, Any], name: str) -> None:
+    """As the engine tells it, wherever it does."""
+    assert container_of(nri_pb2.Container(id="c", pod_sandbox_id="p", **told)).name == name
+
+
+@pytest.mark.parametrize(
+    ("state", "is_running"),
+    [
+        (nri_pb2.CONTAINER_UNKNOWN, False),
+        (nri_pb2.CONTAINER_CREATED, False),
+        (nri_pb2.CONTAINER_RUNNING, True),
+        (nri_pb2.CONTAINER_PAUSED, True),
+        (nri_pb2.CONTAINER_STOPPED, False),
+    ],
+)
+def test_whether_a_container_runs(state: nri_pb2.ContainerState, is_running: bool) -> None:
+    """Paused is running."""
+    container = container_of(nri_pb2.Container(id="c", pod_sandbox_id="p", pid=7, state=state))
+    assert (container.pod_id, container.pid, container.is_running) == ("p", 7, is_running)
+
+
+def test_an_adjustment() -> None:
+    """Host name to name inside, for each that is granted."""
+    grants = [
+        Grant(
+            entry=Entry(interface=host, name=name, key="k", number=1, scope=Scope.CONTAINER, grammar=Grammar.NATIVE),
+            link=Link(ifindex=1, ifname=host),
+        )
+        for host, name in (("ens1", "net1"), ("ens2", None))
+    ]
+    devices = adjustment(grants).adjust.linux.net_devices
+    assert {host: device.name for host, device in devices.items()} == {"ens1": "net1", "ens2": "ens2"}

@@ -1,0 +1,71 @@
+"""Processes of the node: in which netns they are, whether they run, and how one is killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from nri_netdev.domain.claim import Netns
+from nri_netdev.shells.kernel.netns import OWN, netns_id
+from nri_netdev.shells.kernel.processes import Processes, kill_in_netns
+from tests.shells.conftest import Net
+
+
+@pytest.fixture
+def sleeper(pod: Net) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in the pod's netns."""
+    with subprocess.Popen(["nsenter", f"--net={pod.path}", "sleep", "600"]) as process:
+        while netns_id(f"/proc/{process.pid}/ns/net") != netns_id(pod.fd):
+            pass
+        yield process
+        process.kill()
+
+
+def netns_of(net: Net) -> Netns:
+    dev, ino = netns_id(net.fd)
+    return Netns(path=net.path, dev=dev, ino=ino)
+
+
+@pytest.mark.root
+def test_a_netns_with_a_process_is_found(pod: Net, home: Net, sleeper: subprocess.Popen[bytes]) -> None:
+    """Unless it is known already; one without a process is not."""
+    processes, inside = Processes(), netns_of(pod)
+
+    assert processes.has_processes(inside)
+    assert not processes.has_processes(netns_of(home))
+    assert f"/proc/{sleeper.pid}/ns/net" in processes.foreign_netns(())
+    assert f"/proc/{sleeper.pid}/ns/net" not in processes.foreign_netns({inside.ino})
+
+
+@pytest.mark.root
+def test_only_a_process_in_the_netns_is_killed(pod: Net, home: Net, sleeper: subprocess.Popen[bytes]) -> None:
+    """One that is dead already is dead."""
+    assert not kill_in_netns(sleeper.pid, home.path)
+    assert Processes().is_alive(sleeper.pid)
+    assert kill_in_netns(sleeper.pid, pod.path)
+    assert not Processes().is_alive(sleeper.pid)  # a zombie
+
+    sleeper.wait()
+
+    assert kill_in_netns(sleeper.pid, pod.path)
+
+
+def test_what_is_alive() -> None:
+    """This process; no other number."""
+    assert Processes().is_alive(os.getpid())
+    assert not Processes().is_alive(0)
+    assert not Processes().is_alive(-1)
+    assert not Processes().is_alive(2**22 + 1)
+
+
+def test_home_is_not_foreign() -> None:
+    """The netns of this process is never among the foreign ones."""
+    own = netns_id(OWN)
+    for path in Processes().foreign_netns(()):
+        try:
+            assert netns_id(path) != own
+        except OSError:
+            continue  # the process has ended
