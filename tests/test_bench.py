@@ -1,5 +1,6 @@
 """The benchmark runs. What it measures is no test's business."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import programs
+from bench import profile, programs
 from tests.e2e import tools
 from tests.e2e.cells import ENGINES, RUNTIMES, Cell
 from tests.e2e.toolbox import MissingError
@@ -67,3 +68,13 @@ def test_real_containers_are_timed(built: None) -> None:
     ratios = {name.strip(): (plain.strip(), annotated.strip()) for name, plain, annotated in table[2:]}
     assert ratios["no plugin"] == ("1.00", "")
     assert all(float(ratio) > 0 for name in ("Go plugin", "nri-netdev") for ratio in ratios[name])
+
+
+def test_every_step_that_is_profiled_exists() -> None:
+    """A function that was renamed would silently lose its stopwatch."""
+    for module, names in profile.STEPS.items():
+        for name in names:
+            owner: object = importlib.import_module(module)
+            for part in name.split("."):
+                owner = getattr(owner, part)
+            assert callable(owner), name

@@ -130,13 +130,13 @@ class Preparations:
         if made.inherited or made.would_fail:
             return
         answer = self._encode(made.grants)
-        step("drafts.judged")
+        step("prepare.evaluated")
         self._claims.prepare(made.claims)
         try:
             for claim in made.claims:
-                step("drafts.written")
+                step("prepare.written")
                 self._kernel.host.mark(claim.snapshot.link.ifindex, claim.mark)
-            step("drafts.marked")
+            step("prepare.marked")
             links = self._links(made.claims)
             self._kernel.host.revision()  # the marks are no change
         except KernelError:

@@ -77,7 +77,7 @@ def serve(address: ListenAddress, services: Mapping[str, Callable[[], bool]]) ->
 
 
 def _grpc() -> Any:
-    """The gRPC module without its asyncio part: 12 MiB that only probes need."""
+    """The gRPC module without its asyncio part: 13 MiB that only probes need."""
     with hollow("grpc.aio"):
         import grpc  # noqa: PLC0415
     return grpc
