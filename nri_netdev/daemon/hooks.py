@@ -7,20 +7,21 @@ comes to a handler (`nri_netdev.daemon.relevance`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from nri_netdev.custody.custody import Custody
 from nri_netdev.daemon.injection import InjectionMemory
-from nri_netdev.daemon.lane import Lane
+from nri_netdev.daemon.lane import Lane, refusal_for_bug
 from nri_netdev.daemon.relevance import Relevance
 from nri_netdev.domain.annotations.entries import entries_by_container, entries_of
 from nri_netdev.domain.annotations.relevance import mentions
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.verdict.outcome import Grant
-from nri_netdev.errors import RequestError
+from nri_netdev.errors import LocalProtocolError, RequestError
 from nri_netdev.log import event
 from nri_netdev.shells.engine.connection import EngineConnection
 from nri_netdev.shells.engine.translate import adjustment, container_of, pod_of
@@ -77,8 +78,16 @@ class Hooks:
         return peek.method == CREATE_CONTAINER and self._give_prepared(connection, peek)
 
     def handle(self, connection: EngineConnection, request: Request) -> None:
-        """Answer any other event, now or later."""
-        HANDLERS[request.kind](self, connection, request)
+        """Answer any other event, now or later. A bug costs no more than this event."""
+        try:
+            HANDLERS[request.kind](self, connection, request)
+        except Exception as error:  # noqa: BLE001 - the edge of a hook
+            event(_log, logging.ERROR, "engine.bug", exc_info=True)
+            with contextlib.suppress(LocalProtocolError):  # it is answered already
+                if request.kind in REFUSABLE:
+                    refuse(connection, request, refusal_for_bug(error), doing=REFUSABLE[request.kind])
+                else:
+                    connection.reply(request, None)
 
     # -- RunPodSandbox ---------------------------------------------------------------------------------------------
 
@@ -147,13 +156,13 @@ class Hooks:
         self,
         connection: EngineConnection,
         request: Request,
-        outcome: Coroutine[Any, Any, tuple[Grant, ...]],
+        outcome: Callable[[], Awaitable[tuple[Grant, ...]]],
         *,
         asks: bool,
         begin_s: float,
     ) -> None:
         try:
-            grants = await outcome
+            grants = await outcome()
         except RequestError as error:
             refuse(connection, request, error, doing="create")
         else:
@@ -187,10 +196,10 @@ class Hooks:
         self._spawn(self._answer_start(connection, request, outcome))
 
     async def _answer_start(
-        self, connection: EngineConnection, request: Request, outcome: Coroutine[Any, Any, tuple[str, ...]]
+        self, connection: EngineConnection, request: Request, outcome: Callable[[], Awaitable[tuple[str, ...]]]
     ) -> None:
         try:
-            moved = await outcome
+            moved = await outcome()
         except RequestError as error:
             await self._refuse_start(connection, request, error)
             return
@@ -235,11 +244,11 @@ class Hooks:
         self._spawn(self._answer_end(connection, request, outcome))
 
     async def _answer_end(
-        self, connection: EngineConnection, request: Request, outcome: Coroutine[Any, Any, None]
+        self, connection: EngineConnection, request: Request, outcome: Callable[[], Awaitable[None]]
     ) -> None:
         """Answer the end of a holder, which is never refused."""
         try:
-            await outcome
+            await outcome()
         except RequestError as error:
             pod = f"{request.pod.namespace}/{request.pod.name}"
             event(_log, logging.WARNING, "teardown.late", pod=pod, kind=request.kind.name, reason=str(error))
@@ -256,6 +265,9 @@ HANDLERS: Mapping[EventKind, Callable[[Hooks, EngineConnection, Request], None]]
 }
 """The events that the daemon subscribes to, with their handlers; every engine knows these. A pod that goes without an
 event is found by `Custody.tick`."""
+
+REFUSABLE: Mapping[EventKind, str] = {EventKind.CREATE_CONTAINER: "create", EventKind.START_CONTAINER: "start"}
+"""The events whose refusal keeps a container from running, with what they are called in logs and metrics."""
 
 EVENTS = event_mask(*HANDLERS)
 """The mask that subscribes to them."""

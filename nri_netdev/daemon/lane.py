@@ -13,9 +13,10 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from functools import partial
+from typing import TypeVar
 
 from nri_netdev.custody.custody import Custody
 from nri_netdev.errors import NriNetdevError, Reason, RequestError, refusal_for
@@ -34,6 +35,12 @@ TURN_S = 0.005
 def patience_s(request_timeout_ms: int) -> float:
     """How long an answer may take, in seconds: a third of what the engine waits, as others are in the queue too."""
     return (request_timeout_ms or DEFAULT_REQUEST_TIMEOUT_MS) / 3000
+
+
+def refusal_for_bug(error: Exception) -> RequestError:
+    """The error that refuses a request because our own code failed."""
+    text = f"internal error ({type(error).__name__}); see the log of nri-netdev on this node"
+    return RequestError(text, reason=Reason.BUG)
 
 
 class Lane:
@@ -78,7 +85,7 @@ class Lane:
 
     def ask(
         self, job: Callable[[Custody], _T], *, too_late: str, undo: Callable[[Custody], None] | None = None
-    ) -> Coroutine[Any, Any, _T]:
+    ) -> Callable[[], Awaitable[_T]]:
         """Have a job done that an engine waits for. It takes its place in the lane now, on whatever thread this is.
 
         Args:
@@ -87,7 +94,8 @@ class Lane:
             undo: what to do after it in that case.
 
         Returns:
-            The outcome, to be awaited on the loop. It raises `RequestError`: custody refuses, or is not done in time.
+            What gives the outcome, to be called and awaited on the loop. It raises `RequestError`: custody refuses, or
+            is not done in time.
         """
 
         def whole() -> _T:
@@ -95,7 +103,7 @@ class Lane:
                 raise RequestError(f"nothing can be given on this node: {self.trouble}", reason=Reason.LEDGER)
             return job(self.custody)
 
-        return self._outcome(self._enqueue(whole), too_late, undo)
+        return partial(self._outcome, self._enqueue(whole), too_late, undo)
 
     def later(self, job: Callable[[Custody], None]) -> Future[None]:
         """Have a job done that nobody waits for; what goes wrong is logged.
@@ -185,9 +193,7 @@ class Lane:
             raise refusal_for(error) from error
         except Exception as error:
             event(_log, logging.ERROR, "custody.bug", exc_info=True)
-            raise RequestError(
-                f"internal error ({type(error).__name__}); see the log of nri-netdev on this node", reason=Reason.BUG
-            ) from error
+            raise refusal_for_bug(error) from error
 
     def _ended_late(self, future: Future[_T], undo: Callable[[Custody], None] | None) -> None:
         """A job has ended after its answer was due; it is undone, since the answer was no."""

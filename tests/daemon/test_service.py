@@ -19,6 +19,7 @@ import pytest
 
 from nri_netdev.config.settings import Settings
 from nri_netdev.custody.custody import Custody
+from nri_netdev.daemon import hooks
 from nri_netdev.daemon.service import Daemon
 from nri_netdev.domain.claim import State
 from nri_netdev.errors import ConfigurationError, RemoteError, StateError
@@ -606,3 +607,25 @@ async def test_an_engine_that_does_not_tell_names(node: Node) -> None:
             await engine.create_container(node.pod(), nameless)
         labelled = nri_pb2.Container(id="c1", pod_sandbox_id="p1", labels={"io.kubernetes.container.name": "app"})
         assert (await engine.create_container(node.pod(), labelled)).linux.net_devices
+
+
+# -- bugs of ours ------------------------------------------------------------------------------------------------------
+
+
+@on_loop
+async def test_a_bug_in_a_hook_costs_no_more_than_its_event(node: Node) -> None:
+    """The container that met it is refused with a reason, teardown goes on, and so does the connection."""
+
+    def fail(*_: object) -> Any:
+        raise ZeroDivisionError
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("entries_of", "entries_by_container"):
+            patch.setattr(hooks, name, fail)
+        async with node.engine() as engine, node.daemon():
+            await engine.wait_plugin()
+            await engine.run_pod_sandbox(node.pod())
+            with pytest.raises(RemoteError, match=r"internal error \(ZeroDivisionError\)"):
+                await engine.create_container(node.pod(), node.container())
+            await engine.stop_pod_sandbox(node.pod())
+            assert engine.plugins == ("10-nri-netdev",)

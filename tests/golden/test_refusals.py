@@ -465,7 +465,7 @@ def asked_of_worker(
         if late:
             worker.limit_s = 0.0
         try:
-            await worker.ask(lambda _: may_end.wait(60) if late else job(), too_late=late)
+            await worker.ask(lambda _: may_end.wait(60) if late else job(), too_late=late)()
         finally:
             may_end.set()
             await worker.close()
