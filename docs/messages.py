@@ -177,7 +177,7 @@ class _Texts(ast.NodeVisitor):
                     self.visit(key)
 
     def visit_Assign(self, node: ast.Assign) -> None:
-        if not any(isinstance(target, ast.Name) and target.id.startswith("_TOLD_") for target in node.targets):
+        if not any(isinstance(target, ast.Name) and target.id.startswith("_IN_LINK_") for target in node.targets):
             self.visit(node.value)  # else names of sysctls
 
     def generic_visit(self, node: ast.AST) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from nri_netdev.errors import KernelError, Reason
 
 LIBC = ctypes.CDLL(None, use_errno=True)
-MS_BIND = 4096
+_MS_BIND = 4096
 
 
 def call(action: str, function: Callable[..., int], *args: object, refusal: Reason = Reason.OTHER) -> None:
@@ -38,7 +38,7 @@ def bind_mount(action: str, source: str | Path, target: Path) -> None:
     Raises:
         KernelError: The kernel refuses.
     """
-    call(action, LIBC.mount, os.fsencode(source), os.fsencode(target), None, MS_BIND, None)
+    call(action, LIBC.mount, os.fsencode(source), os.fsencode(target), None, _MS_BIND, None)
 
 
 @contextmanager
