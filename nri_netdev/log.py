@@ -27,7 +27,7 @@ _observers: list[Observer] = []
 
 @contextlib.contextmanager
 def observed(observer: Observer) -> Iterator[None]:
-    """Have every event, of whatever level, told to an observer too, for as long as a block lasts."""
+    """Call an observer with every event, of whatever level, for as long as a block lasts."""
     _observers.append(observer)
     try:
         yield

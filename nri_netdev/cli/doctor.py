@@ -1,6 +1,6 @@
 """Doctor: whether this node can do what nri-netdev promises, and what to change where it cannot.
 
-Looks, asks and tries; a version number is told but proves nothing. Changes nothing: what must be tried is tried in a
+Reads, asks and tries; a version number is shown but proves nothing. Changes nothing: what must be tried is tried in a
 network namespace of its own.
 """
 
@@ -222,9 +222,9 @@ def _engine(settings: Settings) -> Iterator[Check]:
             f"{engines.ENABLE_NRI[EngineName.CONTAINERD]}\nin CRI-O's\n{engines.ENABLE_NRI[EngineName.CRIO]}",
         )
         return
-    told, pid = visited.engine, visited.pid
-    yield Check(topic="engine", found=f"{told.runtime_name} {told.runtime_version} answers at {settings.socket}")
-    yield _nri(told)
+    engine, pid = visited.engine, visited.pid
+    yield Check(topic="engine", found=f"{engine.runtime_name} {engine.runtime_version} answers at {settings.socket}")
+    yield _nri(engine)
     for kind, name in (("net", "hostNetwork"), ("pid", "hostPID")):
         same = _same_namespace(kind, pid) if pid else False
         if same:
@@ -238,17 +238,17 @@ def _engine(settings: Settings) -> Iterator[Check]:
             )
 
 
-def _nri(told: Configured) -> Check:
-    known = f"NRI {told.nri_version}" if told.nri_version else "the engine does not tell its NRI version"
-    if told.nri_release is None or told.nri_release >= FIRST_WITH_NET_DEVICES:
+def _nri(engine: Configured) -> Check:
+    known = f"NRI {engine.nri_version}" if engine.nri_version else "the engine does not tell its NRI version"
+    if engine.nri_release is None or engine.nri_release >= FIRST_WITH_NET_DEVICES:
         return Check(
             topic="nri",
             found=known,
             advice=""
-            if told.nri_release
+            if engine.nri_release
             else "whether it knows linux.netDevices shows with the first container; "
             f"where it does not, injection: {Injection.AUTO} moves interfaces all the same",
-            verdict=CheckVerdict.OK if told.nri_release else CheckVerdict.NOTE,
+            verdict=CheckVerdict.OK if engine.nri_release else CheckVerdict.NOTE,
         )
     return Check(
         topic="nri",
@@ -258,7 +258,7 @@ def _nri(told: Configured) -> Check:
     )
 
 
-# -- what the engine is told -------------------------------------------------------------------------------------------
+# -- the engine's configuration -----------------------------------------------------------------------------------
 
 
 def _engine_config(path: Path | None) -> Iterator[Check]:

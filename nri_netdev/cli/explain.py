@@ -32,17 +32,17 @@ def run(options: argparse.Namespace) -> int:
     """Print what would become of each entry; 0 if all would be given."""
     settings = read_settings(options)
     node = read_node_state(settings)
-    explained = [(one.title, told) for one in _asked(options, settings) for told in _explain(one, node)]
+    explained = [(one.title, explanation) for one in _asked(options, settings) for explanation in _explain(one, node)]
     if options.json:
-        print(json.dumps([{"pod": title, **asdict(told)} for title, told in explained], indent=2))
+        print(json.dumps([{"pod": title, **asdict(explanation)} for title, explanation in explained], indent=2))
     elif not explained:
         print("Nothing is asked for.")
     else:
-        for title, told in explained:
-            print(f"{title}, container {told.container}, {told.asked}")
-            for line in (*told.steps, told.verdict):
+        for title, explanation in explained:
+            print(f"{title}, container {explanation.container}, {explanation.asked}")
+            for line in (*explanation.steps, explanation.verdict):
                 print(f"  {line}")
-    return 0 if all(told.is_granted for _, told in explained) else 1
+    return 0 if all(explanation.is_granted for _, explanation in explained) else 1
 
 
 def _explain(asked: _Asked, node: NodeState) -> tuple[Explanation, ...]:

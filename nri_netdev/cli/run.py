@@ -17,7 +17,7 @@ from nri_netdev.daemon import service
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until told to stop."""
+    """Serve until a signal stops it."""
     watched = read_watched(options)
     log.set_up(watched.settings.log_level, watched.settings.log_format)
     return service.serve(watched)

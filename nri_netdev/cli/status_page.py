@@ -35,10 +35,10 @@ def _lines(document: Document, now_s: int) -> Iterator[str]:
     yield _line("refused", _counts(document["refusals"]))
     if document["latest"]:
         yield ""
-    for told in document["latest"]:
-        who = " ".join(str(told[key]) for key in ("pod", "container", "ifname") if told.get(key))
-        why = told.get("reason") or told.get("trouble") or told.get("error") or "see the log"
-        yield f"{_moment(told['at_s'])}  {told['event']}  {who}: {why}"
+    for recent in document["latest"]:
+        who = " ".join(str(recent[key]) for key in ("pod", "container", "ifname") if recent.get(key))
+        why = recent.get("reason") or recent.get("trouble") or recent.get("error") or "see the log"
+        yield f"{_moment(recent['at_s'])}  {recent['event']}  {who}: {why}"
 
 
 def _ready(document: Document, now_s: int) -> str:

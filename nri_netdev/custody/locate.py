@@ -1,4 +1,4 @@
-"""Where the interface of a claim is now: at home, in its pod, or in whatever netns can be seen."""
+"""Where the interface of a claim is now: at home, in its pod, or in any other netns that a process is in."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Found:
 
 
 def locate(kernel: Kernel, claim: Claim) -> Found:
-    """Find a claim's interface: at home, in its pod, or in whatever netns can be seen.
+    """Find a claim's interface: at home, in its pod, or in any other netns that a process is in.
 
     The mark tells it at once; only where neither home nor the pod has that is anything else looked at.
     """

@@ -57,7 +57,7 @@ class Daemon:
 
     Args:
         settings: what the operator set.
-        environment: `os.environ`, for what an engine that launches us tells.
+        environment: `os.environ`, for the variables of an engine that launches us.
         new_custody: opens ledger and kernel, on the worker's thread.
         watched: where the settings come from, to be looked at again; None if they never change.
     """
@@ -90,7 +90,7 @@ class Daemon:
         self._rereading = threading.Lock()
         """The timer reads the configuration again, and whatever an engine passes comes on another thread."""
 
-    # -- what others see -------------------------------------------------------------------------------------------
+    # -- what others read -------------------------------------------------------------------------------------------
 
     @property
     def claims(self) -> tuple[Claim, ...]:
@@ -109,7 +109,7 @@ class Daemon:
 
     @property
     def policy(self) -> Policy:
-        """What the operator has said of giving interfaces away, as it is in force."""
+        """The policy in force."""
         return self._settings.policy
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -142,13 +142,13 @@ class Daemon:
 
         Where there can be no lock there can be no ledger either: then the daemon serves, and gives nothing.
         """
-        told = None
+        logged = None
         try:
             while (pid := self._take_lock()) is not None:
-                if pid != told:
+                if pid != logged:
                     state_dir = self._settings.state_dir
                     event(_log, logging.INFO, "daemon.standby", serving_pid=pid, state_dir=state_dir)
-                    told = pid
+                    logged = pid
                 await asyncio.sleep(STANDBY_S)
             yield
         finally:
@@ -161,25 +161,23 @@ class Daemon:
             self._lock = self._lock or Lock(self._settings.state_dir)
             return self._lock.take()
         except StateError as error:
-            self._tell_trouble(error)
+            self._log_trouble(error)
             return None
 
     async def _open(self) -> None:
         """Open ledger and kernel; without a ledger the daemon serves, and gives nothing."""
         pid = self._take_lock()
         if pid is not None:
-            self._tell_trouble(
-                StateError(f"the state directory is served by process {pid}", hint="stop one of the two")
-            )
+            self._log_trouble(StateError(f"the state directory is served by process {pid}", hint="stop one of the two"))
         if pid is not None or self._lock is None:
             return
         try:
             await self._lane.open(lambda: self._new_custody(self._settings))
         except StateError as error:
-            self._tell_trouble(error)
+            self._log_trouble(error)
 
-    def _tell_trouble(self, error: StateError) -> None:
-        """Say why nothing can be given; once, not every second."""
+    def _log_trouble(self, error: StateError) -> None:
+        """Log why nothing can be given; once, not every second."""
         if str(error) != self.trouble:
             event(_log, logging.ERROR, "ledger.unusable", error=str(error), effect="no interface is given")
         self._lane.trouble = str(error)
@@ -200,7 +198,7 @@ class Daemon:
         await closed
 
     async def _drain(self) -> None:
-        """Let what is in hand come to its end, then hang up."""
+        """Wait for the answers that are under way, then hang up."""
         await self._background.finish(DRAIN_S)
         if self._connection is not None:
             self._connection.close()
@@ -268,7 +266,7 @@ class Daemon:
         self._lane.later(job)
 
     def _seek_missed(self, custody: Custody, pods: Mapping[str, PodSandbox], containers: Iterable[Container]) -> None:
-        """Find running containers that were created while no daemon looked; those not yet started are caught then."""
+        """Find running containers that were created while no daemon ran; the others are found when they start."""
         for container in containers:
             pod = pods.get(container.pod_id)
             if pod is None or not container.is_running:
@@ -327,12 +325,12 @@ class Daemon:
             if self._lane.custody is None:
                 await self._open()
                 if self._lane.custody is not None and self._connection is not None:
-                    self._connection.close()  # to be told anew what exists
+                    self._connection.close()  # so that the engine lists anew what exists
             elif self._lane.holders or self._lane.custody.is_behind:
                 await self._done(Custody.tick)
 
     async def _watch_links(self) -> None:
-        """Look again at what is not yet home whenever the host's links change."""
+        """Settle what is not yet home whenever the host's links change, and prepare anew."""
         events = host_events()
         loop = asyncio.get_running_loop()
         changed = self._links_changed
@@ -376,7 +374,7 @@ def open_custody(settings: Settings, meters: Meters) -> Custody:
 
 
 def serve(watched: Watched) -> int:
-    """Run the daemon until it is told to stop: the first SIGTERM or SIGINT drains it, the second ends it.
+    """Run the daemon until a signal stops it: the first SIGTERM or SIGINT drains it, the second ends it.
 
     SIGHUP has it look at its configuration at once, which it does by itself every second.
 

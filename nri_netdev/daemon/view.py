@@ -57,7 +57,7 @@ class DaemonView(Able, Protocol):
 
     @property
     def engine(self) -> Configured | None:
-        """What the engine told of itself; None while none is connected."""
+        """The engine's description of itself; None while none is connected."""
 
 
 class View:
@@ -154,7 +154,7 @@ class View:
 
     @contextlib.asynccontextmanager
     async def shown(self) -> AsyncIterator[None]:
-        """Be seen for as long as a block lasts, within `probed`; probes end with it.
+        """Serve status, probes and metrics for as long as a block lasts, within `probed`; probes end with it.
 
         Raises:
             ConfigurationError: An address of the settings cannot be listened on.

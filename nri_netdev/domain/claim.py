@@ -25,7 +25,7 @@ class State(StrEnum):
     UNCERTAIN = "uncertain"
     """Prepared by a daemon that died: it may have been given. Binds until that is known."""
     PLANNED = "planned"
-    """Promised to the engine; not yet seen inside."""
+    """Promised to the engine; not yet found inside."""
     HELD = "held"
     """Seen inside, complete."""
     RETURNING = "returning"
@@ -33,7 +33,7 @@ class State(StrEnum):
     PARTIAL = "partial"
     """At home, but not all that it was could be restored: the name, a route …; tried again on every occasion."""
     LOST = "lost"
-    """Its holder has ended and it is in no netns that can be seen."""
+    """Its holder has ended and it is in no netns that can be found."""
 
     @property
     def is_homeward(self) -> bool:
@@ -113,7 +113,7 @@ class Claim:
     state: State = State.PREPARED
     """Written by `nri_netdev.domain.life.advance` alone."""
     ifindex: int | None = None
-    """Its ifindex in the pod, once seen there: what a container cannot change."""
+    """Its ifindex in the pod, once found there: what a container cannot change."""
     pid: int = 0
     """The holder's process in the host's pid namespace; 0 while unknown, and for a pod."""
     home_ifname: str | None = None
@@ -146,7 +146,7 @@ def find(links: Iterable[Link], claim: Claim, *, at_home: bool) -> Link | None:
 
     A name proves nothing, since a container may change it. In order: the mark; what hardware cannot change
     (permanent MAC and parent device); its place of origin on the host before the mark was set; in the pod, the
-    ifindex under which it was seen there, then the name under which the runtime put it there. Kinds must agree
+    ifindex under which it was found there, then the name under which the runtime put it there. Kinds must agree
     always, so that a container cannot hand back something else.
     """
     was = claim.snapshot.link

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 MAX_INTERFACES = 64
-"""Interfaces that one container may ask for, its pod's included: more than any node has been seen to give."""
+"""Interfaces that one container may ask for, its pod's included: more than any known node gives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -161,7 +161,7 @@ def _add_drafts(db: sqlite3.Connection) -> None:
 
 
 def _merge_drafts(db: sqlite3.Connection) -> None:
-    """Make states of what version 2 told apart otherwise: by a table of its own, and by an owner without container."""
+    """Make states of what version 2 expressed by a table of its own and by an owner without container."""
     uncertain = []
     for mark, text in db.execute("SELECT mark, claim FROM claims").fetchall():
         document = json.loads(text)
