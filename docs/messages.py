@@ -52,13 +52,13 @@ GROUPS = (
     ),
     Group(
         title="The engine",
-        modules=("wire/*", "shells/engine/*", "cli/doctor.py", "cli/engine_config.py"),
+        modules=("wire/[!i]*", "shells/engine/*", "cli/doctor.py", "cli/engine_config.py"),
         text="The operator looks at the engine's version and its NRI section: "
         "[operators](operators.md#what-the-engine-needs). The daemon tries again by itself.",
     ),
     Group(
         title="Configuration and the command line",
-        modules=("config/*", "domain/policy/file.py", "cli/*", "domain/address.py"),
+        modules=("config/*", "domain/policy/file.py", "cli/*", "domain/address.py", "wire/identity.py"),
         text="The operator corrects the configuration file or the option. The daemon does not start with a wrong one.",
     ),
     Group(

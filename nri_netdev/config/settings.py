@@ -18,10 +18,11 @@ from nri_netdev.domain.policy.file import POOLS, PROTECTED, RULES, check_pools, 
 from nri_netdev.domain.policy.rules import Policy
 from nri_netdev.domain.text import yaml_nodes
 from nri_netdev.domain.text.names import escape, quote
-from nri_netdev.domain.text.shape import Flaw, Member, Reader, Record, Text, like, words
+from nri_netdev.domain.text.shape import Flaw, Member, Reader, Record, Text, unobjected, words
 from nri_netdev.domain.text.yaml_nodes import Limits
 from nri_netdev.errors import ConfigurationError
 from nri_netdev.log import FORMATS, LEVELS
+from nri_netdev.wire import identity
 
 LIMITS = Limits(size_bytes=1024 * 1024, depth=12, nodes=65536, anchors=True)
 """Bounds of a configuration file: as much as a ConfigMap holds."""
@@ -86,13 +87,13 @@ class Settings:
     name: str = _setting(
         "nri-netdev",
         "under which the engine knows this plugin",
-        like(r"[A-Za-z0-9_.+-]+", "made of letters, digits and _.+-"),
+        unobjected(identity.why_invalid_name, pattern=f"^{identity.NAME}$"),
         at_start=True,
     )
     index: str = _setting(
         "10",
         "two digits; plugins with a lower index are asked earlier",
-        like(r"[0-9]{2}", "two digits, 00 to 99"),
+        unobjected(identity.why_invalid_index, pattern=f"^{identity.INDEX}$"),
         at_start=True,
     )
     state_dir: Path = _setting(  # noqa: RUF009 - makes a field

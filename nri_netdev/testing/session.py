@@ -17,6 +17,7 @@ from nri_netdev.errors import LocalProtocolError, PeerError, ProtocolError, Remo
 from nri_netdev.proto import nri_pb2
 from nri_netdev.wire import methods, ttrpc
 from nri_netdev.wire.events import Closed
+from nri_netdev.wire.identity import why_invalid_index, why_invalid_name
 from nri_netdev.wire.methods import EventKind
 from nri_netdev.wire.mux import PLUGIN_CONN_ID, RUNTIME_CONN_ID
 from nri_netdev.wire.trunk import Trunk
@@ -265,10 +266,9 @@ class EngineSession(Trunk[EngineEvent]):
 
     def _registration_problem(self, message: nri_pb2.RegisterPluginRequest) -> str:
         idx, name = message.plugin_idx, message.plugin_name
-        if len(idx) != 2 or not (idx.isascii() and idx.isdigit()):
+        if why_invalid_index(idx):
             return f"invalid plugin index {idx!r}, must be 2 digits"
-        is_valid = all(c.isascii() and (c.isalnum() or c in "_.+-") for c in name)
-        if not name or (self._release >= FIRST_WITH_VERSION and not is_valid):
+        if not name or (self._release >= FIRST_WITH_VERSION and why_invalid_name(name)):
             return f"invalid plugin name {name!r}"
         return ""
 

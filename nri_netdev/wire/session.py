@@ -33,6 +33,7 @@ from nri_netdev.wire.events import (
     Synchronized,
 )
 from nri_netdev.wire.filters import Filter, KeepAll
+from nri_netdev.wire.identity import why_invalid_index, why_invalid_name
 from nri_netdev.wire.methods import EventKind, event_mask
 from nri_netdev.wire.mux import PLUGIN_CONN_ID, RUNTIME_CONN_ID, frame
 from nri_netdev.wire.peek import Peek, expected_bytes, peek
@@ -99,9 +100,9 @@ class PluginSession(Trunk[Event]):
         fail_request: bool = False,
         keep: Filter | None = None,
     ) -> None:
-        if not name or not all(c.isascii() and (c.isalnum() or c in "_.+-") for c in name):
+        if why_invalid_name(name):
             raise LocalProtocolError(f"{name!r} is no name for a plugin: letters, digits and _.+- only")
-        if len(idx) != 2 or not (idx.isascii() and idx.isdigit()):
+        if why_invalid_index(idx):
             raise LocalProtocolError(f"{idx!r} is no index for a plugin: two digits, as in 10")
         if events is not None and (events & ~methods.EVENTS_SINCE_0_10 or not events & methods.EVENTS_BEFORE_0_10):
             raise LocalProtocolError(f"{events:#x} is no mask of events that would do with every engine")

@@ -17,17 +17,7 @@ from nri_netdev.domain.pods import MAX_INTERFACES
 from nri_netdev.domain.policy.selectors import FIELDS, IFNAMES
 from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.text.names import why_invalid, why_invalid_pattern
-from nri_netdev.domain.text.shape import (
-    FlawKind,
-    Member,
-    Reader,
-    Record,
-    Shape,
-    Text,
-    TextOr,
-    unobjected,
-    whole_number,
-)
+from nri_netdev.domain.text.shape import FlawKind, Member, Reader, Record, Shape, Text, TextOr, unobjected, whole_number
 from nri_netdev.domain.text.yaml_nodes import Node, YamlScalar
 
 ANNOTATION_PREFIX = "nri-netdev.io"

@@ -25,14 +25,7 @@ from nri_netdev.domain.policy.selectors import FIELDS, Selector, is_glob
 from nri_netdev.domain.problem import Problem
 from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.text import yaml_nodes
-from nri_netdev.domain.text.names import (
-    POOL_NAME,
-    did_you_mean,
-    fill,
-    quote,
-    quote_key,
-    why_invalid,
-)
+from nri_netdev.domain.text.names import POOL_NAME, did_you_mean, fill, quote, quote_key, why_invalid
 from nri_netdev.domain.text.shape import Flaw, FlawKind, Reader
 
 

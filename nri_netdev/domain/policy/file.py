@@ -23,6 +23,7 @@ from nri_netdev.domain.text.shape import (
     boolean,
     like,
     whole_number,
+    words,
 )
 from nri_netdev.domain.text.yaml_nodes import Node, YamlScalar
 
@@ -71,12 +72,6 @@ SELECTOR: TextOr[Selector] = TextOr(
 """A selector: the name of an interface or a pattern of names, or fields that must all hold."""
 
 
-def _operator(text: str) -> Operator:
-    if text not in tuple(Operator):
-        raise ValueError(f"is not one of {', '.join(Operator)}")
-    return Operator(text)
-
-
 def _requirement(key: str, operator: Operator, values: tuple[str, ...] = ()) -> Requirement:
     if operator.takes_values != bool(values):
         raise UnfitError(f"{operator} needs values" if operator.takes_values else f"{operator} takes no values")
@@ -98,9 +93,7 @@ PODS: Record[LabelSelector] = Record(
                     members={
                         "key": Member(shape=_LABEL, text="a label", is_required=True),
                         "operator": Member(
-                            shape=Text(parse=_operator, json={"enum": list(Operator)}),
-                            text="In, NotIn, Exists or DoesNotExist",
-                            is_required=True,
+                            shape=words(*Operator), text="In, NotIn, Exists or DoesNotExist", is_required=True
                         ),
                         "values": Member(shape=ListOf(item=_LABEL_VALUE), text="for In and NotIn"),
                     },

@@ -20,6 +20,7 @@ from nri_netdev.domain.text.yaml_nodes import Node, YamlList, YamlMapping, YamlS
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+S = TypeVar("S", bound=str)
 
 
 class FlawKind(Enum):
@@ -348,13 +349,14 @@ def whole_number(least: int, most: int) -> Text[int]:
     return Text(parse=parse, json={"type": "integer", "minimum": least, "maximum": most})
 
 
-def words(*allowed: str) -> Text[str]:
-    """One of a few words."""
+def words(*allowed: S) -> Text[S]:
+    """One of a few words, or of the members of a `StrEnum`."""
+    known = {str(word): word for word in allowed}
 
-    def parse(text: str) -> str:
-        if text not in allowed:
-            raise ValueError(f"is not one of {', '.join(allowed)}")
-        return text
+    def parse(text: str) -> S:
+        if text not in known:
+            raise ValueError(f"is not one of {', '.join(known)}")
+        return known[text]
 
     return Text(parse=parse, json={"enum": list(allowed)})
 

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nri_netdev.domain.annotations.grammars import Grammar
+from nri_netdev.domain.annotations.grammars import GRAMMARS, Grammar, GrammarSpec
 from nri_netdev.domain.annotations.request import Entry, parse
 from nri_netdev.domain.pods import MAX_INTERFACES
 from nri_netdev.domain.problem import summary
 from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.text.names import why_invalid
+from nri_netdev.domain.text.shape import ListOf, Member, Record, UnfitError, like
 from tests.domain.work import calls_of
 
 OWN = "nri-netdev.io/container.app"
@@ -474,3 +475,32 @@ def test_a_hostile_pod_takes_the_daemon_no_time(value: str) -> None:
     annotations = dict.fromkeys(EVERY_KEY, value)
     assert parse(annotations, container="app").problems
     assert calls_of(lambda: parse(annotations, container="app")) < 4_000_000
+
+
+def test_a_problem_within_a_field_has_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field may be a list of mappings; a flaw of the whole entry is worded as the entry's."""
+
+    def build(**_: object) -> None:
+        raise UnfitError("needs a route")
+
+    route = Record(
+        build=dict, members={"to": Member(shape=like("[0-9.]+", "a network"), text="where", is_required=True)}
+    )
+    members = {
+        "name": Member(shape=like("[a-z]+", "a word"), text="x"),
+        "routes": Member(shape=ListOf(item=route), text="x"),
+    }
+    monkeypatch.setitem(GRAMMARS, Grammar.NATIVE, GrammarSpec(record=Record(build=build, members=members)))  # type: ignore[arg-type]
+    text = "- {routes: [{to: 1.2}, {too: x}, {to: x}, 5], name: [a]}\n- {name: a}\n- []\n"
+    assert [str(problem) for problem in parse({POD: text}, container="app").problems] == [
+        f"{message} (annotation {POD}, {place})"
+        for message, place in (
+            ('unknown field "too" (did you mean "to"?)', "entry 1, field routes.2.too"),
+            ("routes.2 lacks to: where", "entry 1, field routes.2"),
+            ('routes.3.to "x" is not a network', "entry 1, field routes.3.to"),
+            ("routes.4 must be a mapping, not a text", "entry 1, field routes.4"),
+            ("name must be a text, not a list", "entry 1, field name"),
+            ("an entry needs a route", "entry 2"),
+            ("an entry must be a mapping, not a list", "entry 3"),
+        )
+    ]
