@@ -183,6 +183,7 @@ class Lane:
         waiting = asyncio.wrap_future(future)
         done, _ = await asyncio.wait([waiting], timeout=self.limit_s)
         if not done:
+            waiting.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # else asyncio logs it
             future.add_done_callback(lambda ended: self._ended_late(ended, undo))
             raise RequestError(too_late, reason=Reason.BUSY)
         try:
