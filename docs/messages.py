@@ -47,13 +47,14 @@ GROUPS = (
     Group(
         title="What is wrong in an annotation",
         modules=("domain/annotations/*", "domain/text/*", "domain/policy/selectors.py"),
-        text="The pod's author corrects the annotation; the message names it, the entry and the field. Nothing was "
-        "moved. `nri-netdev validate FILE` says the same before the pod is applied. The configuration is read alike.",
+        text="The pod's author corrects the annotation; the message names annotation, entry and field. Nothing was "
+        "moved. `nri-netdev validate FILE` gives the same messages before the pod is applied. Selectors and YAML of the "
+        "configuration are read alike.",
     ),
     Group(
         title="The engine",
         modules=("wire/[!i]*", "shells/engine/*", "cli/doctor.py", "cli/engine_config.py"),
-        text="The operator looks at the engine's version and its NRI section: "
+        text="The operator checks the engine's version and its NRI section: "
         "[operators](operators.md#what-the-engine-needs). The daemon tries again by itself.",
     ),
     Group(
@@ -64,69 +65,70 @@ GROUPS = (
     Group(
         title="The ledger and the daemon's own sockets",
         modules=("shells/store/*", "shells/observe/*", "custody/claims.py", "daemon/readiness.py"),
-        text="The operator looks at the state directory (`/var/lib/nri-netdev`) and its disk, or at who else uses an "
-        "address. While the ledger cannot be used nothing is given, and everything else on the node goes on.",
+        text="The operator checks the state directory (`/var/lib/nri-netdev`) and its disk, or which other program uses "
+        "the address. While the ledger cannot be used, nothing is given; everything else on the node goes on.",
     ),
     Group(
         title="The kernel",
         modules=("shells/*", "domain/snapshot.py", "domain/claim.py", "domain/links.py", "custody/ports.py"),
         text="`cannot DO SOMETHING: the kernel's words (ERRNO)`. Moves and restores are tried again on every occasion; "
-        "what stays wrong is in the column WRONG of `nri-netdev claims`.",
+        "the column WRONG of `nri-netdev claims` shows what is still wrong.",
     ),
     Group(
         title="What cannot be given",
         modules=("domain/*", "custody/*"),
-        text="The annotation is well-formed, and this node cannot or may not do it. `nri-netdev devices` on the node "
-        "shows each interface and why it is not free; `nri-netdev claims` who holds what. Nothing was moved.",
+        text="The annotation is well-formed, but this node cannot or may not give what it asks for. `nri-netdev devices` "
+        "on the node shows each interface and why it is not free; `nri-netdev claims` shows who holds what. Nothing was "
+        "moved.",
     ),
     Group(
         title="What the daemon answers when it cannot decide or move",
         modules=("daemon/*",),
-        text="Mostly passing: the kubelet tries again by itself. If not, "
+        text="Most of these pass: the kubelet tries again by itself. If one does not, "
         "the log of nri-netdev on that node has the reason.",
     ),
-    Group(title="Others", modules=("*",), text="What fits nowhere else."),
+    Group(title="Others", modules=("*",), text="Messages of no other group."),
 )
 """Each with patterns of modules; a module's messages are in the first that has it."""
 
 EVENTS = {
     "config.in_force": "A changed configuration is in force.",
-    "config.needs_restart": "What has changed is read at the start only: restart the daemon.",
+    "config.needs_restart": "A setting has changed that is read at the start only: restart the daemon.",
     "config.refused": "The changed configuration has a mistake; the old one stays in force.",
-    "claim.arrived": "An interface is inside its pod, complete.",
-    "claim.home": "An interface is on the host again, as it was; `by=reboot` if a reboot has ended the claim.",
-    "claim.promised": "An interface is granted and in the ledger; the runtime may move it now.",
-    "claim.released": "Brought home by `nri-netdev release`; `troubles` is what could not be put right.",
-    "claim.trouble": "An interface is lost, not whole or astray. `nri-netdev claims`; act on the text. Told once.",
-    "container.attached": "A container that ran without its interfaces has been given them (`on_missed: attach`).",
-    "container.missed": "A container runs without its interfaces: it was created while no daemon was there. Restart.",
+    "claim.arrived": "An interface has arrived in its pod, complete.",
+    "claim.home": "An interface is home, as it was; `by=reboot` if a reboot ended the claim.",
+    "claim.promised": "A claim is promised and in the ledger; the runtime may move its interface now.",
+    "claim.released": "`nri-netdev release` ended a claim; `troubles` is what could not be restored.",
+    "claim.trouble": "An interface is lost, not whole or astray. See `nri-netdev claims`, and act on its text. Logged once.",
+    "container.attached": "A container that ran without its interfaces got them (`on_missed: attach`).",
+    "container.missed": "A container runs without its interfaces: it was created while no daemon ran. Restart its pod.",
     "create.refused": "A container was refused; the pod's events have the same reason.",
-    "custody.bug": "A bug: report it with the traceback. The container was refused, the daemon goes on.",
-    "custody.refused": "The kernel or the disk refused an operation; it is tried again.",
-    "daemon.ready": "It is registered with the engine and its ledger can be written.",
-    "daemon.unready": "It can give nothing for now, for the `reason`; it takes back what it can.",
-    "daemon.standby": "Another daemon has the state directory; this one waits for its end.",
-    "health.waits": "The address of the probes is in use, mostly by the daemon that this one stands by for.",
-    "page.bug": "A bug in what was to be shown: report it with the traceback. Nothing else is affected.",
-    "pools.uncounted": "The host's interfaces could not be read for the metrics of pools.",
-    "daemon.started": "It runs.",
-    "daemon.stopped": "It has ended in order.",
-    "daemon.stopping": "It was told to end, and finishes what it has in hand.",
-    "engine.away": "The engine's socket is not there or was closed. Is the engine up, is NRI enabled?",
-    "engine.bug": "A bug: report it with the traceback. The event is read in another way, or the connection made anew.",
-    "engine.broke_protocol": "The engine sent what NRI does not allow. Which version is it?",
-    "engine.configured": "Who the engine is.",
-    "engine.connecting": "It looks for the engine's socket.",
-    "engine.lost": "The connection broke; it connects again.",
-    "engine.refused": "The engine does not take the plugin: is another one of this name and index there?",
-    "engine.registered": "The engine has taken the plugin.",
-    "engine.synchronized": "The engine has told what exists; claims of what is gone come home.",
-    "ledger.unusable": "Nothing is given until the ledger can be used; it is tried every second.",
-    "runtime.ignored": "An OCI runtime or engine ignores `linux.netDevices`; nri-netdev does it instead. Upgrade.",
+    "custody.bug": "A bug: report it with the traceback. The container was refused; the daemon goes on.",
+    "custody.refused": "The kernel or the disk refused an operation; the daemon tries it again.",
+    "daemon.ready": "The daemon is registered with the engine, and its ledger is writable.",
+    "daemon.unready": "The daemon can give nothing now; `reason` is why. It still brings home what it can.",
+    "daemon.standby": "Another daemon has the state directory; this one waits until that one ends.",
+    "health.waits": "The address of the probes is in use, mostly by the active daemon while this one is in standby.",
+    "page.bug": "A bug in a page of the status or metrics: report it with the traceback. Nothing else is affected.",
+    "pools.uncounted": "The host's interfaces could not be read, so the metrics of pools are not updated.",
+    "daemon.started": "The daemon runs.",
+    "daemon.stopped": "The daemon has ended in order.",
+    "daemon.stopping": "The daemon got a signal to end, and finishes its current work.",
+    "engine.away": "The engine's socket is absent or was closed. Check that the engine runs and that NRI is enabled.",
+    "engine.bug": "A bug: report it with the traceback. The event is read in another way, or the daemon reconnects.",
+    "engine.broke_protocol": "The engine sent something that NRI does not allow. Check its version.",
+    "engine.configured": "The engine has sent its name, its version and the plugin's configuration.",
+    "engine.connecting": "The daemon connects to the engine's socket.",
+    "engine.lost": "The connection to the engine broke; the daemon reconnects.",
+    "engine.refused": "The engine refuses the plugin. Check for another one with this name and index.",
+    "engine.registered": "The engine has registered the plugin.",
+    "engine.synchronized": "The engine has listed its pods and containers; interfaces whose holder is gone come home.",
+    "ledger.unusable": "The ledger cannot be used, so nothing is given. The daemon tries it every second.",
+    "runtime.ignored": "An OCI runtime or engine ignores `linux.netDevices`; nri-netdev moves interfaces instead. Upgrade it.",
     "start.prevented": "A container whose interfaces did not arrive was killed before it ran (CRI-O).",
     "start.refused": "A container was refused at its start; the pod's events have the same reason.",
-    "status.unavailable": "`nri-netdev status` will find nobody: the run directory cannot be written.",
-    "teardown.late": "An interface takes longer to come home than the engine waits; it goes on.",
+    "status.unavailable": "`nri-netdev status` gets no answer: the run directory cannot be written.",
+    "teardown.late": "An interface takes longer to come home than the engine waits; the work goes on.",
 }
 
 
