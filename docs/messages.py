@@ -155,10 +155,6 @@ class _Texts(ast.NodeVisitor):
         if not isinstance(node.value, ast.Constant):  # else a docstring
             self.generic_visit(node)
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        if node.name != "_parser":
-            self.generic_visit(node)
-
     def visit_Call(self, node: ast.Call) -> None:
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         if name in {"execute", "executemany", "executescript", "compile", "LocalProtocolError"}:
@@ -168,8 +164,9 @@ class _Texts(ast.NodeVisitor):
             self._add(f"{template(node.args[0])}; {template(hint) or '…'}")
             return
         words = node.args[2:] if name == "_setting" else node.args  # default, what it means, how it is read
-        for child in (node.func, *words, *(word.value for word in node.keywords if word.arg != "text")):
-            self.visit(child)  # `text` describes a field of the configuration
+        named = [word.value for word in node.keywords if word.arg not in {"text", "description"}]  # help
+        for child in (node.func, *words, *named):
+            self.visit(child)
 
     def visit_Dict(self, node: ast.Dict) -> None:
         for key, value in zip(node.keys, node.values, strict=True):

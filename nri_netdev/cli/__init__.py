@@ -30,7 +30,7 @@ class Command:
     shared: tuple[str, ...] = ()
     """Options of `SHARED` that it has."""
     options: tuple[Option, ...] = ()
-    """Its own, after those."""
+    """Options of its own; the help lists them after the shared ones."""
 
 
 SHARED: Mapping[str, Mapping[str, Any]] = {

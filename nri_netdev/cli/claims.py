@@ -21,7 +21,7 @@ HEAD = ("INTERFACE", "STATE", "HOLDER", "SINCE", "PLACE", "NAME NOW", "CLAIM", "
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print them, once or again and again."""
+    """Print the claims, once or every second."""
     settings = read_settings(options)
     while True:
         _show(settings, as_json=options.json)

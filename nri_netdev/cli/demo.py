@@ -48,9 +48,9 @@ ADDRESSES = ("192.0.2.10/24", "2001:db8::10/64")
 ANNOTATION = "nri-netdev.io/container.app"
 VALUE = f"[{{interface: {INTERFACE}, name: {INSIDE}}}]"
 PATIENCE_S = 30.0
-"""Of the engine; a machine that is too busy to be in time is not what is to be shown."""
+"""How long the engine waits; long, so that a busy machine does not fail the demonstration."""
 BUILTIN = "built-in"
-"""What to say for no OCI runtime."""
+"""Value of `--runtime` for no OCI runtime."""
 _NAMESPACES = ("--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
 _WITHOUT_ROOT = ("--user", "--map-root-user")
 _TOOLS = Path(__file__).parents[2] / ".cache" / "e2e" / "bin"
@@ -93,7 +93,7 @@ def play(*, runtime: str | None = None) -> int:
 
 @contextmanager
 def _lifeline() -> Iterator[tuple[int, list[int]]]:
-    """A pipe, of which a signal closes our end and does nothing else, so that what is in hand is always put away.
+    """A pipe; a signal only closes our end of it, so that cleaning up always completes.
 
     Yields:
         The fd of the other end, and the list of the signals that came.
@@ -225,7 +225,7 @@ def _set_up(directory: Path, wanted: str | None) -> _Stage:
 
 
 def _try(runtime: OciRuntime, bundle: Path) -> str:
-    """Give an interface to a container by a runtime; returns what it has to complain of, or ""."""
+    """Give an interface to a container by a runtime; returns its error, or ""."""
     patch_bundle(bundle, netns_path=None, net_devices={"trial": {}})
     node.add_interface("trial", cable="trial-cable")
     try:
@@ -297,7 +297,7 @@ def _daemon(stage: _Stage) -> Iterator[subprocess.Popen[bytes]]:
         daemon.wait(timeout=15)
 
 
-# -- telling -----------------------------------------------------------------------------------------------------------
+# -- output ------------------------------------------------------------------------------------------------------------
 
 
 def _ip(netns_path: str | Path) -> list[str]:

@@ -17,7 +17,7 @@ HEAD = ("NAME", "KIND", "DRIVER", "PCI", "MAC", "MTU", "STATE", "MASTER", "ADDRE
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print them."""
+    """Print every interface, also those that pods hold."""
     node = read_node_state(read_settings(options))
     available = PodAvailability(node, PodSandbox(id=""))
     here = [_device(link, available) for link in sorted(node.inventory.links, key=lambda link: link.ifname)]

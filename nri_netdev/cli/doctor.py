@@ -47,7 +47,7 @@ CAPABILITIES = {
 
 
 class CheckVerdict(StrEnum):
-    """What a finding means."""
+    """What the result of a check means."""
 
     OK = "ok"
     NOTE = "note"
@@ -58,7 +58,7 @@ class CheckVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One thing that was looked at."""
+    """One check and its result."""
 
     topic: str
     found: str
@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def examine(load: Callable[[], Settings], *, engine_config: Path | None = None) -> tuple[Check, ...]:
-    """Look at everything.
+    """Make every check.
 
     Args:
         load: reads the settings of the daemon.
@@ -199,7 +199,7 @@ def _propagation(path: Path) -> tuple[str, ...]:
 
 
 def _same_namespace(kind: str, pid: int) -> bool | None:
-    """Whether a process is in our namespace of a kind; None if that cannot be seen."""
+    """Whether a process is in our namespace of a kind; None if it cannot be read."""
     try:
         return os.stat(f"/proc/{pid}/ns/{kind}").st_ino == os.stat(f"/proc/self/ns/{kind}").st_ino  # noqa: PTH116
     except OSError:
@@ -323,7 +323,7 @@ def _validator(read: engines.EngineConfig) -> Check:
 
 
 def _runtime(handler: str, program: str) -> Check:
-    """Ask a runtime what it can; what it does not tell is not held against it."""
+    """Ask a runtime for its features; one that does not report them gets a note."""
     topic = f"runtime {handler}"
     path = shutil.which(program)
     if path is None:

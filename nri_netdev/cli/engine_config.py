@@ -1,4 +1,4 @@
-"""What an engine's configuration says of NRI and of OCI runtimes, read from its parsed TOML. Pure."""
+"""NRI and OCI runtimes in an engine's configuration, read from its parsed TOML. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class EngineConfig:
     kind: EngineName
     nri_is_enabled: bool
     accepts_connections: bool
-    """Whether NRI listens on a socket at all; else only plugins that the engine launches are heard."""
+    """Whether NRI listens on a socket at all; otherwise only plugins that the engine launches connect."""
     validator_is_enabled: bool
     """Whether the engine's default validator watches over required plugins."""
     handlers: Mapping[str, str] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from nri_netdev.shells.observe.health import check
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask; 0 if it serves."""
+    """Probe the daemon; 0 if it serves."""
     where = read_settings(options).health
     if not where:
         raise ConfigurationError("health: set where the daemon answers: health in the configuration file, or --health")

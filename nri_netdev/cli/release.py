@@ -23,7 +23,7 @@ WAIT_S = 30.0
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask, then do it; 0 if everything is released and whole."""
+    """Release what is named, once the user agrees; returns 0 if everything is released and as it was."""
     settings = read_settings(options)
     if bool(options.what) == options.all:
         raise ConfigurationError("release: name interfaces or claims, or say --all")
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _is_agreed(question: str) -> bool:
-    """Ask the person at the terminal; where nobody is, that is a no."""
+    """Ask the user at the terminal; False if standard input is closed."""
     try:
         return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
     except EOFError:
@@ -52,7 +52,7 @@ def _is_agreed(question: str) -> bool:
 
 
 def _released(settings: Settings, chosen: Sequence[Claim]) -> int:
-    """Do it here when no daemon serves, else ask the one that does and wait."""
+    """Release in this process if no daemon serves the state directory, else ask that daemon and wait."""
     lock = Lock(settings.state_dir)
     try:
         pid = lock.take()
@@ -84,13 +84,13 @@ def _release_here(custody: Custody, chosen: Sequence[Claim]) -> int:
 
 
 def _release_there(ledger: Ledger, chosen: Sequence[Claim], pid: int) -> int:
-    """Have the daemon, process `pid`, do it."""
+    """Ask the daemon, process `pid`, and wait until the claims are gone from the ledger."""
     ledger.ask_release(claim.mark for claim in chosen)
     deadline = time.monotonic() + WAIT_S
     left = {claim.mark: claim for claim in chosen}
     while left and time.monotonic() < deadline:
         time.sleep(0.1)
-        marks = {claim.mark for claim in ledger.claims()}
+        marks = {claim.mark for claim in ledger.claims() if claim.state.is_binding}
         for mark in left.keys() - marks:
             print(f"{left.pop(mark).ifname}: released")
     for claim in left.values():

@@ -1,4 +1,4 @@
-"""`nri-netdev status`: what the running daemon says of itself."""
+"""`nri-netdev status`: what the running daemon reports about itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nri_netdev.shells.observe.status import read
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print it; 0 if the daemon is ready."""
+    """Print the daemon's status; 0 if it is ready."""
     document = read(read_settings(options).run_dir)
     print(json.dumps(document, indent=2) if options.json else page(document, now_s=time.time()))
     return 0 if document["ready"] else 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import threading
 import time
@@ -180,14 +179,3 @@ async def test_a_run_directory_that_cannot_be_made(node: Node) -> None:  # noqa:
     async with node.engine() as engine, node.daemon():
         await engine.wait_plugin()
         assert (await engine.create_container(node.pod(), node.container())).linux.net_devices
-
-
-def test_the_document_is_json() -> None:
-    """A page can be made from what was saved."""
-    saved = json.dumps(
-        {
-            "version": "1", "pid": 1, "started_s": 0, "ready": False, "trouble": "", "socket": "/s", "engine": None,
-            "containers": {"true": 0, "false": 0}, "refusals": {}, "claims": {}, "latest": [],
-        }
-    )  # fmt: skip
-    assert page(json.loads(saved), now_s=0).splitlines()[3] == "ready       no"

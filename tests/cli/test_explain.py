@@ -1,0 +1,53 @@
+"""`nri-netdev explain`: pods of manifests, in a network namespace, and pods of the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from nri_netdev.proto import nri_pb2
+from nri_netdev.testing.engine import Engine
+from tests.cli.conftest import POD, POLICY, in_net, run
+from tests.shells.conftest import Net
+
+
+@pytest.mark.root
+def test_explain(home: Net, tmp_path: Path) -> None:
+    """For each entry what would happen, and which rule says so; the exit status tells whether all would be given."""
+    home.ip("link add ens1 type veth peer name ens2")
+    (tmp_path / "config.yaml").write_text(f"state_dir: {tmp_path}\nrun_dir: {tmp_path}\n{POLICY}")
+    manifest = tmp_path / "pod.yaml"
+    options = ("--config", tmp_path / "config.yaml", manifest)
+    manifest.write_text(POD)
+    refused = in_net(home, "explain", *options)
+    assert refused.returncode == 1
+    assert "entry 1: ens1" in refused.stdout.splitlines()[0]
+    assert 'rule "shop" is for namespaces shop' in refused.stdout
+    assert "A rule that would: {namespaces: [default], interfaces: [ens1]}" in refused.stdout
+    manifest.write_text(POD.replace("name: web", "name: web\n  namespace: shop"))
+    granted = in_net(home, "explain", *options)
+    assert granted.returncode == 0, granted.stdout + granted.stderr
+    assert "ens1" in granted.stdout.splitlines()[-1]
+    [told] = json.loads(in_net(home, "explain", "--json", *options).stdout)
+    assert told["is_granted"] is True
+
+
+def test_a_pod_of_the_engine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By namespace and name; one that the engine does not know is a no."""
+    pod = nri_pb2.PodSandbox(id="p", name="web", namespace="shop", annotations={"nri-netdev.io/container.app": "[lo]"})
+    (tmp_path / "config.yaml").write_text(f"state_dir: {tmp_path}\nsocket: {tmp_path}/nri.sock\n")
+
+    async def explained(name: str) -> tuple[int, str, str]:
+        async with Engine(tmp_path / "nri.sock") as engine:
+            await engine.run_pod_sandbox(pod)
+            await engine.create_container(pod, nri_pb2.Container(id="c", pod_sandbox_id="p", name="app"))
+            return await asyncio.to_thread(lambda: run("explain", "--pod", name, *options, capsys=capsys))
+
+    options = ("--config", tmp_path / "config.yaml")
+    status, out, err = asyncio.run(explained("shop/web"))
+    assert (status, err) == (1, "")
+    assert out.startswith("pod shop/web, container app, ")
+    assert asyncio.run(explained("shop/none")) == (1, "", "nri-netdev: the engine knows no pod shop/none\n")
