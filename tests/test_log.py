@@ -13,7 +13,7 @@ import pytest
 
 from nri_netdev.errors import RemoteError
 from nri_netdev.log import FORMATS, LEVELS, JsonFormatter, KeyValueFormatter, event, set_up
-from tests.daemon.test_service import Node, node, on_loop  # noqa: F401 - a fixture
+from tests.daemon.node import Node, node, on_loop  # noqa: F401 - a fixture
 
 
 @pytest.fixture

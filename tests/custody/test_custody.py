@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from nri_netdev import faults
-from nri_netdev.custody.settle import LOST_AFTER_S
 from nri_netdev.domain.claim import State
 from nri_netdev.domain.scope import Scope
 from nri_netdev.errors import RequestError
-from tests.fakes import HOME
-from tests.world import SABOTAGE, Killed, World, inside, killed_at, new_world, steps_of
-
-
-@pytest.fixture(name="world")
-def _world() -> World:
-    return new_world()
-
+from tests.world import World, inside, killed_at, new_world, steps_of
 
 # -- the life of a claim -----------------------------------------------------------------------------------------------
 
@@ -36,28 +27,6 @@ def test_an_interface_goes_in_and_comes_home(world: World) -> None:
     world.assert_all_is_home()
 
 
-def test_a_restart_in_the_same_pod_just_works(world: World) -> None:
-    """A container that is created again gets its interface again, though the end of the first was never told."""
-    pod = world.run_pod()
-    for _ in range(3):
-        container = world.run(pod, "app", ("ens1", "net1"))
-        world.die(container, told=False)
-    world.remove_pod(pod)
-
-    world.assert_all_is_home()
-
-
-def test_a_failed_create_leaves_nothing_and_can_be_tried_again(world: World) -> None:
-    """The runtime may fail after or before the move, and no event tells of it."""
-    pod = world.run_pod()
-    world.create(pod, "app", ("ens1", "net1"), moves=True)
-    world.create(pod, "app", ("ens1", "net1"), moves=False)
-    world.run(pod, "app", ("ens1", "net1"))
-
-    assert inside(world, pod) == {"net1"}
-    assert len(world.custody.claims) == 1
-
-
 def test_a_living_holder_is_told_by_name_and_age(world: World) -> None:
     """Whoever comes second is refused, and nothing moves."""
     pod, other = world.run_pod(), world.run_pod()
@@ -67,15 +36,6 @@ def test_a_living_holder_is_told_by_name_and_age(world: World) -> None:
     with pytest.raises(RequestError, match=r'"ens1" is held by pod default/pod1, container app for 1 min 30 s'):
         world.create(other, "app", ("ens1", "net1"))
     assert inside(world, pod) == {"net1"}
-
-
-def test_a_running_container_is_not_robbed_by_a_namesake(world: World) -> None:
-    """A second container of the same name in the same pod gets nothing while the first one runs."""
-    pod = world.run_pod()
-    world.run(pod, "app", ("ens1", "net1"))
-
-    with pytest.raises(RequestError, match="is held by"):
-        world.create(pod, "app", ("ens1", "net1"))
 
 
 def test_a_pod_level_claim_stays_until_the_pod_goes(world: World) -> None:
@@ -94,35 +54,6 @@ def test_a_pod_level_claim_stays_until_the_pod_goes(world: World) -> None:
     world.remove_pod(pod)
 
     world.assert_all_is_home()
-
-
-def test_a_pod_level_promise_that_failed_comes_with_the_next_container(world: World) -> None:
-    """If the first container could not be created, the next one brings the pod's interface in."""
-    pod = world.run_pod()
-    world.create(pod, "one", ("ens1", "net1"), scope=Scope.POD, moves=False)
-    world.run(pod, "two", ("ens1", "net1"), scope=Scope.POD)
-
-    assert inside(world, pod) == {"net1"}
-
-
-def test_what_the_runtime_ignored_is_moved_by_us(world: World) -> None:
-    """An old runtime leaves the interface on the host; at start it is put inside, complete."""
-    pod = world.run_pod()
-    container = world.create(pod, "app", ("ens1", "net1"), moves=False)
-    world.start(container)
-
-    assert inside(world, pod) == {"net1"}
-    assert world.custody.claims[0].state is State.HELD
-
-
-def test_what_cannot_arrive_stops_the_start(world: World) -> None:
-    """If the interface can be put in by nobody, the start is refused, with the reason."""
-    pod = world.run_pod()
-    container = world.create(pod, "app", ("ens1", "net1"), moves=False)
-    world.kernel.refused.add("send")
-
-    with pytest.raises(RequestError, match="ens1 did not arrive: cannot send"):
-        world.start(container)
 
 
 @pytest.mark.parametrize("netns_first", [False, True])
@@ -162,142 +93,6 @@ def test_what_ended_while_the_daemon_was_down_comes_home_at_its_next_start(world
     assert inside(world, other) == {"net1"}
 
 
-def test_nothing_is_touched_before_the_engine_has_told(world: World) -> None:
-    """A daemon that has just started does not know who lives; it waits."""
-    pod = world.run_pod()
-    world.run(pod, "app", ("ens1", "net1"))
-    world.start_daemon(synchronize=False)
-    world.custody.settle()
-    world.custody.tick()
-
-    assert inside(world, pod) == {"net1"}
-
-
-@pytest.mark.parametrize("kind", ["veth", None])
-@pytest.mark.parametrize("sabotage", SABOTAGE)
-def test_whatever_a_container_does_to_it_it_comes_home(sabotage: str, kind: str | None) -> None:
-    """Renamed, changed, stripped of its mark or moved on: found all the same, and restored."""
-    world = World()
-    device = world.kernel.add("ens9", kind=kind)
-    was, addresses = device.link, device.addresses
-    pod = world.run_pod()
-    container = world.run(pod, "app", ("ens9", "net1"))
-    SABOTAGE[sabotage](world, device)
-    world.die(container)
-
-    assert (device.link, device.addresses) == (was, addresses)
-    world.assert_all_is_home()
-
-
-def test_something_else_under_its_name_is_not_taken_for_it(world: World) -> None:
-    """A container cannot hand back a device of its own making."""
-    pod = world.run_pod()
-    container = world.run(pod, "app", ("ens1", "net1"))
-    real = next(d for d in world.kernel.devices if d.link.ifname == "net1")
-    world.kernel.change(real, ifname="hidden", altnames=())
-    fake = world.kernel.add("fake")
-    world.kernel.move(fake, world.namespaces[pod.id].ino, "net1")
-    world.die(container)
-
-    assert "ens1" in world.home()
-    assert real.netns == HOME
-    assert fake.netns != HOME
-
-
-# -- what is wrong is said ---------------------------------------------------------------------------------------------
-
-
-def test_a_name_that_is_taken_is_told_and_taken_back_when_it_is_free(world: World) -> None:
-    """It comes home under another name, says by whom its own is taken, and gets it back later."""
-    pod = world.run_pod()
-    container = world.run(pod, "app", ("ens1", "net1"))
-    rival = world.kernel.add("ens1")
-    world.die(container)
-    (claim,) = world.custody.claims
-
-    assert claim.state is State.PARTIAL
-    assert "ens1" in claim.troubles[0]
-    assert claim.home_ifname in world.home()
-
-    with pytest.raises(RequestError, match="is being returned"):
-        world.create(pod, "app", ("ens1", "net1"))
-    world.kernel.change(rival, ifname="other")
-    world.custody.settle()
-
-    world.assert_all_is_home()
-    assert {"ens1", "other"} <= set(world.home())
-
-
-def test_what_could_not_be_restored_is_kept_and_tried_again(world: World) -> None:
-    """A route that is refused keeps the claim, not the interface: the next container may have it."""
-    pod = world.run_pod()
-    container = world.run(pod, "app", ("ens1", "net1"))
-    world.kernel.refused.add("routes")
-    world.die(container)
-
-    assert world.custody.claims[0].troubles == ("its route could not be restored: no gateway",)
-
-    container = world.run(pod, "app", ("ens1", "net1"))
-
-    assert len(world.custody.claims) == 1
-
-    world.kernel.refused.clear()
-    world.die(container)
-
-    world.assert_all_is_home()
-
-
-def test_a_lost_interface_is_told_kept_and_found_again(world: World) -> None:
-    """Lost only after a while, kept in the ledger, and home by itself when it turns up."""
-    pod = world.run_pod()
-    container = world.run(pod, "app", ("ens1", "net1"))
-    device = next(d for d in world.kernel.devices if d.link.ifname == "net1")
-    world.kernel.devices.remove(device)
-    world.die(container)
-
-    assert world.custody.claims[0].state is State.RETURNING
-
-    world.clock += LOST_AFTER_S
-    world.custody.tick()
-
-    assert world.custody.claims[0].state is State.LOST
-    assert "nri-netdev release ens1" in world.custody.claims[0].troubles[0]
-
-    world.kernel.devices.append(device)
-    world.custody.settle()
-
-    world.assert_all_is_home()
-
-
-def test_release_brings_home_from_a_living_holder_and_forgets_what_is_lost(world: World) -> None:
-    """By hand everything ends."""
-    pod = world.run_pod()
-    world.run(pod, "app", ("ens1", "net1"), ("ens2", "net2"))
-    world.kernel.devices = [d for d in world.kernel.devices if d.link.ifname != "net2"]
-    world.ledger.asked = {claim.mark for claim in world.custody.claims}
-    world.custody.tick()
-
-    world.assert_all_is_home()
-    assert set(world.home()) == {"ens1"}
-
-
-def test_after_a_reboot_everything_counts_as_home() -> None:
-    """Hardware gets its name back, and what was virtual is forgotten."""
-    world = World()
-    world.kernel.add("ens1")
-    hardware = world.kernel.add("ens2", kind=None)
-    pod = world.run_pod()
-    world.run(pod, "app", ("ens1", "net1"), ("ens2", "net2"))
-    world.kernel.reboot()
-    world.kernel.change(hardware, ifname="dev7")
-    world.live.clear()
-    world.live_pods.clear()
-    world.start_daemon()
-
-    world.assert_all_is_home()
-    assert set(world.home()) == {"ens2"}
-
-
 def test_with_a_full_ledger_nothing_is_given_and_everything_comes_home(world: World) -> None:
     """A create is refused with the reason; what is out still comes home."""
     pod = world.run_pod()
@@ -313,22 +108,6 @@ def test_with_a_full_ledger_nothing_is_given_and_everything_comes_home(world: Wo
     world.ledger.is_full = False
     world.start_daemon()
 
-    world.assert_all_is_home()
-
-
-@pytest.mark.parametrize("what", ["pin", "mark"])
-def test_a_promise_that_cannot_be_kept_is_not_made(world: World, what: str) -> None:
-    """If host or netns cannot be prepared the create is refused and all is as it was."""
-    before = world.home()
-    pod = world.run_pod()
-    world.kernel.refused.add(what)
-
-    with pytest.raises(RequestError, match=f"cannot {what}"):
-        world.create(pod, "app", ("ens1", "net1"))
-    world.kernel.refused.clear()
-    world.custody.settle()
-
-    assert world.home() == before
     world.assert_all_is_home()
 
 
@@ -381,26 +160,3 @@ def test_power_loss_at_any_commit_leaves_nothing_to_do() -> None:
         after.start_daemon()
 
         after.assert_all_is_home()
-
-
-def test_a_pods_promise_that_a_daemon_died_over_is_pinned_before_it_is_given(world: World) -> None:
-    """Written down, then killed before the netns was pinned: the next container gets it pinned all the same."""
-    pod = world.run_pod()
-
-    def kill(name: str) -> None:
-        if name == "custody.promised":
-            raise Killed
-
-    with faults.hooked(kill), pytest.raises(Killed):
-        world.create(pod, "one", ("ens1", "net1"), scope=Scope.POD)
-    world.start_daemon()
-    world.run(pod, "one", ("ens1", "net1"), scope=Scope.POD)
-
-    assert inside(world, pod) == {"net1"}
-    assert world.kernel.pods.pins() == {claim.netns.pin for claim in world.custody.claims}
-
-    world.remove_pod(pod, told=False)
-    world.start_daemon()
-
-    world.assert_all_is_home()
-    assert "ens1" in world.home()

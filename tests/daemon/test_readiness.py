@@ -19,7 +19,7 @@ from nri_netdev.daemon.readiness import Readiness
 from nri_netdev.domain.address import ListenAddress
 from nri_netdev.shells.observe import health, status
 from nri_netdev.shells.store.ledger import Ledger, why_not_writable
-from tests.daemon.test_service import Node, node, on_loop, until  # noqa: F401 - a fixture
+from tests.daemon.node import Node, on_loop
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_since_when(tmp_path: Path) -> None:
 
 
 @pytest.mark.root
-def test_a_disk_that_fills_up(node: Node, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_a_disk_that_fills_up(node: Node, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not ready while it is full, and the status page says why; ready again once there is room. Live all the time."""
     monkeypatch.setattr(readiness, "LOOK_S", 0.05)
 

@@ -14,7 +14,7 @@ from nri_netdev import cli
 from nri_netdev.domain.address import ListenAddress
 from nri_netdev.errors import ConfigurationError, NriNetdevError, StateError
 from nri_netdev.shells.observe import health
-from tests.daemon.test_service import Node, node, on_loop, until  # noqa: F401 - a fixture
+from tests.daemon.node import Node, node, on_loop, until  # noqa: F401 - a fixture
 
 LOCAL = ListenAddress(host="127.0.0.1", port=0)
 

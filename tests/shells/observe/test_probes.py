@@ -13,7 +13,7 @@ import pytest
 from nri_netdev.domain.address import ListenAddress
 from nri_netdev.errors import ConfigurationError
 from nri_netdev.shells.observe import health
-from tests.daemon.test_service import Node, node, on_loop, until  # noqa: F401 - a fixture
+from tests.daemon.node import Node, node, on_loop, until  # noqa: F401 - a fixture
 
 
 async def asked(where: ListenAddress, service: str) -> bool:
