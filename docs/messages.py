@@ -48,8 +48,8 @@ GROUPS = (
         title="What is wrong in an annotation",
         modules=("domain/annotations/*", "domain/text/*", "domain/policy/selectors.py"),
         text="The pod's author corrects the annotation; the message names annotation, entry and field. Nothing was "
-        "moved. `nri-netdev validate FILE` gives the same messages before the pod is applied. Selectors and YAML of the "
-        "configuration are read alike.",
+        "moved. `nri-netdev validate FILE` gives the same messages before the pod is applied. Selectors and YAML of "
+        "the configuration are read alike.",
     ),
     Group(
         title="The engine",
@@ -65,8 +65,8 @@ GROUPS = (
     Group(
         title="The ledger and the daemon's own sockets",
         modules=("shells/store/*", "shells/observe/*", "custody/claims.py", "daemon/readiness.py"),
-        text="The operator checks the state directory (`/var/lib/nri-netdev`) and its disk, or which other program uses "
-        "the address. While the ledger cannot be used, nothing is given; everything else on the node goes on.",
+        text="The operator checks the state directory (`/var/lib/nri-netdev`) and its disk, or which other program "
+        "uses the address. While the ledger cannot be used, nothing is given; everything else on the node goes on.",
     ),
     Group(
         title="The kernel",
@@ -77,9 +77,9 @@ GROUPS = (
     Group(
         title="What cannot be given",
         modules=("domain/*", "custody/*"),
-        text="The annotation is well-formed, but this node cannot or may not give what it asks for. `nri-netdev devices` "
-        "on the node shows each interface and why it is not free; `nri-netdev claims` shows who holds what. Nothing was "
-        "moved.",
+        text="The annotation is well-formed, but this node cannot or may not give what it asks for. On the node, "
+        "`nri-netdev devices` shows each interface and why it is not free; `nri-netdev claims` shows who holds what. "
+        "Nothing was moved.",
     ),
     Group(
         title="What the daemon answers when it cannot decide or move",
@@ -99,7 +99,7 @@ EVENTS = {
     "claim.home": "An interface is home, as it was; `by=reboot` if a reboot ended the claim.",
     "claim.promised": "A claim is promised and in the ledger; the runtime may move its interface now.",
     "claim.released": "`nri-netdev release` ended a claim; `troubles` is what could not be restored.",
-    "claim.trouble": "An interface is lost, not whole or astray. See `nri-netdev claims`, and act on its text. Logged once.",
+    "claim.trouble": "An interface is lost, not whole or astray: act on the text in `nri-netdev claims`. Logged once.",
     "container.attached": "A container that ran without its interfaces got them (`on_missed: attach`).",
     "container.missed": "A container runs without its interfaces: it was created while no daemon ran. Restart its pod.",
     "create.refused": "A container was refused; the pod's events have the same reason.",
@@ -110,21 +110,21 @@ EVENTS = {
     "daemon.standby": "Another daemon has the state directory; this one waits until that one ends.",
     "health.waits": "The address of the probes is in use, mostly by the active daemon while this one is in standby.",
     "page.bug": "A bug in a page of the status or metrics: report it with the traceback. Nothing else is affected.",
-    "pools.uncounted": "The host's interfaces could not be read, so the metrics of pools are not updated.",
+    "pools.uncounted": "The kernel refused to list the host's interfaces for the metrics of pools.",
     "daemon.started": "The daemon runs.",
     "daemon.stopped": "The daemon has ended in order.",
     "daemon.stopping": "The daemon got a signal to end, and finishes its current work.",
     "engine.away": "The engine's socket is absent or was closed. Check that the engine runs and that NRI is enabled.",
     "engine.bug": "A bug: report it with the traceback. The event is read in another way, or the daemon reconnects.",
     "engine.broke_protocol": "The engine sent something that NRI does not allow. Check its version.",
-    "engine.configured": "The engine has sent its name, its version and the plugin's configuration.",
+    "engine.configured": "The engine has reported its name, its version, that of NRI and its time-out.",
     "engine.connecting": "The daemon connects to the engine's socket.",
     "engine.lost": "The connection to the engine broke; the daemon reconnects.",
     "engine.refused": "The engine refuses the plugin. Check for another one with this name and index.",
     "engine.registered": "The engine has registered the plugin.",
     "engine.synchronized": "The engine has listed its pods and containers; interfaces whose holder is gone come home.",
     "ledger.unusable": "The ledger cannot be used, so nothing is given. The daemon tries it every second.",
-    "runtime.ignored": "An OCI runtime or engine ignores `linux.netDevices`; nri-netdev moves interfaces instead. Upgrade it.",
+    "runtime.ignored": "An OCI runtime or engine ignores `linux.netDevices`; nri-netdev moves interfaces. Upgrade.",
     "start.prevented": "A container whose interfaces did not arrive was killed before it ran (CRI-O).",
     "start.refused": "A container was refused at its start; the pod's events have the same reason.",
     "status.unavailable": "`nri-netdev status` gets no answer: the run directory cannot be written.",
