@@ -1,4 +1,4 @@
-"""`nri-netdev claims`: who holds what since when, where it is now, and what is wrong."""
+"""`nri-netdev claims`: the holder, age, place and troubles of each claimed interface."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""`nri-netdev demo`: the main job, here and now, on a stand-in for a node that leaves nothing behind.
+"""`nri-netdev demo`: give an interface to a container and bring it home, on a stand-in for a node.
 
-The node is a set of namespaces of its own - user (without root), mount, pid, network - so the kernel takes everything
-away when the demonstration ends, however it ends. In it: a host interface, a pod's netns, an OCI bundle, the engine's
-side of NRI from `nri_netdev.testing`, the real daemon, and a real OCI runtime where there is one.
+The stand-in is a set of new namespaces - user (without root), mount, pid, network - so the kernel removes everything
+when the demonstration ends, however it ends. In it are a host interface, a pod's netns, an OCI bundle, the engine's
+side of NRI from `nri_netdev.testing`, the real daemon, and a real OCI runtime if one is found.
 
-Two processes: the outer one makes the namespaces and waits, the inner one (`python -m nri_netdev.cli.demo`) is their
-first process and plays. A pipe joins them: when the outer one lets go of it, for whatever reason, the inner one ends,
-and with it everything.
+There are two processes. The outer one makes the namespaces and waits. The inner one (`python -m nri_netdev.cli.demo`)
+is their first process and runs the steps. A pipe joins them: when the outer one closes its end or dies, the inner one
+exits, and the kernel ends every other process in the namespaces with it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ BUILTIN = "built-in"
 _NAMESPACES = ("--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
 _WITHOUT_ROOT = ("--user", "--map-root-user")
 _TOOLS = Path(__file__).parents[2] / ".cache" / "e2e" / "bin"
-"""Where `make e2e-tools` leaves what it builds, in a clone of the project."""
+"""Where `make e2e-tools` puts the programs that it builds, in a clone of the project."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _INTERRUPTED = 130
 
@@ -63,26 +63,26 @@ _INTERRUPTED = 130
 
 
 def run(options: argparse.Namespace) -> int:
-    """Play it; 0 if the interface is home as it was."""
+    """Run the demonstration; 0 if the interface is home as it was."""
     return play(runtime=options.runtime)
 
 
 def play(*, runtime: str | None = None) -> int:
-    """Run the demonstration in namespaces of its own.
+    """Make new namespaces, and run the demonstration in them.
 
     Args:
         runtime: the OCI runtime to use, or `BUILTIN`; None for the first that is found.
 
     Returns:
-        The exit status: 0 when the interface went in and came home, 130 when it was interrupted.
+        The exit status: 0 if the interface is home as it was, 130 if interrupted, else 1.
 
     Raises:
-        NriNetdevError: The kernel gives no namespaces, or the program `unshare` is not there.
+        NriNetdevError: The kernel allows no new namespaces, or the program `unshare` is missing.
     """
     unshare = ("unshare", *_namespaces(), "--")
     with _lifeline() as (lifeline, interruptions), tempfile.TemporaryDirectory(prefix="nri-netdev-demo-") as directory:
         command = [*unshare, sys.executable, "-m", "nri_netdev.cli.demo", directory, runtime or ""]
-        # A session of its own: Ctrl-C at the terminal is for us alone.
+        # In a new session, so that Ctrl-C at the terminal reaches this process only.
         status = subprocess.Popen(command, stdin=lifeline, start_new_session=True).wait()
         node.remove_cgroup(Path(directory).name)
     if interruptions:
@@ -96,7 +96,7 @@ def _lifeline() -> Iterator[tuple[int, list[int]]]:
     """A pipe; a signal only closes our end of it, so that cleaning up always completes.
 
     Yields:
-        The fd of the other end, and the list of the signals that came.
+        The fd of the other end, and the signals received so far.
     """
     theirs, ours = os.pipe()
     came: list[int] = []
@@ -121,7 +121,7 @@ def _lifeline() -> Iterator[tuple[int, list[int]]]:
 
 
 def _namespaces() -> tuple[str, ...]:
-    """The options of `unshare` that the kernel allows: a user namespace only where it must be."""
+    """Options of `unshare` that the kernel allows; with a user namespace only if it refuses those without."""
     refusals = []
     for options in (_NAMESPACES, (*_WITHOUT_ROOT, *_NAMESPACES)):
         try:
@@ -146,25 +146,25 @@ def _namespaces() -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Stage:
-    """What the demonstration plays on."""
+    """The stand-in for a node."""
 
     directory: Path
     runtime: OciRuntime | BuiltinRuntime
     busybox: Path | None
     cgroup: str | None
-    """For the container; None in a user namespace, where there is none to be had."""
+    """For the container; None in a user namespace, which may not make one."""
 
     @property
     def netns(self) -> Path:
-        """Of the pod."""
+        """Path of the pod's netns."""
         return self.directory / "netns" / "web"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Play, as the first process of namespaces of our own.
+    """Run the steps, as the first process of new namespaces.
 
     Args:
-        arguments: a directory of ours, and the OCI runtime to use or "".
+        arguments: a directory for the demonstration's files, and the OCI runtime to use or "".
     """
     threading.Thread(target=_hold_lifeline, name="lifeline", daemon=True).start()
     directory, wanted = Path(arguments[0]), arguments[1] or None
@@ -179,7 +179,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _hold_lifeline() -> None:
-    """End, and everything with us, when the outer process does."""
+    """Exit when the outer process closes its end of the pipe; the kernel then ends the whole pid namespace."""
     os.read(0, 1)
     os._exit(_INTERRUPTED)
 
@@ -205,7 +205,7 @@ async def _play(directory: Path, wanted: str | None) -> int:
 
 
 def _set_up(directory: Path, wanted: str | None) -> _Stage:
-    """Choose who runs the container: a real OCI runtime if there is one that can do it here."""
+    """Choose what runs the container: the first OCI runtime that can do it here, or the built-in mover."""
     uid_map = Path("/proc/self/uid_map").read_text(encoding="ascii").split()
     cgroup = f"/{directory.name}" if uid_map == ["0", "0", "4294967295"] else None
     busybox = find_busybox((_TOOLS,))
@@ -239,7 +239,7 @@ def _try(runtime: OciRuntime, bundle: Path) -> str:
 
 
 async def _run_container(stage: _Stage, bundle: Path, engine: Engine, daemon_pid: int) -> None:
-    """One container's life: created with its interface, run, killed."""
+    """Create a container with its interface, run it, kill it, and have the interface brought home."""
     network = nri_pb2.LinuxNamespace(type="network", path=str(stage.netns))
     pod = nri_pb2.PodSandbox(
         id="web",
@@ -278,7 +278,7 @@ async def _run_container(stage: _Stage, bundle: Path, engine: Engine, daemon_pid
 
 @contextmanager
 def _daemon(stage: _Stage) -> Iterator[subprocess.Popen[bytes]]:
-    """The real daemon, as its own process, with settings of its own."""
+    """Run the real daemon as a process, with a configuration file in the demonstration's directory."""
     settings = {
         "socket": stage.directory / "nri.sock",
         "state_dir": stage.directory / "state",
@@ -301,7 +301,7 @@ def _daemon(stage: _Stage) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _ip(netns_path: str | Path) -> list[str]:
-    """One line for each interface but the loopback and cables' other ends, of which a trial's may not be gone yet."""
+    """One line for each interface except loopback and the far ends of cables, which may outlive a trial."""
     with open_netns(netns_path) as netns_fd:
         inventory = with_rtnl(netns_fd, Rtnl.inventory)
     return [

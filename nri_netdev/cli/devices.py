@@ -60,7 +60,7 @@ def _device(link: Link, available: PodAvailability) -> dict[str, Any]:
 
 
 def _row(device: dict[str, Any]) -> tuple[object, ...]:
-    """A device as cells below `HEAD`; one that is away has few."""
+    """Cells below `HEAD`; a device that is not on the host has only a name and a holder."""
     return (
         device["ifname"],
         *(device.get(name) or "-" for name in ("kind", "driver", "pci", "mac")),

@@ -1,7 +1,7 @@
 """Doctor: whether this node can do what nri-netdev promises, and what to change where it cannot.
 
 Reads, asks and tries; a version number is shown but proves nothing. Changes nothing: what must be tried is tried in a
-network namespace of its own.
+network namespace that is made for it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from nri_netdev.wire.events import Configured
 from nri_netdev.wire.versions import FIRST_WITH_NET_DEVICES
 
 PATIENCE_S = 10.0
-"""How long a runtime may take to answer."""
+"""How long an OCI runtime may take to list its features."""
 ENGINE_CONFIGS = (Path("/etc/containerd/config.toml"), Path("/etc/crio/crio.conf"))
 
 CAPABILITIES = {
@@ -43,7 +43,7 @@ CAPABILITIES = {
     19: ("CAP_SYS_PTRACE", "to see which network namespaces processes are in"),
     5: ("CAP_KILL", "to keep a container from starting without its interface, on CRI-O"),
 }
-"""What the daemon needs, by number, and what for."""
+"""Name and purpose of each capability that the daemon needs, by its number."""
 
 
 class CheckVerdict(StrEnum):
@@ -64,7 +64,7 @@ class Check:
     found: str
     verdict: CheckVerdict = CheckVerdict.OK
     advice: str = ""
-    """What to change, with the exact lines; empty when nothing."""
+    """What to change, with the exact lines; "" if nothing."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -166,7 +166,7 @@ def _state(settings: Settings) -> Iterator[Check]:
 
 
 def _mounts(settings: Settings) -> Iterator[Check]:
-    """In a container pins must reach the host, or they end with the container that made them."""
+    """Whether pins that are made in a container reach the host; those that do not end with the container."""
     if _same_namespace("mnt", 1) is not False:
         yield Check(topic="mounts", found="the mount namespace is that of process 1")
         return

@@ -17,16 +17,16 @@ class EngineName(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
-    """What matters here of an engine's configuration."""
+    """An engine's settings of NRI and of OCI runtimes."""
 
     kind: EngineName
     nri_is_enabled: bool
     accepts_connections: bool
     """Whether NRI listens on a socket at all; otherwise only plugins that the engine launches connect."""
     validator_is_enabled: bool
-    """Whether the engine's default validator watches over required plugins."""
+    """Whether the engine's default validator refuses pods whose required plugin is not registered."""
     handlers: Mapping[str, str] = field(default_factory=dict)
-    """Runtime handlers and their programs; "" where the engine looks for one on its PATH."""
+    """Program of each runtime handler, by the handler's name; "" if the engine looks for it on its PATH."""
 
 
 ENABLE_NRI: Mapping[EngineName, str] = {
@@ -39,7 +39,7 @@ ENABLE_VALIDATOR: Mapping[EngineName, str] = {
     EngineName.CONTAINERD: "[plugins.'io.containerd.nri.v1.nri'.default_validator]\n  enable = true",
     EngineName.CRIO: "[crio.nri.default_validator]\nnri_enable_default_validator = true",
 }
-"""The lines that make the engine refuse a pod whose required plugin is not there."""
+"""The lines that make the engine refuse a pod whose required plugin is not registered."""
 
 _RUNTIME_PLUGINS = ("io.containerd.cri.v1.runtime", "io.containerd.grpc.v1.cri")
 _FIRST_WITH_NRI_ON = 3

@@ -1,4 +1,4 @@
-"""`nri-netdev health`: what a gRPC probe of the running daemon gets."""
+"""`nri-netdev health`: the answer of the running daemon to a gRPC probe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands read that needs no node: the settings and files."""
+"""Inputs of commands that need no node: the settings, and files."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def binding_claims(state_dir: Path) -> tuple[Claim, ...]:
 
 
 def read_node_state(settings: Settings) -> NodeState:
-    """This node as a verdict needs to know it."""
+    """Read everything about this node that a verdict depends on."""
     return NodeState(
         inventory=read_inventory(),
         policy=settings.policy,

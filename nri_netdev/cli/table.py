@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def print_table(head: Sequence[object], rows: Sequence[Sequence[object]]) -> None:
-    """Print rows below a head, in columns as wide as need be."""
+    """Print a head and rows; each column is as wide as its widest cell."""
     texts = [[str(cell) for cell in row] for row in (head, *rows)]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     for row in texts:
