@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +63,15 @@ def test_limits(module: str) -> None:
         if isinstance(node, ast.ClassDef) and not is_protocol(node):
             public = [one.name for one in node.body if isinstance(one, Function) and not one.name.startswith("_")]
             assert len(public) <= PUBLIC_METHODS, node.name
+
+
+def test_every_folder_has_a_contract_that_names_all_of_it() -> None:
+    """A module without a room fails `make lint`."""
+    project = tomllib.loads((TESTS.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    exhaustive = {name for one in contracts if one.get("exhaustive") for name in one["containers"]}
+    folders = {"/".join(("nri_netdev", *Path(module).parent.parts)).replace("/", ".") for module in MODULES}
+    assert folders == exhaustive
 
 
 def test_a_class_name_means_one_thing() -> None:
