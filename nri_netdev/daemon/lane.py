@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import Future
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from nri_netdev.custody.custody import Custody
 from nri_netdev.errors import NriNetdevError, Reason, RequestError, refusal_for
@@ -49,7 +49,7 @@ class Lane:
     def __init__(self) -> None:
         self._changed = threading.Condition(threading.Lock())
         """Guards the three fields that follow; notified when a job is added or has ended."""
-        self._jobs: deque[Callable[[], None]] = deque()
+        self._jobs: deque[tuple[Future[Any], Callable[[], None]]] = deque()
         self._is_busy = False
         """Whether a job is under way."""
         self._is_open = True
@@ -136,11 +136,14 @@ class Lane:
         self.trouble = ""
 
     async def close(self) -> None:
-        """End the thread after the job that is under way; what waits is given up."""
+        """End the thread after the job that is under way; what waits is given up, and so is what comes later."""
         with self._changed:
             self._is_open = False
+            given_up = list(self._jobs)
             self._changed.notify_all()
         await asyncio.to_thread(self._thread.join)
+        for future, _ in given_up:
+            future.cancel()
 
     # -- within ----------------------------------------------------------------------------------------------------
 
@@ -157,8 +160,11 @@ class Lane:
                     future.set_result(result)
 
         with self._changed:
-            self._jobs.append(run)
-            self._changed.notify_all()
+            if self._is_open:
+                self._jobs.append((future, run))
+                self._changed.notify_all()
+            else:
+                future.cancel()
         return future
 
     def _work(self) -> None:
@@ -167,7 +173,7 @@ class Lane:
                 self._changed.wait_for(lambda: not self._is_open or (self._jobs and not self._is_busy))
                 if not self._is_open:
                     return
-                job = self._jobs.popleft()
+                _, job = self._jobs.popleft()
                 self._is_busy = True
             try:
                 job()

@@ -67,7 +67,7 @@ def test_a_promise_that_cannot_be_kept_is_not_made(world: World, what: str) -> N
 
 
 def test_a_pods_promise_that_a_daemon_died_over_is_pinned_before_it_is_given(world: World) -> None:
-    """Written down, then killed before the netns was pinned: the next container gets it pinned all the same."""
+    """A daemon wrote it down and died before it pinned the netns: the next container gets it pinned all the same."""
     pod = world.run_pod()
 
     def kill(name: str) -> None:

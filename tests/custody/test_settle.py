@@ -24,7 +24,7 @@ def test_nothing_is_touched_before_the_engine_has_told(world: World) -> None:
 @pytest.mark.parametrize("kind", ["veth", None])
 @pytest.mark.parametrize("sabotage", SABOTAGE)
 def test_whatever_a_container_does_to_it_it_comes_home(sabotage: str, kind: str | None) -> None:
-    """Renamed, changed, stripped of its mark or moved on: found all the same, and restored."""
+    """An interface that was renamed, changed, stripped of its mark or moved on is found all the same, and restored."""
     world = World()
     device = world.kernel.add("ens9", kind=kind)
     was, addresses = device.link, device.addresses
@@ -78,7 +78,7 @@ def test_what_could_not_be_restored_is_kept_and_tried_again(world: World) -> Non
 
 
 def test_a_lost_interface_is_told_kept_and_found_again(world: World) -> None:
-    """Lost only after a while, kept in the ledger, and home by itself when it turns up."""
+    """It counts as lost only after a while, stays in the ledger, and goes home by itself when it turns up."""
     pod = world.run_pod()
     container = world.run(pod, "app", ("ens1", "net1"))
     device = next(d for d in world.kernel.devices if d.link.ifname == "net1")
@@ -100,7 +100,7 @@ def test_a_lost_interface_is_told_kept_and_found_again(world: World) -> None:
 
 
 def test_release_brings_home_from_a_living_holder_and_forgets_what_is_lost(world: World) -> None:
-    """By hand everything ends."""
+    """Each claim that is released by hand ends, whoever holds it and wherever its interface is."""
     pod = world.run_pod()
     world.run(pod, "app", ("ens1", "net1"), ("ens2", "net2"))
     world.kernel.devices = [d for d in world.kernel.devices if d.link.ifname != "net2"]

@@ -72,7 +72,7 @@ def test_claims_of_this_boot_are_left_as_they_are(world: World) -> None:
 
 
 def test_pins_and_marks_of_nobody_are_swept_away(world: World) -> None:
-    """Those of claims stay, and so does any other alternative name."""
+    """Pins and marks of claims stay, and so does any other alternative name."""
     world.run(world.run_pod(), "app", ("ens1", "net1"))
     world.create(world.run_pod(), "app", ("ens2", "net1"), moves=False)
     needed = world.kernel.pods.pins()

@@ -40,7 +40,7 @@ class Node:
         self.netns = self.kernel.new_netns()
 
     def custody(self, _: Settings) -> Custody:
-        """What the daemon's worker opens."""
+        """What the daemon's lane opens."""
         self.threads.add(threading.current_thread().name)
         if self.trouble:
             raise self.trouble
@@ -109,8 +109,8 @@ async def until_given(node: Node, engine: Engine) -> None:
         await asyncio.sleep(0.05)
 
 
-async def told(node: Node, engine: Engine, value: str = "- ens1") -> nri_pb2.PodSandbox:
-    """Tell of the pod, and wait until all is ready for its container."""
+async def announced(node: Node, engine: Engine, value: str = "- ens1") -> nri_pb2.PodSandbox:
+    """Announce a pod, and wait until all is prepared for its container."""
     pod = node.pod(value)
     await engine.run_pod_sandbox(pod)
     await until(lambda: node.ledger.prepared)
@@ -119,7 +119,7 @@ async def told(node: Node, engine: Engine, value: str = "- ens1") -> nri_pb2.Pod
 
 
 def is_untouched(node: Node) -> bool:
-    """Whether nothing is claimed or drafted, marked or pinned."""
+    """Whether nothing is claimed or prepared, marked or pinned."""
     return not (
         tuple(node.ledger.rows.values())
         or tuple(node.ledger.prepared.values())

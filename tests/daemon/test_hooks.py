@@ -14,7 +14,7 @@ from nri_netdev.domain.claim import State
 from nri_netdev.errors import RemoteError
 from nri_netdev.proto import nri_pb2
 from nri_netdev.wire.methods import event_mask
-from tests.daemon.node import Node, is_untouched, on_loop, told, until
+from tests.daemon.node import Node, announced, is_untouched, on_loop, until
 from tests.fakes import HOME
 
 
@@ -27,7 +27,7 @@ async def test_a_container_is_answered_by_what_was_made_ready_for_its_pod(node: 
 
     async with node.engine() as engine, node.daemon():
         await engine.wait_plugin()
-        pod = await told(node, engine, "- {interface: ens1, name: net1}")
+        pod = await announced(node, engine, "- {interface: ens1, name: net1}")
         node.kernel.host.inventory = inventory  # type: ignore[method-assign]
         adjust = await engine.create_container(pod, node.container())
         assert {name: device.name for name, device in adjust.linux.net_devices.items()} == {"ens1": "net1"}
@@ -70,9 +70,9 @@ async def test_what_was_made_ready_ends_with_its_pod_or_the_daemon(node: Node) -
     async with node.engine() as engine:
         async with node.daemon():
             await engine.wait_plugin()
-            await engine.stop_pod_sandbox(await told(node, engine))
+            await engine.stop_pod_sandbox(await announced(node, engine))
             assert is_untouched(node)
-            await told(node, engine)
+            await announced(node, engine)
         assert is_untouched(node)
 
 
@@ -97,8 +97,8 @@ async def test_nothing_is_made_ready_where_the_runtime_is_not_asked(node: Node) 
 
 
 @on_loop
-async def test_what_asks_for_nothing_never_meets_the_worker(node: Node) -> None:
-    """Un-annotated containers are answered while the worker is busy with something else."""
+async def test_what_asks_for_nothing_never_waits_for_custody(node: Node) -> None:
+    """Containers without annotations are answered while custody is busy with something else."""
     busy = threading.Event()
     node.kernel.host.inventory = lambda **_: busy.wait() and None  # type: ignore[method-assign,assignment,func-returns-value]
     async with node.engine(request_timeout_s=6.0) as engine, node.daemon():
@@ -125,7 +125,7 @@ async def test_what_asks_for_nothing_never_meets_the_worker(node: Node) -> None:
     ],
 )
 def test_refusals_reach_the_engine(node: Node, value: str, reason: str) -> None:
-    """With pod and container, the reason, and nothing moved or written."""
+    """A refusal names pod, container and reason, and nothing is moved or written."""
 
     @on_loop
     async def check(node: Node) -> None:
@@ -141,7 +141,7 @@ def test_refusals_reach_the_engine(node: Node, value: str, reason: str) -> None:
 
 @on_loop
 async def test_too_slow_is_a_no_that_is_undone(node: Node) -> None:
-    """A kernel that takes longer than a third of the engine's patience: refused in time, and nothing stays claimed."""
+    """A create that takes longer than a third of the engine's patience is refused, and nothing stays claimed."""
     slow = threading.Event()
     pin = node.kernel.pods.pin
 
@@ -205,7 +205,7 @@ async def test_a_bug_of_ours_is_a_refusal(node: Node) -> None:
 
 @on_loop
 async def test_created_while_no_daemon_looked_and_not_yet_started(node: Node) -> None:
-    """It is equipped at its start."""
+    """Such a container gets its interface at its start."""
     async with node.engine() as engine:
         await engine.run_pod_sandbox(node.pod())
         await engine.create_container(node.pod(), node.container())

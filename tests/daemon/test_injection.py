@@ -77,7 +77,7 @@ async def test_a_runtime_that_ignores_is_helped_and_remembered(node: Node) -> No
 
 @on_loop
 async def test_an_engine_that_drops_the_field_is_helped(node: Node) -> None:
-    """NRI before 0.11 knows no network devices."""
+    """NRI before 0.11 knows no network devices, so the interface is moved in at the start."""
     async with node.engine(nri_version=(0, 8)) as engine, node.daemon():
         await engine.wait_plugin()
         assert not (await engine.create_container(node.pod(), node.container())).linux.net_devices

@@ -245,19 +245,21 @@ def test_what_goes_wrong_later_is_logged(error: Exception, name: str, caplog: py
 
 
 def test_the_end_waits_for_the_job_that_is_under_way_alone() -> None:
-    """What was waiting is given up."""
+    """What was waiting is given up, and so is what comes later, so that nobody waits for it."""
     done: list[str] = []
 
     async def main() -> None:
         lane = Lane()
         await lane.open(lambda: new_world().custody)
         busy = Busy(lane)
-        lane.later(lambda _: done.append("waiting"))
+        waiting = lane.later(lambda _: done.append("waiting"))
         closing = asyncio.ensure_future(lane.close())
         await asyncio.sleep(0)
         busy.let_go()
         await closing
         assert busy.done.done()
+        assert waiting.cancelled()
+        assert lane.later(lambda _: done.append("after")).cancelled()
 
     asyncio.run(main())
     assert done == []

@@ -15,13 +15,13 @@ import pytest
 
 from nri_netdev.domain.claim import State
 from nri_netdev.errors import ConfigurationError, RemoteError, StateError
-from tests.daemon.node import Node, is_untouched, on_loop, told, until, until_given
+from tests.daemon.node import Node, announced, is_untouched, on_loop, until, until_given
 from tests.fakes import HOME
 
 
 @on_loop
 async def test_gives_and_takes_back(node: Node) -> None:
-    """From the answer through the container's life to the ledger's last row."""
+    """An interface is given with the answer, held through the container's life, and home when that ends."""
     async with node.engine() as engine, node.daemon():
         assert await engine.wait_plugin() == "10-nri-netdev"
         pod = node.pod("- {interface: ens1, name: net1}")
@@ -41,10 +41,10 @@ async def test_gives_and_takes_back(node: Node) -> None:
 
 @on_loop
 async def test_what_was_ready_for_one_connection_is_not_for_the_next(node: Node) -> None:
-    """The engine may be another one; a container that is created then is judged as if its pod had never been told."""
+    """The engine may be another one: a container that comes then is judged as if nothing had been prepared."""
     async with node.engine() as engine, node.daemon():
         await engine.wait_plugin()
-        pod = await told(node, engine)
+        pod = await announced(node, engine)
         engine.hang_up()
         await until(lambda: not engine.plugins)
         await engine.wait_plugin(timeout_s=20)
@@ -55,7 +55,7 @@ async def test_what_was_ready_for_one_connection_is_not_for_the_next(node: Node)
 
 @on_loop
 async def test_without_a_ledger_nothing_is_given_and_all_else_goes_on(node: Node) -> None:
-    """The reason is told, plain containers run, and when the ledger is well again things are given again."""
+    """The reason is announced, plain containers run, and when the ledger is well again things are given again."""
     node.trouble = StateError("cannot open the ledger: it is damaged; move it away")
     async with node.engine() as engine, node.daemon():
         await engine.wait_plugin()
@@ -95,7 +95,7 @@ async def test_a_full_disk_refuses_and_forgets(node: Node) -> None:
 
 @on_loop
 async def test_engines_come_and_go(node: Node) -> None:
-    """Started before there is an engine, hung up on, and served again by the next one."""
+    """A daemon that starts before there is an engine, or is hung up on, serves the next one."""
     async with node.daemon():
         for _ in range(2):
             async with node.engine() as engine:
@@ -122,7 +122,7 @@ async def test_what_ended_unseen_comes_home_on_synchronize(node: Node) -> None:
 
 @on_loop
 async def test_two_daemons(node: Node) -> None:
-    """The second waits, registered nowhere, until the first has gone."""
+    """The second waits and is registered nowhere until the first has gone."""
     async with node.engine() as engine, node.daemon() as first:
         await engine.wait_plugin()
         async with node.daemon():
@@ -158,7 +158,7 @@ async def test_told_to_stop_it_finishes_what_it_has_begun(node: Node) -> None:
 
 @on_loop
 async def test_launched_by_the_engine(node: Node) -> None:
-    """Over a socket that it is born with, under the name it is given; it ends when the engine hangs up."""
+    """It serves over a socket that it is born with, under the name it is given, and ends when the engine hangs up."""
     ours, theirs = socket.socketpair()
     with ours:
         environment = {
@@ -177,7 +177,7 @@ async def test_launched_by_the_engine(node: Node) -> None:
 
 @on_loop
 async def test_a_launch_that_makes_no_sense(node: Node) -> None:
-    """An fd that is none is an error at start."""
+    """What is no file descriptor is an error at start."""
     async with node.daemon({"NRI_PLUGIN_SOCKET": "x"}) as task:
         with pytest.raises(ConfigurationError, match="NRI_PLUGIN_SOCKET=x is not a file descriptor"):
             await task
@@ -198,7 +198,7 @@ async def test_releases_that_are_asked_for(node: Node) -> None:
 
 @pytest.mark.parametrize("on_missed", ["report", "attach"])
 def test_running_without_its_interface(node: Node, caplog: pytest.LogCaptureFixture, on_missed: str) -> None:
-    """What started while no daemon looked is told, or given its interface, as the operator has decided."""
+    """What started while no daemon looked is announced, or given its interface, as the operator has decided."""
 
     @on_loop
     async def check(node: Node) -> None:

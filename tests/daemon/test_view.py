@@ -28,7 +28,7 @@ from tests.domain.policy.test_rules import NODE, POOLS, claim_on, policy_of
 
 @on_loop
 async def test_what_it_shows(node: Node) -> None:
-    """Engine, claims by state, how many containers were seen, and the latest refusals with their reasons."""
+    """It shows the engine, claims by state, the number of containers, and the latest refusals with their reasons."""
     async with node.engine() as engine, node.daemon():
         await engine.wait_plugin()
         await engine.create_container(node.pod(), node.container())
@@ -43,9 +43,9 @@ async def test_what_it_shows(node: Node) -> None:
         assert document["containers"] == {"true": 2, "false": 1}
         assert document["claims"]["planned"] == 1
         assert document["refusals"] == {"absent": 1}
-        (told,) = document["latest"]
-        assert told["pod"] == "default/web"
-        assert 'interface "ens9" is not on this node' in told["reason"]
+        (latest,) = document["latest"]
+        assert latest["pod"] == "default/web"
+        assert 'interface "ens9" is not on this node' in latest["reason"]
 
         lines = page(document, now_s=document["started_s"] + 90).splitlines()
         assert lines[0].endswith("up 1 min 30 s")
@@ -94,7 +94,7 @@ def test_pools_are_counted_now_and_then(tmp_path: Path) -> None:
 
 
 def test_a_host_that_cannot_be_read_has_no_pools(tmp_path: Path) -> None:
-    """The rest of the scrape is there."""
+    """The scrape lacks the pools then, and nothing else."""
 
     def inventory() -> Inventory:
         raise KernelError(action="list interfaces", errno=1)
