@@ -193,13 +193,8 @@ class HomeReport:
     """The interface that has its name now; None if it has the name itself."""
     shortfalls: tuple[Shortfall, ...] = ()
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether everything was restored."""
-        return self.name_taken_by is None and not self.shortfalls
-
     def troubles(self) -> tuple[str, ...]:
-        """What was not restored, in full sentences."""
+        """What was not restored, in full sentences; empty if everything was."""
         return tuple(self._troubles())
 
     def _troubles(self) -> Iterator[str]:

@@ -32,7 +32,7 @@ def test_comes_home_down_if_it_was(home: Net, pod: Net) -> None:
     home.ip("link add dev0 type ifb")
     before = facts(home)
     report = fetch(home, pod, give(home, pod))
-    assert report.is_whole
+    assert report.troubles() == ()
     assert_same(before, home)
 
 
@@ -55,7 +55,7 @@ MISCHIEF: dict[str, tuple[str, ...]] = {
 
 @pytest.mark.parametrize("mischief", MISCHIEF.values(), ids=MISCHIEF.keys())
 def test_whatever_the_container_did(home: Net, pod: Net, mischief: tuple[str, ...]) -> None:
-    """Nothing that a container with NET_ADMIN does to the interface is to be seen at home."""
+    """Nothing that a container with NET_ADMIN does to the interface remains at home."""
     home.ip("link add other0 type ifb")
     home.ip("addr add 172.31.0.1/24 dev other0")
     home.ip("-6 addr add fd00:31::1/64 dev other0 nodad")
@@ -75,7 +75,7 @@ def test_whatever_the_container_did(home: Net, pod: Net, mischief: tuple[str, ..
 
 
 def test_name_taken_at_home(home: Net, pod: Net) -> None:
-    """It comes home under a free name, says who has its own, and gets that back when it becomes free."""
+    """It comes home under a free name, its report names who has its own, and it gets that back when it becomes free."""
     home.ip("link add dev0 type ifb")
     home.ip("addr add 192.0.2.5/24 dev dev0")
     home.ip("link set dev0 up")
@@ -89,7 +89,7 @@ def test_name_taken_at_home(home: Net, pod: Net) -> None:
     home.ip("link del dev0")
     report = home.call(restore.restore, snapshot, report.ifindex, MARK)
     home.call(naming.unmark, report.ifindex, MARK)
-    assert report.is_whole
+    assert report.troubles() == ()
     assert_same(before, home)
 
 
@@ -115,7 +115,7 @@ def test_index_taken_at_home(home: Net, pod: Net) -> None:
     snapshot = give(home, pod)
     home.ip(f"link add squatter index {index} type ifb")
     report = fetch(home, pod, snapshot)
-    assert report.is_whole
+    assert report.troubles() == ()
     assert report.ifindex != index
     assert_same(before, home)
 
@@ -194,7 +194,7 @@ def test_complete_gives_name_addresses_and_up(home: Net, pod: Net) -> None:
 
 
 def test_one_that_is_gone(home: Net, pod: Net) -> None:
-    """An interface that is not there is a `KernelError` that says so, not an accident."""
+    """An interface that is not there is a `KernelError` that names the reason, not an accident."""
     home.ip("link add dev0 type ifb")
     snapshot = home.call(captured, home.link("dev0").ifindex)
     with pytest.raises(KernelError, match="No such device"):

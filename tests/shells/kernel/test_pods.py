@@ -78,25 +78,25 @@ def test_the_revision_of_a_pod_grows_with_a_change(node: Node, pod: Net) -> None
 
     node.pin_pod()
     pod.ip("link add dev0 type ifb")
-    seen = [node.revision()]
+    revisions = [node.revision()]
 
-    assert node.cached() == seen[0]
+    assert node.cached() == revisions[0]
 
     for change in ("link add dev1 type ifb", "link set dev1 name other", "link set other up", "link del other"):
         pod.ip(change)
 
         assert node.cached() is None
 
-        seen.append(node.revision())
+        revisions.append(node.revision())
 
-        assert node.cached() == seen[-1]
-        assert node.revision() == seen[-1]
+        assert node.cached() == revisions[-1]
+        assert node.revision() == revisions[-1]
 
-    assert len(set(seen)) == len(seen)
+    assert len(set(revisions)) == len(revisions)
 
 
 def test_ipv6_turned_off_is_a_change(node: Node, pod: Net) -> None:
-    """And the view of the pod says so."""
+    """And the view of the pod shows it."""
     node.pin_pod()
     before = node.revision()
 
@@ -201,5 +201,5 @@ def test_moves_to_a_pod_and_home_are_timed(node: Node, pod: Net) -> None:
 
     report = node.call(lambda pods: pods.bring_home(pod.path, inside, snapshot, MARK))
 
-    assert report.is_whole
+    assert report.troubles() == ()
     assert node.moves == [("in", "ifb"), ("home", "ifb")]

@@ -36,7 +36,7 @@ def test_bridge_slave_returns_to_its_port(home: Net, pod: Net) -> None:
     assert (bridge(), settled(home)["addr"]) == before
 
 
-def test_what_cannot_be_put_back_is_told(home: Net, pod: Net) -> None:
+def test_what_cannot_be_put_back_is_reported(home: Net, pod: Net) -> None:
     """A route whose gateway is not to be reached, a nexthop object, traffic classes: named; the rest is put back."""
     home.ip("link add other0 type ifb")
     home.ip("addr add 172.31.0.1/24 dev other0")
@@ -53,10 +53,10 @@ def test_what_cannot_be_put_back_is_told(home: Net, pod: Net) -> None:
     snapshot = give(home, pod)
     home.ip("link del other0")
     report = fetch(home, pod, snapshot)
-    told = "\n".join(report.troubles())
-    assert "qdisc htb 10: and its classes could not be restored" in told
-    assert "route 198.51.100.0/24 could not be restored" in told
-    assert "route 198.51.102.0/24 via 192.0.2.9 by nexthop object 5 could not be restored" in told
+    troubles = "\n".join(report.troubles())
+    assert "qdisc htb 10: and its classes could not be restored" in troubles
+    assert "route 198.51.100.0/24 could not be restored" in troubles
+    assert "route 198.51.102.0/24 via 192.0.2.9 by nexthop object 5 could not be restored" in troubles
     assert "198.51.101.0/24 via 192.0.2.1" in home.ip("route show dev dev0")
 
 
@@ -66,5 +66,5 @@ def test_acting_twice_changes_nothing(furnished: Net, pod: Net) -> None:
     report = fetch(furnished, pod, snapshot)
     before = settled(furnished)
     again = furnished.call(restore.restore, snapshot, report.ifindex, MARK)
-    assert again.is_whole
+    assert again.troubles() == ()
     assert_same(before, furnished)
