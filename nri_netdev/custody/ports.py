@@ -25,13 +25,13 @@ class Store(Protocol):
 
 
 class Host(Protocol):
-    """The host's own netns, called home. Every method may raise `KernelError`, but for those that wait for nothing."""
+    """The host's own netns, called home. Every method may raise `KernelError`, except those that wait for nothing."""
 
     def boot_id(self) -> str:
         """An id that changes with each boot."""
 
     def inventory(self, *, is_fresh: bool = False) -> Inventory:
-        """Every interface: all read anew, or as cached from the kernel's events, which lack some changes."""
+        """Every interface: read again if `is_fresh`, else as cached from events, which lack some changes."""
 
     def revision(self) -> int:
         """Revision of everything an evaluation depends on. It grows with each change."""
@@ -61,17 +61,17 @@ class Host(Protocol):
         """Give an interface its mark."""
 
     def unmark(self, ifindex: int, mark: str) -> None:
-        """Take a mark off an interface."""
+        """Remove a mark from an interface."""
 
     def restore(self, snapshot: Snapshot, ifindex: int, mark: str) -> HomeReport:
-        """Restore an interface that is here to what it was."""
+        """Make an interface at home what its snapshot says."""
 
     def rename(self, ifindex: int, ifname: str) -> None:
         """Rename an interface."""
 
 
 class Pods(Protocol):
-    """The pods' netns, by path or identity. Every method may raise `KernelError`, but for `cached_revision`."""
+    """The pods' netns, by path or identity. Every method may raise `KernelError`, except `cached_revision`."""
 
     def netns(self, path: str) -> Netns:
         """Which netns a path leads to."""
@@ -95,7 +95,7 @@ class Pods(Protocol):
         """Every link in a netns."""
 
     def view(self, netns_path: str) -> PodNetnsView:
-        """A netns as an interface that comes into it finds it."""
+        """What an interface that comes into a netns finds there."""
 
     def revision(self, netns: Netns) -> int:
         """Revision of a pinned netns; its events are read from the first call until it is unpinned."""
@@ -117,7 +117,7 @@ class Processes(Protocol):
     """The processes of the node."""
 
     def foreign_netns(self, known: Collection[int]) -> Iterator[str]:
-        """A path to each netns that a process is in, but for home and those whose inode is in `known`."""
+        """A path to each netns that a process is in, except home and those whose inode is in `known`."""
 
     def has_processes(self, netns: Netns) -> bool:
         """Whether a process is in a netns."""

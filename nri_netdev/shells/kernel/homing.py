@@ -1,6 +1,6 @@
 """The ways in and home: an interface in a pod is completed, and one that leaves a pod is restored at home.
 
-Both may be cut short anywhere and begun again: each step reads the present state and changes only what differs.
+Both may be interrupted anywhere and repeated: each step reads the present state and changes only what differs.
 `bring_home` raises only what keeps the interface from coming home at all.
 """
 

@@ -1,6 +1,6 @@
-"""An interface at home becomes again what its snapshot says.
+"""Restores an interface at home to what its snapshot says.
 
-`restore` may be cut short anywhere and begun again: each step reads the present state and changes only what differs.
+`restore` may be interrupted anywhere and repeated: each step reads the present state and changes only what differs.
 What the kernel refuses is reported and stops nothing.
 """
 

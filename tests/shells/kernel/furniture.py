@@ -55,57 +55,43 @@ KINDS = {
 }
 
 
+_FURNITURE = (
+    "link set dev0 mtu 1400 txqueuelen 321 alias uplink-of-lab",
+    "link set dev0 group 7",
+    "link property add dev dev0 altname enp99s0",
+    "link set dev0 up",
+    "addr add 192.0.2.5/24 brd 192.0.2.255 metric 50 dev dev0",
+    "addr add 192.0.2.6/24 dev dev0",
+    "addr add 198.18.0.1 peer 198.18.0.2/32 dev dev0 scope link",
+    "addr add 203.0.113.9/28 dev dev0 noprefixroute",
+    "addr add 10.9.8.7/24 dev dev0 valid_lft 4000 preferred_lft 3000",
+    "-6 addr add 2001:db8:1::5/64 dev dev0 nodad",
+    "-6 addr add 2001:db8:1::6/64 dev dev0 nodad",
+    "-6 addr add 2001:db8:2::5/64 dev dev0 nodad noprefixroute",
+    "route add 203.0.113.0/28 dev dev0 proto kernel scope link src 203.0.113.9 metric 100",
+    "route add 198.51.100.0/24 via 192.0.2.1 metric 77",
+    "route add 198.51.101.0/24 via 198.51.100.9 onlink dev dev0 table 100",
+    "route add default via 192.0.2.1 dev dev0 table 101",
+    "route add 198.51.103.0/24 nexthop via 192.0.2.1 dev dev0 weight 2 nexthop via 172.31.0.9 dev other0",
+    "-6 route add 2001:db8:9::/48 via 2001:db8:1::1 metric 33",
+    "-6 route add 2001:db8:a::/48 nexthop via 2001:db8:1::1 dev dev0 nexthop via fd00:31::9 dev other0",
+    "rule add iif dev0 table 100",
+    "rule add oif dev0 table 101",
+    "neigh add 192.0.2.9 lladdr 02:00:00:00:00:99 dev dev0 nud permanent",
+    "-6 neigh add 2001:db8:1::9 lladdr 02:00:00:00:00:99 dev dev0 nud permanent",
+    "neigh add proxy 192.0.2.77 dev dev0",
+)
+"""Commands of `ip`: everything that an operator can set with it."""
+
+
 def furnish(net: Net) -> None:
     """Give an interface everything that an operator could have given it."""
     if net.link("dev0").kind != "ifb":  # whose address is fixed
         net.ip("link set dev0 address 02:00:00:00:00:77")
-    for command in (
-        "link set dev0 mtu 1400 txqueuelen 321 alias uplink-of-lab",
-        "link set dev0 group 7",
-        "link property add dev dev0 altname enp99s0",
-        "link set dev0 up",
-        "addr add 192.0.2.5/24 brd 192.0.2.255 metric 50 dev dev0",
-        "addr add 192.0.2.6/24 dev dev0",
-        "addr add 198.18.0.1 peer 198.18.0.2/32 dev dev0 scope link",
-        "addr add 203.0.113.9/28 dev dev0 noprefixroute",
-        "addr add 10.9.8.7/24 dev dev0 valid_lft 4000 preferred_lft 3000",
-        "-6 addr add 2001:db8:1::5/64 dev dev0 nodad",
-        "-6 addr add 2001:db8:1::6/64 dev dev0 nodad",
-        "-6 addr add 2001:db8:2::5/64 dev dev0 nodad noprefixroute",
-        "route add 203.0.113.0/28 dev dev0 proto kernel scope link src 203.0.113.9 metric 100",
-        "route add 198.51.100.0/24 via 192.0.2.1 metric 77",
-        "route add 198.51.101.0/24 via 198.51.100.9 onlink dev dev0 table 100",
-        "route add default via 192.0.2.1 dev dev0 table 101",
-        "route add 198.51.103.0/24 nexthop via 192.0.2.1 dev dev0 weight 2 nexthop via 172.31.0.9 dev other0",
-        "-6 route add 2001:db8:9::/48 via 2001:db8:1::1 metric 33",
-        "-6 route add 2001:db8:a::/48 nexthop via 2001:db8:1::1 dev dev0 nexthop via fd00:31::9 dev other0",
-        "rule add iif dev0 table 100",
-        "rule add oif dev0 table 101",
-        "neigh add 192.0.2.9 lladdr 02:00:00:00:00:99 dev dev0 nud permanent",
-        "-6 neigh add 2001:db8:1::9 lladdr 02:00:00:00:00:99 dev dev0 nud permanent",
-        "neigh add proxy 192.0.2.77 dev dev0",
-    ):
+    for command in _FURNITURE:
         net.ip(command)
-    net.run(
-        *[
-            "tc",
-            "qdisc",
-            "add",
-            "dev",
-            "dev0",
-            "root",
-            "handle",
-            "10:",
-            "tbf",
-            "rate",
-            "10mbit",
-            "burst",
-            "32k",
-            "latency",
-            "50ms",
-        ]
-    )
-    net.run(*["tc", "qdisc", "add", "dev", "dev0", "clsact"])
+    for qdisc in ("root handle 10: tbf rate 10mbit burst 32k latency 50ms", "clsact"):
+        net.run("tc", "qdisc", "add", "dev", "dev0", *qdisc.split())
     net.sysctl("ipv4/conf/dev0/rp_filter", "2")
     net.sysctl("ipv4/conf/dev0/arp_ignore", "1")
     net.sysctl("ipv6/conf/dev0/accept_ra", "0")
@@ -160,7 +146,7 @@ def give(home: Net, pod: Net, ifname: str = "dev0", inside: str = "net1") -> Sna
 
 
 def fetch(home: Net, pod: Net, snapshot: Snapshot, ifname: str = "net1") -> HomeReport:
-    """Bring it home, and take the mark off."""
+    """Bring it home, and remove the mark."""
     report = homing.bring_home(pod.fd, pod.link(ifname).ifindex, snapshot, MARK, home.fd)
     home.call(naming.unmark, report.ifindex, MARK)
     return report

@@ -67,7 +67,7 @@ def mirrored(home: Net) -> Iterator[Callable[[Callable[[Mirror, Rtnl], T]], T]]:
 
 
 def comparable(inventory: Inventory) -> Inventory:
-    """Without what the kernel does not tell - of a link that is down, of tentative addresses - and in one order."""
+    """Sorted, and without what has no event: much of a link that is down, tentative addresses."""
     links = (
         link if link.is_up else replace(link, altnames=(), alias=None, group=0, txqueuelen=None)
         for link in inventory.links
@@ -81,12 +81,12 @@ def comparable(inventory: Inventory) -> Inventory:
 
 
 def looked_at_rest(call: Callable[[Callable[[Mirror, Rtnl], Inventory]], Inventory]) -> tuple[Inventory, Inventory]:
-    """What a reading of the whole host shows, and what the mirror does, while nothing goes on by itself."""
+    """A reading of the whole host and the inventory of the mirror, while nothing changes by itself."""
     while True:
         read = comparable(call(lambda _, rtnl: rtnl.inventory()))
-        told = comparable(call(lambda mirror, rtnl: mirror.inventory(rtnl)))
+        cached = comparable(call(lambda mirror, rtnl: mirror.inventory(rtnl)))
         if comparable(call(lambda _, rtnl: rtnl.inventory())) == read:
-            return read, told
+            return read, cached
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -99,12 +99,12 @@ def test_it_shows_what_is_there(home: Net, pod: Net, seed: int) -> None:
             for _ in range(chance.choice((1, 1, 2, 8))):
                 change = chance.choice(CHANGES).format(n=chance.randint(1, 3), pod=pod.path)
                 home.run("sh", "-c", f"ip {change} 2>/dev/null || true")
-            read, told = looked_at_rest(call)
-            assert told.links == read.links
-            assert told.addresses == read.addresses
-            assert told.default_sources == read.default_sources
-            # A route that goes without a word may be remembered for longer: that protects too much, never too little.
-            assert told.default_routes >= read.default_routes
+            read, cached = looked_at_rest(call)
+            assert cached.links == read.links
+            assert cached.addresses == read.addresses
+            assert cached.default_sources == read.default_sources
+            # A route that goes without an event may stay cached for longer: that protects too much, never too little.
+            assert cached.default_routes >= read.default_routes
 
 
 def test_it_reads_all_again_when_it_has_missed_something(home: Net) -> None:
@@ -114,15 +114,15 @@ def test_it_reads_all_again_when_it_has_missed_something(home: Net) -> None:
         call(lambda mirror, rtnl: mirror.inventory(rtnl))
         home.run("sh", "-c", "for i in $(seq 1500); do ip link set dev0 mtu $((1000 + i)); done")
         home.ip("link set dev0 name later")
-        told = call(lambda mirror, rtnl: mirror.inventory(rtnl))
-    link = told.by_name("later")
+        cached = call(lambda mirror, rtnl: mirror.inventory(rtnl))
+    link = cached.by_name("later")
     assert link is not None
     assert link.mtu == 2500
-    assert told.by_name("dev0") is None
+    assert cached.by_name("dev0") is None
 
 
-def test_it_can_be_read_anew(home: Net) -> None:
-    """What the kernel does not tell, such as an alternative name of a link that is down, is in a fresh reading."""
+def test_it_can_be_read_again(home: Net) -> None:
+    """A change without an event, such as an alternative name of a link that is down, is in a fresh reading."""
     home.ip("link add dev0 type veth peer name peer0")
     with mirrored(home) as call:
         call(lambda mirror, rtnl: mirror.inventory(rtnl))
@@ -186,7 +186,7 @@ def test_a_carrier_that_comes_and_goes_does_not_count(home: Net, pod: Net) -> No
         for state in ("down", "up"):
             pod.ip(f"link set peer0 {state}")
             while home.link("dev0").has_carrier is (state == "down"):
-                pass  # told by the kernel's own work queue
+                pass  # the kernel notices it on a work queue
 
             assert call(lambda mirror, _: mirror.cached_revision()) is None
             assert at_rest(call) == before

@@ -1,4 +1,4 @@
-"""Network namespaces: told apart, pinned, entered; and sysctls of interfaces."""
+"""Network namespaces: distinguished, pinned, entered."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_what_is_a_netns_and_what_is_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.root
-def test_netns_are_told_apart(home: Net, pod: Net) -> None:
+def test_netns_are_distinguished(home: Net, pod: Net) -> None:
     """Two have two numbers, one has one by whatever path; the caller's own never changes."""
     before = netns_id(OWN)
     assert len({netns_id(home.fd), netns_id(pod.fd), before}) == 3

@@ -1,4 +1,4 @@
-"""Sysctls of interfaces: those that differ from the default, remembered only where the kernel tells of a change."""
+"""Sysctls of interfaces: those that differ from the default, cached only where a link message shows each change."""
 
 from __future__ import annotations
 
@@ -75,28 +75,29 @@ def test_no_name_leads_out_of_its_directory(name: str) -> None:
         has_ipv6(name)
 
 
+def changed(path: Path) -> str | None:
+    """Write another value that the kernel accepts, and return it; None if it accepts none."""
+    was = path.read_text()
+    numbers = [str(int(was) + 1)] if was.strip().lstrip("-").isdigit() else []
+    for value in (*numbers, "1", "2", "0", "3", "1400"):
+        try:
+            path.write_text(value)
+        except OSError:
+            continue
+        if path.read_text() != was:
+            return value
+    return None
+
+
 @pytest.mark.root
-def test_what_is_remembered_is_what_the_kernel_tells_of(home: Net) -> None:
-    """Each sysctl that is not read each time changes what the kernel says of the interface; so it is never stale."""
+def test_what_is_cached_is_in_the_link_message(home: Net) -> None:
+    """Each sysctl that is not read each time changes the message of the link, so that its value is never stale."""
     home.ip("link add dev0 type veth peer name peer0")
     ifindex = home.link("dev0").ifindex
 
     def conf() -> bytes:
         with Rtnl() as rtnl:
             return conf_of(link_attributes(rtnl.raw_link(ifindex)))
-
-    def changed(path: Path) -> str | None:
-        """Another value that the kernel takes; None if it takes none."""
-        was = path.read_text()
-        numbers = [str(int(was) + 1)] if was.strip().lstrip("-").isdigit() else []
-        for value in (*numbers, "1", "2", "0", "3", "1400"):
-            try:
-                path.write_text(value)
-            except OSError:
-                continue
-            if path.read_text() != was:
-                return value
-        return None
 
     def act() -> tuple[set[str], int]:
         silent: set[str] = set()
@@ -122,8 +123,8 @@ def test_what_is_remembered_is_what_the_kernel_tells_of(home: Net) -> None:
 
 
 @pytest.mark.root
-def test_what_the_kernel_does_not_tell_of_is_read_each_time(home: Net) -> None:
-    """Such as a secret for addresses, which is in no message."""
+def test_what_is_not_in_the_link_message_is_read_each_time(home: Net) -> None:
+    """Such as the secret for addresses."""
     home.ip("link add dev0 type veth peer name peer0")
     key = "ipv6/conf/stable_secret"
 

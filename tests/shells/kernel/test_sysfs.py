@@ -1,4 +1,4 @@
-"""What sysfs says of an interface is read where it is there, and never guessed."""
+"""Facts from sysfs: read where they exist, never guessed."""
 
 from __future__ import annotations
 
