@@ -16,8 +16,9 @@ class ClaimIndex:
         """Marks of claims, oldest first, by the ids of the pod and the container that they belong to."""
 
     def binding(self) -> tuple[Claim, ...]:
-        """Every claim that keeps its interface from others, oldest first."""
-        return tuple([claim for claim in self._claims.values() if claim.state is not State.PREPARED])
+        """Every claim that keeps its interface from others, oldest first; on any thread."""
+        every = tuple(self._claims.values())  # at once, for who reads while another thread changes
+        return tuple([claim for claim in every if claim.state is not State.PREPARED])
 
     def prepared(self) -> tuple[Claim, ...]:
         """Every claim that binds nobody yet, oldest first."""

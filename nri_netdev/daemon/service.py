@@ -58,8 +58,8 @@ class Daemon:
     Args:
         settings: what the operator set.
         environment: `os.environ`, for the variables of an engine that launches us.
-        new_custody: opens ledger and kernel, on the worker's thread.
-        watched: where the settings come from, to be looked at again; None if they never change.
+        new_custody: opens ledger and kernel, on the lane's thread.
+        watched: where the settings come from, to be read again; None if they never change.
     """
 
     def __init__(

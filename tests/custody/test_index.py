@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from dataclasses import replace
 
 from nri_netdev.custody.index import ClaimIndex
@@ -63,3 +65,28 @@ def test_a_claim_that_is_struck_leaves_nothing() -> None:
         assert index.get(claim.mark) is None
         assert not index.holders()
         assert not index.needs(claim.netns)
+
+
+def test_claims_may_be_read_while_another_thread_changes_them() -> None:
+    """As the status page and the metrics do."""
+    index = ClaimIndex()
+    for number in range(100):
+        index.note(planned(number, f"c{number}"))
+    is_over = threading.Event()
+
+    def change() -> None:
+        for number in range(100, 3000):
+            index.note(planned(number, f"c{number}"))
+            index.strike(planned(number, f"c{number}"))
+        is_over.set()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        changing = threading.Thread(target=change)
+        changing.start()
+        while not is_over.is_set():
+            assert len(index.binding()) in {100, 101}
+        changing.join()
+    finally:
+        sys.setswitchinterval(interval)
