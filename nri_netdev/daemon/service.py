@@ -41,7 +41,6 @@ from nri_netdev.shells.kernel.node import open_kernel
 from nri_netdev.shells.observe.metrics import MOVE_SECONDS, Meters
 from nri_netdev.shells.store.ledger import Ledger
 from nri_netdev.shells.store.lock import Lock
-from nri_netdev.wire.peek import Peek
 from nri_netdev.wire.session import Closed, Configured, Event, PluginSession, Refused, Registered, Request, Synchronized
 
 _log = logging.getLogger(__name__)
@@ -82,6 +81,7 @@ class Daemon:
         self._background = Background()
         self._relevance = Relevance(lambda: self._lane.holders, self.meters)
         self._hooks = Hooks(self._lane, self._relevance, self._injection, self.meters, self._background.spawn)
+        self.answer_now = self._hooks.answer_now
         self._lock: Lock | None = None
         self.engine: Configured | None = None
         self._connection: EngineConnection | None = None
@@ -212,10 +212,6 @@ class Daemon:
         self._is_healthy = False
         self._relevance.begin_session()
         return PluginSession(self._name, self._index, events=EVENTS, fail_request=True, keep=self._relevance)
-
-    def answer_now(self, connection: EngineConnection, peek: Peek) -> bool:
-        """Answer an event that was recognised without decoding, if that takes no time; whether it is answered."""
-        return self._hooks.answer_now(connection, peek)
 
     def handle(self, connection: EngineConnection, what: Event) -> None:
         """Take an event of the session."""
