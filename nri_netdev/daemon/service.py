@@ -13,6 +13,7 @@ import logging
 import os
 import random
 import signal
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -47,6 +48,9 @@ _log = logging.getLogger(__name__)
 
 TICK_S = 1.0
 STANDBY_S = 0.5
+SWITCH_S = 0.0002
+"""How long a thread may compute while another waits, in seconds: an engine waits for the thread that reads from it, and by
+default that would wait up to 5 ms for custody's."""
 DRAIN_S = 5.0
 """How long a daemon that ends waits for the answers that are under way."""
 
@@ -391,6 +395,7 @@ def serve(watched: Watched) -> int:
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
+    sys.setswitchinterval(SWITCH_S)
     gc.freeze()  # what has been imported stays: the collector need not walk it again and again
     asyncio.run(main())
     return 0
