@@ -49,8 +49,8 @@ _log = logging.getLogger(__name__)
 TICK_S = 1.0
 STANDBY_S = 0.5
 SWITCH_S = 0.0002
-"""How long a thread may compute while another waits, in seconds: an engine waits for the thread that reads from it, and by
-default that would wait up to 5 ms for custody's."""
+"""How long a thread may compute while another waits, in seconds. An engine waits for the thread that reads from it; by
+default that one would wait up to 5 ms for custody's."""
 DRAIN_S = 5.0
 """How long a daemon that ends waits for the answers that are under way."""
 
