@@ -52,8 +52,8 @@ def test_profile_shows_the_way_of_a_claim(built: None) -> None:
 
     _, annotated = said.split("containers, annotated")
     steps = {line.split()[0]: float(line.split()[1]) for line in annotated.splitlines()[2:] if line}
-    assert steps["Drafts.make"] >= 1.0
-    assert steps["Custody.confirm"] == 1.0
+    assert steps["Preparations.prepare"] >= 1.0
+    assert steps["Custody.give"] == 1.0
     assert steps["Ledger.write"] > 0
 
 
