@@ -83,7 +83,7 @@ class World:
     def answer(
         self, pod: PodSandbox, name: str, asked: tuple[Entry, ...], *, moves: bool = True, late: bool = False
     ) -> Container:
-        """Create a container as the daemon has it done: from its draft if that is ready, else by a whole decision.
+        """Create a container as the daemon has it done: from what is prepared if it is ready, else by a whole decision.
 
         Args:
             pod: its pod.
@@ -94,11 +94,11 @@ class World:
         """
         self.made += 1
         container = Container(id=f"c{self.made}", name=name, pod_id=pod.id, pid=10_000 + self.made)
-        draft = self.custody.ready(pod.id, name)
-        grants = self.custody.create(pod, container, asked) if draft is None else draft.grants
+        prepared = self.custody.ready(pod.id, name)
+        grants = self.custody.create(pod, container, asked) if prepared is None else prepared.grants
         self.live[container.id] = container  # it has its answer by now
-        if draft is not None:
-            self.custody.give(draft, container.id, name)
+        if prepared is not None:
+            self.custody.give(prepared, container.id, name)
         if not late:
             self.custody.record(container.id)
         if moves:

@@ -81,16 +81,16 @@ def check(claims: Claims, ledger: FakeLedger) -> None:
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_what_hangs_on_whom_stays_right(data: st.DataObject) -> None:
-    """Through promises, drafts, confirmations, changes of owner and ends, in any order; also for the next one."""
+    """Through promises, preparations, confirmations, changes of owner and ends, in any order; also for the next one."""
     ledger = FakeLedger()
     claims = Claims(ledger)
     numbers: Iterator[int] = iter(range(1, 1000))
     for _ in range(data.draw(st.integers(1, 12))):
-        match data.draw(st.sampled_from(["promise", "draft", "confirm", "put", "drop", "restart"])):
+        match data.draw(st.sampled_from(["promise", "prepare", "confirm", "put", "drop", "restart"])):
             case "promise":
                 new = [claim_of(next(numbers), data.draw(owners)) for _ in range(data.draw(st.integers(1, 2)))]
                 claims.promise(new, instead_of=some(data, partial(claims)))
-            case "draft":
+            case "prepare":
                 owner = replace(data.draw(owners), container_id="")
                 claims.prepare([claim_of(next(numbers), owner) for _ in range(data.draw(st.integers(1, 2)))])
             case "confirm":
@@ -114,20 +114,20 @@ def test_what_hangs_on_whom_stays_right(data: st.DataObject) -> None:
 OWNER = Owner(scope=Scope.CONTAINER, pod_id="p1", pod_uid="u", namespace="n", pod="p1", container_id="", container="a")
 
 
-def test_a_draft_is_heard_of_and_is_no_claim() -> None:
+def test_a_prepared_claim_is_heard_of_and_is_no_claim() -> None:
     """Events of its pod concern us, its netns is needed, its mark is known, and nobody holds anything."""
     claims = Claims(FakeLedger())
-    draft = claim_of(1, OWNER)
-    claims.prepare([draft])
+    prepared = claim_of(1, OWNER)
+    claims.prepare([prepared])
 
     assert set(claims.holders()) == {"p1"}
-    assert claims.needs(draft.netns)
-    assert claims.get(draft.mark) == draft
+    assert claims.needs(prepared.netns)
+    assert claims.get(prepared.mark) == prepared
     assert (claims.binding(), claims.of("p1")) == ((), ())
 
 
-def test_a_draft_counts_as_promised_once_it_is_confirmed() -> None:
-    """Other drafts rest on what has been promised; one that is written or changed promises nothing."""
+def test_a_prepared_claim_counts_as_promised_once_it_is_confirmed() -> None:
+    """Other prepared claims rest on what has been promised; one that is written or changed promises nothing."""
     claims = Claims(FakeLedger())
     seen = [claims.revision]
     claims.prepare([claim_of(1, OWNER)])
@@ -142,7 +142,7 @@ def test_a_draft_counts_as_promised_once_it_is_confirmed() -> None:
 
 
 def test_a_ledger_that_fails_leaves_the_claims_as_it_was() -> None:
-    """What is not written is neither drafted nor promised."""
+    """What is not written is neither prepared nor promised."""
     ledger = FakeLedger()
     claims = Claims(ledger)
     ledger.is_full = True
@@ -153,7 +153,7 @@ def test_a_ledger_that_fails_leaves_the_claims_as_it_was() -> None:
     assert (claims.binding(), claims.prepared(), set(claims.holders()), claims.revision) == ((), (), set(), 0)
 
 
-def test_drafts_that_are_left_are_claims_at_the_next_start_even_if_that_cannot_be_written() -> None:
+def test_prepared_claims_that_are_left_are_claims_at_the_next_start_even_if_that_cannot_be_written() -> None:
     """A full disk must not hide what may have been given; it is written with the next change."""
     ledger = FakeLedger()
     Claims(ledger).prepare([claim_of(1, OWNER)])
@@ -171,13 +171,13 @@ def test_drafts_that_are_left_are_claims_at_the_next_start_even_if_that_cannot_b
 # -- a ledger that fails -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what", ["draft", "claim"])
+@pytest.mark.parametrize("what", ["prepared", "claim"])
 def test_what_the_ledger_could_not_forget_robs_nobody_later(what: str) -> None:
     """A row that stayed because the disk was full is not believed when the next pod has the interface."""
     world = World()
     world.kernel.add("ens2", kind=None)
     pod = world.run_pod()
-    if what == "draft":
+    if what == "prepared":
         world.prepare(pod, {"app": entries(("ens2", "net2"))})
     else:
         world.run(pod, "app", ("ens2", "net2"))
@@ -191,7 +191,7 @@ def test_what_the_ledger_could_not_forget_robs_nobody_later(what: str) -> None:
     assert inside(world, other) == {"net2"}
 
 
-def test_a_draft_in_the_way_goes_with_the_promise() -> None:
+def test_a_prepared_claim_in_the_way_goes_with_the_promise() -> None:
     """In one commit: a write that fails once leaves no two rows of one interface, or nothing is given."""
     world = World()
     world.kernel.add("ens2", kind=None)
@@ -213,8 +213,8 @@ def test_a_draft_in_the_way_goes_with_the_promise() -> None:
 # -- known faults: written more often than anything changes ------------------------------------------------------------
 
 
-def drafts_written(world: World, monkeypatch: pytest.MonkeyPatch) -> list[Claim]:
-    """Every draft that is written from now on."""
+def prepared_written(world: World, monkeypatch: pytest.MonkeyPatch) -> list[Claim]:
+    """Every prepared claim that is written from now on."""
     written: list[Claim] = []
     write = world.ledger.write
 
@@ -226,7 +226,7 @@ def drafts_written(world: World, monkeypatch: pytest.MonkeyPatch) -> list[Claim]
     return written
 
 
-def test_confirming_a_draft_leaves_those_of_strangers_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_confirming_a_prepared_claim_leaves_those_of_strangers_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many pods as are started at once: each container costs its own work, not that of all who wait."""
     world = World()
     pods = []
@@ -234,7 +234,7 @@ def test_confirming_a_draft_leaves_those_of_strangers_as_they_are(monkeypatch: p
         world.kernel.add(f"ens{number}")
         pods.append(world.run_pod())
         world.prepare(pods[-1], {"app": entries((f"ens{number}", "net1"))})
-    written = drafts_written(world, monkeypatch)
+    written = prepared_written(world, monkeypatch)
     world.answer(pods[0], "app", entries(("ens0", "net1")), moves=False)
 
     assert written == []
@@ -252,7 +252,7 @@ def test_an_address_that_grows_older_is_not_written_each_second(monkeypatch: pyt
 
     monkeypatch.setattr(world.kernel.host, "snapshot", aged)
     world.prepare(world.run_pod(), {"app": entries(("ens1", "net1"))})
-    written = drafts_written(world, monkeypatch)
+    written = prepared_written(world, monkeypatch)
     for _ in range(3):
         world.clock += 1
         world.custody.tick()

@@ -22,7 +22,7 @@ def _world() -> World:
 
 
 def died_over(world: World, *, scope: Scope = Scope.CONTAINER) -> PodSandbox:
-    """A pod whose draft a daemon has died over; the next one has not been told anything."""
+    """A pod whose prepared claim a daemon has died over; the next one has not been told anything."""
     pod = world.run_pod()
     world.prepare(pod, {"app" if scope is Scope.CONTAINER else "": entries(ENS1, scope=scope)})
     assert len(world.ledger.prepared) == 1
@@ -161,8 +161,8 @@ def test_a_ledger_that_is_well_again_forgets_what_it_should(world: World) -> Non
     assert world.ledger.rows == {}
 
 
-def test_a_draft_of_what_has_gone_makes_room(world: World) -> None:
-    """Its interface is unplugged and plugged in again: the draft is of the new one."""
+def test_a_prepared_claim_of_what_has_gone_makes_room(world: World) -> None:
+    """Its interface is unplugged and plugged in again: the prepared claim is of the new one."""
     pod = world.run_pod()
     world.prepare(pod, {"app": entries(ENS1)})
     device = next(d for d in world.kernel.devices if d.link.ifname == "ens1")
@@ -171,8 +171,8 @@ def test_a_draft_of_what_has_gone_makes_room(world: World) -> None:
     assert not world.custody.preparations
     back = world.kernel.add("ens1")
     world.prepare(pod, {"app": entries(ENS1)})
-    draft = world.custody.ready(pod.id, "app")
+    prepared = world.custody.ready(pod.id, "app")
 
-    assert draft is not None
-    assert draft.links[0].ifindex == back.link.ifindex
+    assert prepared is not None
+    assert prepared.links[0].ifindex == back.link.ifindex
     assert dataclasses.replace(back).netns == HOME

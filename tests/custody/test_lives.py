@@ -71,7 +71,7 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.is_up and self.world.live_pods)
     @rule(data=st.data(), at=deaths, runtime=st.sampled_from(["moves", "is quick", "fails"]), go=st.booleans())
     def create(self, data: st.DataObject, at: int, runtime: str, go: bool) -> None:
-        """From a draft, or by a whole decision; the daemon may die before the claim is written down, or while."""
+        """From what is prepared, or by a whole decision; it may die before the claim is written down, or while."""
         if data.draw(st.booleans()):
             self.prepare(data, 0)
         pod, app, asked = self.some_asker(data)
@@ -134,7 +134,7 @@ class Lives(RuleBasedStateMachine):
 
     @precondition(lambda self: self.is_up)
     @rule()
-    def refresh_drafts(self) -> None:
+    def refresh_prepared(self) -> None:
         self.world.custody.preparations.refresh()
 
     @precondition(lambda self: self.is_up)
@@ -161,7 +161,7 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def one_holder_each(self) -> None:
-        """No interface has two claims or drafts, and all that is out is claimed."""
+        """No interface has two claims, prepared or not, and all that is out is claimed."""
         ledger = self.world.ledger
         claimed = [claim.ifname for claim in (*ledger.rows.values(), *ledger.prepared.values())]
         assert len(claimed) == len(set(claimed))
@@ -170,7 +170,7 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.is_up)
     @invariant()
     def every_mark_and_pin_is_needed(self) -> None:
-        """By a claim or a draft; and who has one is heard of."""
+        """By a claim, prepared or not; and who has one is heard of."""
         claims = (*self.world.ledger.rows.values(), *self.world.ledger.prepared.values())
         marks = {n for d in self.world.kernel.devices for n in d.link.altnames if n.startswith(MARK_PREFIX)}
         assert marks <= {claim.mark for claim in claims}

@@ -1,4 +1,4 @@
-"""Drafts, against a node in memory: what is made ready is right, binds nobody, and goes when nobody can come for it."""
+"""Preparations, against a node in memory: what is made ready is right, binds nobody, and goes when nobody can come."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def marks(world: World) -> dict[str, str]:
     return {link.ifname: name for link in links for name in link.altnames if name.startswith(MARK_PREFIX)}
 
 
-def drafted(world: World) -> dict[str, str]:
-    """The pods that have a draft, by interface, as the ledger has it."""
+def pods_prepared_for(world: World) -> dict[str, str]:
+    """The pods that have a prepared claim, by interface, as the ledger has it."""
     return {claim.ifname: claim.owner.pod_id for claim in world.ledger.prepared.values()}
 
 
@@ -74,11 +74,11 @@ ENS2 = ("ens2", "net2")
 # -- what is made ready ------------------------------------------------------------------------------------------------
 
 
-def test_a_draft_is_durable_marked_and_pinned_and_no_claim(world: World) -> None:
+def test_a_prepared_claim_is_durable_marked_and_pinned_and_no_claim(world: World) -> None:
     """All is done that must be done before an interface may be given, and nobody has it."""
     pod = run_prepared(world, "app", ENS1, ENS2)
 
-    assert drafted(world) == {"ens1": pod.id, "ens2": pod.id}
+    assert pods_prepared_for(world) == {"ens1": pod.id, "ens2": pod.id}
     assert marks(world) == {claim.ifname: claim.mark for claim in world.ledger.prepared.values()}
     assert world.kernel.pods.pins() == {f"net-{world.namespaces[pod.id].ino}"}
     assert world.custody.claims == ()
@@ -91,13 +91,13 @@ def test_what_is_ready_becomes_a_claim(world: World) -> None:
     was = device(world, "ens1")
     pod = run_prepared(world, "app", ENS1)
     (row,) = world.ledger.prepared.values()
-    draft = world.custody.ready(pod.id, "app")
+    prepared = world.custody.ready(pod.id, "app")
 
-    assert draft is not None
-    assert draft.answer == b"ens1=net1"
+    assert prepared is not None
+    assert prepared.answer == b"ens1=net1"
 
     world.clock += 7
-    world.custody.give(draft, "c1", "app")
+    world.custody.give(prepared, "c1", "app")
 
     assert only(world).owner.container_id == "c1"
     assert only(world).state is State.PLANNED
@@ -114,7 +114,7 @@ def test_what_is_ready_becomes_a_claim(world: World) -> None:
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_a_life_from_a_draft(world: World, late: bool) -> None:
+def test_a_life_from_a_prepared_claim(world: World, late: bool) -> None:
     """PodNetnsView under its name with its addresses, and home as it was, whenever the claim is written down."""
     before = world.home()
     pod = run_prepared(world, "app", ENS1, ENS2)
@@ -136,7 +136,7 @@ def test_each_container_of_a_pod_has_its_own(world: World) -> None:
     world.prepare(pod, {"one": entries(ENS1), "two": entries(ENS2)})
     answers = {name: world.custody.ready(pod.id, name) for name in ("one", "two", "three")}
 
-    assert [draft and draft.answer for draft in answers.values()] == [b"ens1=net1", b"ens2=net2", None]
+    assert [prepared and prepared.answer for prepared in answers.values()] == [b"ens1=net1", b"ens2=net2", None]
 
     for name, asked in (("two", ENS2), ("one", ENS1)):
         world.start(world.answer(pod, name, entries(asked)))
@@ -189,7 +189,7 @@ CHANGES: dict[str, Callable[[World, PodSandbox], object]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_changed_is_judged_again(world: World, change: str) -> None:
-    """Not ready any more, but given all the same, as it is now; nothing of the draft is left."""
+    """Not ready any more, but given all the same, as it is now; nothing of the prepared claim is left."""
     pod = run_prepared(world, "app", ENS1)
     (mark,) = world.ledger.prepared
     CHANGES[change](world, pod)
@@ -213,17 +213,20 @@ def test_what_changed_is_judged_again(world: World, change: str) -> None:
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_refreshed_it_is_ready_again(world: World, change: str) -> None:
-    """With what is so now: one draft, one mark, one row, and a snapshot of this moment."""
+    """With what is so now: one prepared claim, one mark, one row, and a snapshot of this moment."""
     pod = run_prepared(world, "app", ENS1)
     CHANGES[change](world, pod)
     now = device(world, "ens1")
     world.custody.preparations.refresh()
-    draft = world.custody.ready(pod.id, "app")
+    prepared = world.custody.ready(pod.id, "app")
 
-    assert draft is not None
-    assert (draft.claims[0].snapshot.link.mac, draft.claims[0].snapshot.addresses) == (now.link.mac, now.addresses)
-    assert ("slot1" in draft.claims[0].snapshot.link.altnames) == (change == "alternative name")
-    assert drafted(world) == {"ens1": pod.id}
+    assert prepared is not None
+    assert (prepared.claims[0].snapshot.link.mac, prepared.claims[0].snapshot.addresses) == (
+        now.link.mac,
+        now.addresses,
+    )
+    assert ("slot1" in prepared.claims[0].snapshot.link.altnames) == (change == "alternative name")
+    assert pods_prepared_for(world) == {"ens1": pod.id}
     assert marks(world)["ens1"] in world.ledger.prepared
     assert f"net-{world.namespaces[pod.id].ino}" in world.kernel.pods.pins()
 
@@ -240,20 +243,20 @@ def test_what_is_as_it_was_is_left_alone(world: World) -> None:
 
 
 def test_what_is_not_told_is_looked_for_with_the_timer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The snapshot of a draft is no older than that, in the ledger too; it is the same draft, as ready as before."""
+    """The snapshot of a prepared claim is no older than that, in the ledger too; it is the same, as ready as before."""
     pod = run_prepared(world, "app", ENS1)
     (mark,) = world.ledger.prepared
     look, sysctls = world.kernel.host.snapshot, {"ipv4/conf/rp_filter": "2"}
     monkeypatch.setattr(world.kernel.host, "snapshot", lambda n: dataclasses.replace(look(n), sysctls=sysctls))
     world.custody.tick()
-    draft = world.custody.ready(pod.id, "app")
+    prepared = world.custody.ready(pod.id, "app")
 
-    assert draft is not None
-    assert [claim.snapshot.sysctls for claim in (*draft.claims, world.ledger.prepared[mark])] == [sysctls, sysctls]
+    assert prepared is not None
+    assert [claim.snapshot.sysctls for claim in (*prepared.claims, world.ledger.prepared[mark])] == [sysctls, sysctls]
 
 
 def test_an_interface_that_is_down_is_looked_at_again(world: World) -> None:
-    """The kernel does not tell what changes of it, so its draft is good for `create` alone."""
+    """The kernel does not tell what changes of it, so its prepared claim is good for `create` alone."""
     world.kernel.change(device(world, "ens1"), is_up=False)
     pod = run_prepared(world, "app", ENS1)
     (mark,) = world.ledger.prepared
@@ -280,7 +283,7 @@ def test_a_name_that_was_taken_in_the_pod_meanwhile(world: World) -> None:
 
 @pytest.mark.parametrize("gone", ["renamed", "unplugged"])
 def test_an_interface_that_is_gone(world: World, gone: str) -> None:
-    """Its draft goes too, and the create says that it is not on this node."""
+    """Its prepared claim goes too, and the create says that it is not on this node."""
     pod = run_prepared(world, "app", ENS1)
     if gone == "renamed":
         world.kernel.change(device(world, "ens1"), ifname="other")
@@ -297,7 +300,7 @@ def test_an_interface_that_is_gone(world: World, gone: str) -> None:
 
 
 def test_whoever_comes_first_gets_it(world: World) -> None:
-    """A draft binds nobody: another pod's create takes the interface, and then the first is told who has it."""
+    """A prepared claim binds nobody: another pod's create takes the interface, then the first is told who has it."""
     pod = run_prepared(world, "app", ENS1)
     (mark,) = world.ledger.prepared
     other = world.run_pod()
@@ -316,10 +319,10 @@ def test_whoever_comes_first_gets_it(world: World) -> None:
 
 
 def test_two_pods_that_will_ask_for_the_same(world: World) -> None:
-    """The first has the draft; the second gets the interface all the same if it comes first."""
+    """The first has the prepared claim; the second gets the interface all the same if it comes first."""
     first, second = (run_prepared(world, "app", ENS1) for _ in range(2))
 
-    assert drafted(world) == {"ens1": first.id}
+    assert pods_prepared_for(world) == {"ens1": first.id}
     assert world.custody.ready(second.id, "app") is None
 
     world.start(world.answer(second, "app", entries(ENS1)))
@@ -334,7 +337,7 @@ def test_who_leaves_the_choice_gets_what_nobody_awaits(world: World) -> None:
     for pod in pods:
         world.prepare(pod, {"app": any_of("veth")})
 
-    assert drafted(world) == {"ens1": pods[0].id, "ens3": pods[1].id}
+    assert pods_prepared_for(world) == {"ens1": pods[0].id, "ens3": pods[1].id}
 
     for pod in pods[1::-1]:
         world.start(world.answer(pod, "app", any_of("veth")))
@@ -342,13 +345,13 @@ def test_who_leaves_the_choice_gets_what_nobody_awaits(world: World) -> None:
     assert inside(world, pods[0]) == inside(world, pods[1]) == {"net1"}
 
 
-def test_who_names_none_leaves_drafts_to_others_while_there_is_a_choice(world: World) -> None:
+def test_who_names_none_leaves_prepared_claims_to_others_while_there_is_a_choice(world: World) -> None:
     """A create takes what is free, and what another awaits only then."""
     world.kernel.add("ens3")
     pod = run_prepared(world, "app", ENS1)
     world.answer(world.run_pod(), "app", any_of("veth"), moves=False)
 
-    assert drafted(world) == {"ens1": pod.id}
+    assert pods_prepared_for(world) == {"ens1": pod.id}
 
     world.answer(world.run_pod(), "app", any_of("veth"), moves=False)
 
@@ -388,7 +391,7 @@ def test_what_cannot_be_given_is_not_made_ready(world: World, why: str) -> None:
     assert (world.kernel.pods.pins(), marks(world), world.ledger.rows) == before
 
 
-def test_a_pod_on_the_host_network_has_no_draft(world: World) -> None:
+def test_a_pod_on_the_host_network_has_no_prepared_claim(world: World) -> None:
     """Its netns is home."""
     world.prepare(world.run_pod(host=True), {"app": entries(ENS1)})
 
@@ -405,7 +408,7 @@ def test_no_more_are_awaited_than_there_may_be_open_files(world: World) -> None:
 
 
 @pytest.mark.parametrize("how", ["told", "unseen", "reconnected", "stopped"])
-def test_a_draft_ends_with_its_pod_or_its_daemon(world: World, how: str) -> None:
+def test_a_prepared_claim_ends_with_its_pod_or_its_daemon(world: World, how: str) -> None:
     """The pod ended, or went without a word, or nobody knows any more: mark, row and pin are gone."""
     before = world.home()
     pod = run_prepared(world, "app", ENS1, ENS2)
@@ -424,12 +427,12 @@ def test_a_draft_ends_with_its_pod_or_its_daemon(world: World, how: str) -> None
     world.assert_all_is_home()
 
 
-def test_the_end_of_a_pod_ends_its_drafts_alone(world: World) -> None:
+def test_the_end_of_a_pod_ends_its_prepared_claims_alone(world: World) -> None:
     """Others' stay, and stay ready."""
     pod, other = run_prepared(world, "app", ENS1), run_prepared(world, "app", ENS2)
     world.remove_pod(pod)
 
-    assert drafted(world) == {"ens2": other.id}
+    assert pods_prepared_for(world) == {"ens2": other.id}
     assert world.custody.ready(other.id, "app") is not None
 
 
@@ -442,9 +445,9 @@ def test_what_it_was_is_what_it_was_before_the_runtime_had_it(world: World, begu
     nic = device(world, "ens1")
     was = nic.addresses
     pod = run_prepared(world, "app", ENS1)
-    draft = world.custody.ready(pod.id, "app")
-    assert draft is not None
-    world.custody.give(draft, "c1", "app")
+    prepared = world.custody.ready(pod.id, "app")
+    assert prepared is not None
+    world.custody.give(prepared, "c1", "app")
     world.kernel.change(nic, mtu=1400)
     if begun == "set down":
         world.kernel.change(nic, is_up=False)
@@ -463,19 +466,19 @@ def test_what_it_was_is_what_it_was_before_the_runtime_had_it(world: World, begu
 PAIR = (ENS1, ENS2)
 
 
-def from_draft(world: World) -> None:
+def from_prepared(world: World) -> None:
     """A pod is made ready, and its container served."""
     world.answer(run_prepared(world, "app", *PAIR), "app", entries(*PAIR), moves=False)
 
 
 @pytest.mark.parametrize("is_given", [False, True])
 @pytest.mark.parametrize("left", ["started", "created", "container gone", "pod gone"])
-@pytest.mark.parametrize("at", range(1, steps_of(lambda: from_draft(new_world())) + 2))
+@pytest.mark.parametrize("at", range(1, steps_of(lambda: from_prepared(new_world())) + 2))
 def test_killed_at_any_step_everything_is_where_it_belongs(at: int, left: str, is_given: bool) -> None:
     """Whether the engine had its answer and went on or not, what it tells next binds the claims or sends them home."""
     world = new_world()
     before = world.home()
-    killed_at(at, lambda: from_draft(world))
+    killed_at(at, lambda: from_prepared(world))
     (pod,) = world.live_pods.values()
     is_given = is_given and bool(world.live)
     if is_given:
@@ -534,7 +537,7 @@ def test_killed_while_another_takes_it_it_is_nobodys_twice(at: int) -> None:
     world.assert_all_is_home()
 
 
-def test_a_pods_draft_that_a_daemon_died_over_is_nobodys_until_a_container_comes(world: World) -> None:
+def test_a_pods_prepared_claim_that_a_daemon_died_over_is_nobodys_until_a_container_comes(world: World) -> None:
     """It binds nobody after a restart either; a container that has come and is not started has it."""
     asked = entries(ENS1, scope=Scope.POD)
     pod = world.run_pod()
@@ -545,8 +548,8 @@ def test_a_pods_draft_that_a_daemon_died_over_is_nobodys_until_a_container_comes
     world.assert_all_is_home()
 
     world.prepare(pod, {"": asked})
-    draft = world.custody.ready(pod.id, "app")
-    assert draft is not None
+    prepared = world.custody.ready(pod.id, "app")
+    assert prepared is not None
     world.live["c9"] = container = Container(id="c9", name="app", pod_id=pod.id, pid=10_009)
     world.start_daemon()
     world.kernel.runtime_create(world.namespaces[pod.id], {"ens1": "net1"})
@@ -559,7 +562,7 @@ def test_a_pods_draft_that_a_daemon_died_over_is_nobodys_until_a_container_comes
     world.assert_all_is_home()
 
 
-def test_a_pod_that_is_told_twice_has_one_draft(world: World) -> None:
+def test_a_pod_that_is_told_twice_has_one_prepared_claim(world: World) -> None:
     """An engine may tell again; nothing of the first time is left when the pod has gone."""
     world.kernel.add("ens3")
     pod = world.run_pod()
