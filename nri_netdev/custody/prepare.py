@@ -191,7 +191,7 @@ class Preparations:
     def refresh(self) -> None:
         """Prepare anew where something has changed, and withdraw what nobody can come for."""
         for prepared in tuple(self._prepared.values()):
-            with reported("look at a draft"):
+            with reported("look at a prepared claim"):
                 if not is_mounted(self._kernel, prepared.expected.netns):  # the pod went, and no event came
                     self._withdraw(prepared)
                 elif not self._may_stay(prepared):
@@ -225,7 +225,7 @@ class Preparations:
     def renew_snapshots(self) -> None:
         """Take the snapshots again, since the kernel does not report every change: then none is older than a tick."""
         for key, prepared in tuple(self._prepared.items()):
-            with reported("look at a draft"):
+            with reported("look at a prepared claim"):
                 claims = tuple(map(self._renewed, prepared.claims))
                 if claims != prepared.claims:
                     self._claims.prepare(claims)

@@ -82,7 +82,7 @@ class Settler:
             claim: the claim.
             is_over: whether its pod has ended, or another container takes its place.
         """
-        with reported("find out about a draft", **about(claim)):
+        with reported("find out about a prepared claim", **about(claim)):
             candidate, container = self._holders.candidate(claim, is_over=is_over, now_s=self._monotonic_s())
             found = self.locate(claim)
             action = resolve(trace_of(claim, found.place, found.link), candidate)
