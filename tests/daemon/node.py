@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from nri_netdev.proto import nri_pb2
 from nri_netdev.shells.engine.translate import adjustment
 from nri_netdev.testing.engine import Engine
 from tests.fakes import FakeKernel, FakeLedger
+from tests.loop import within
 
 KEY = "nri-netdev.io/container.app"
 
@@ -70,6 +71,18 @@ class Node:
             task.cancel()
             await asyncio.wait([task])
 
+    def slow_to_pin(self) -> threading.Event:
+        """Let whoever pins a netns wait from now on, until the event is set."""
+        go_on = threading.Event()
+        pin = self.kernel.pods.pin
+
+        def slowly(target: Any) -> None:
+            go_on.wait()
+            pin(target)
+
+        self.kernel.pods.pin = slowly  # type: ignore[method-assign]
+        return go_on
+
     def engine(self, **options: Any) -> Engine:
         return Engine(self.settings.socket, runtime_name="containerd", runtime_version="2.3.4", **options)
 
@@ -79,19 +92,7 @@ def node(tmp_path: Path) -> Node:
     return Node(tmp_path)
 
 
-def on_loop(test: Callable[[Node], Coroutine[Any, Any, None]]) -> Callable[[Node], None]:
-    """Run an async test, at most a minute."""
-
-    def run(node: Node) -> None:
-        async def bounded() -> None:
-            async with asyncio.timeout(60):
-                await test(node)
-
-        asyncio.run(bounded())
-
-    run.__doc__ = test.__doc__
-    run.__name__ = test.__name__
-    return run
+on_loop = within(60)
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -142,14 +142,7 @@ def test_refusals_reach_the_engine(node: Node, value: str, reason: str) -> None:
 @on_loop
 async def test_too_slow_is_a_no_that_is_undone(node: Node) -> None:
     """A create that takes longer than a third of the engine's patience is refused, and nothing stays claimed."""
-    slow = threading.Event()
-    pin = node.kernel.pods.pin
-
-    def slowly(target: Any) -> None:
-        slow.wait()
-        pin(target)
-
-    node.kernel.pods.pin = slowly  # type: ignore[method-assign]
+    slow = node.slow_to_pin()
     async with node.engine(request_timeout_s=3.0) as engine, node.daemon():
         await engine.wait_plugin()
         with pytest.raises(RemoteError, match="retry"):

@@ -7,9 +7,7 @@ import contextlib
 import logging
 import os
 import socket
-import threading
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -138,14 +136,7 @@ async def test_two_daemons(node: Node) -> None:
 @on_loop
 async def test_told_to_stop_it_finishes_what_it_has_begun(node: Node) -> None:
     """A create that is under way when the daemon is stopped is answered."""
-    slow = threading.Event()
-    pin = node.kernel.pods.pin
-
-    def slowly(target: Any) -> None:
-        slow.wait()
-        pin(target)
-
-    node.kernel.pods.pin = slowly  # type: ignore[method-assign]
+    slow = node.slow_to_pin()
     async with node.engine(request_timeout_s=30.0) as engine, node.daemon() as daemon:
         await engine.wait_plugin()
         create = asyncio.ensure_future(engine.create_container(node.pod(), node.container()))

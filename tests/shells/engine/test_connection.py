@@ -9,10 +9,9 @@ import os
 import random
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -32,6 +31,7 @@ from nri_netdev.testing.engine import Engine
 from nri_netdev.wire.methods import HOOKS, EventKind
 from nri_netdev.wire.peek import Peek
 from nri_netdev.wire.session import Closed, Event, PluginSession, Request, SessionState, Synchronized, event_mask
+from tests.loop import within
 from tests.wire.helpers import POD, serving
 
 ONE, OTHER = random.Random(1), random.Random(2)  # noqa: S311 - repeatable
@@ -76,19 +76,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "nri.sock"
 
 
-def on_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[[Path], None]:
-    """Run an async test, at most half a minute."""
-
-    def run(path: Path) -> None:
-        async def bounded() -> None:
-            async with asyncio.timeout(30):
-                await test(path)
-
-        asyncio.run(bounded())
-
-    run.__doc__ = test.__doc__
-    run.__name__ = test.__name__
-    return run
+on_loop = within(30)
 
 
 async def until(condition: Callable[[], bool]) -> None:

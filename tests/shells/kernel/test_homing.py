@@ -17,6 +17,17 @@ from tests.shells.kernel.furniture import MARK, assert_same, captured, facts, fe
 pytestmark = pytest.mark.root
 
 
+def furnish_beside_another(home: Net) -> None:
+    """Furnish `dev0`, a veth, on a host whose other interface has addresses and routes of its own."""
+    home.ip("link add other0 type ifb")
+    home.ip("addr add 172.31.0.1/24 dev other0")
+    home.ip("-6 addr add fd00:31::1/64 dev other0 nodad")
+    home.ip("link set other0 up")
+    home.ip("link add dev0 type veth peer name peer0")
+    home.ip("link set peer0 up")
+    furnish(home)
+
+
 def test_comes_home_as_it_was(furnished: Net, pod: Net) -> None:
     """Every fact that iproute2 shows of the interface is the same before and after."""
     before = settled(furnished)
@@ -56,13 +67,7 @@ MISCHIEF: dict[str, tuple[str, ...]] = {
 @pytest.mark.parametrize("mischief", MISCHIEF.values(), ids=MISCHIEF.keys())
 def test_whatever_the_container_did(home: Net, pod: Net, mischief: tuple[str, ...]) -> None:
     """Nothing that a container with NET_ADMIN does to the interface remains at home."""
-    home.ip("link add other0 type ifb")
-    home.ip("addr add 172.31.0.1/24 dev other0")
-    home.ip("-6 addr add fd00:31::1/64 dev other0 nodad")
-    home.ip("link set other0 up")
-    home.ip("link add dev0 type veth peer name peer0")
-    home.ip("link set peer0 up")
-    furnish(home)
+    furnish_beside_another(home)
     before = settled(home)
     snapshot = give(home, pod)
     ifindex = pod.link("net1").ifindex
@@ -143,13 +148,7 @@ def test_cut_short_anywhere(nets: Callable[[], Net]) -> None:
     number = 0
     while True:
         home, pod = nets(), nets()
-        home.ip("link add other0 type ifb")
-        home.ip("addr add 172.31.0.1/24 dev other0")
-        home.ip("-6 addr add fd00:31::1/64 dev other0 nodad")
-        home.ip("link set other0 up")
-        home.ip("link add dev0 type veth peer name peer0")
-        home.ip("link set peer0 up")
-        furnish(home)
+        furnish_beside_another(home)
         before = settled(home)
         snapshot = give(home, pod)
         pod.ip("link add br7 type bridge")
