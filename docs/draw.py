@@ -24,6 +24,8 @@ from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.text.names import ALTNAME_BYTES, IFNAME_BYTES, why_invalid
 from nri_netdev.domain.text.shape import Member, Record
 from nri_netdev.domain.text.yaml_nodes import ANNOTATION
+from nri_netdev.shells.kernel.facets.facet import Facet
+from nri_netdev.shells.kernel.facets.table import FACETS
 
 DOCS = Path(__file__).parent
 END = "<!-- /drawn -->\n"
@@ -128,6 +130,25 @@ def life() -> str:
     )
 
 
+def facets() -> str:
+    """The facets, with what is done about each."""
+    rows = ((facet.title, _done(facet), "; ".join(_expected(facet))) for facet in FACETS)
+    return _table(("what is compared", "at home", "what may differ, and why"), rows)
+
+
+def _done(facet: Facet) -> str:
+    done = "told" if facet.put is None else "put back"
+    return f"{done}; what is left of a pod keeps it from the next" if facet.withholds else done
+
+
+def _expected(facet: Facet) -> Iterable[str]:
+    """What may differ, by the reason."""
+    reasons: dict[str, list[str]] = {}
+    for what, why in facet.expected.items():
+        reasons.setdefault(why, []).append(what)
+    return (f"{', '.join(whats)}: {why}" for why, whats in reasons.items())
+
+
 def annotation_fields() -> str:
     """The fields of a native entry."""
     return _fields(GRAMMARS[Grammar.NATIVE].record.members)
@@ -229,7 +250,10 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 DRAWN: Mapping[str, Mapping[str, Callable[[], str]]] = {
-    "custody.md": {"nri_netdev/domain/life.py": life},
+    "custody.md": {
+        "nri_netdev/domain/life.py": life,
+        "nri_netdev/shells/kernel/facets": facets,
+    },
     "annotations.md": {
         "nri_netdev/domain/annotations/grammars.py: keys": annotation_keys,
         "nri_netdev/domain/annotations/grammars.py: fields": annotation_fields,

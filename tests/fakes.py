@@ -12,7 +12,7 @@ import errno
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from nri_netdev.domain.claim import MARK_PREFIX, Claim, Netns, steady
+from nri_netdev.domain.claim import MARK_PREFIX, Claim, Netns, lasting, steady
 from nri_netdev.domain.links import Address, Inventory, Link, PodNetnsView
 from nri_netdev.domain.policy.selectors import FactsOf, no_facts
 from nri_netdev.domain.snapshot import HomeReport, Shortfall, Snapshot
@@ -59,6 +59,7 @@ class FakeKernel:
         self.host = FakeHost(self)
         self.pods = FakePods(self)
         self.processes = FakeProcesses(self)
+        self.watch = FakeWatch(self)
 
     # -- what tests do to the node ---------------------------------------------------------------------------------
 
@@ -221,7 +222,7 @@ class FakeHost:
     def snapshot(self, ifindex: int) -> Snapshot:
         device = self._node.at(HOME, ifindex)
         altnames = tuple(name for name in device.link.altnames if not name.startswith(MARK_PREFIX))
-        return Snapshot(link=replace(device.link, altnames=altnames), addresses=device.addresses)
+        return Snapshot(link=replace(device.link, altnames=altnames), addresses=device.addresses, ifindex=ifindex)
 
     def mark(self, ifindex: int, mark: str) -> None:
         self._node.maybe_refuse("mark")
@@ -320,6 +321,25 @@ class FakePods:
         self._node.move(device, HOME)
         step("fake.restoring")
         return self._node.host.restore(snapshot, device.link.ifindex, mark)
+
+
+class FakeWatch:
+    """The port `nri_netdev.custody.ports.Watch` over a node in memory."""
+
+    def __init__(self, node: FakeKernel) -> None:
+        self._node = node
+        self._seen: dict[int, object] | None = None
+
+    def _now(self) -> dict[int, object]:
+        return {d.link.ifindex: (lasting(d.link), d.addresses) for d in self._node.devices if d.netns == HOME}
+
+    def begin(self) -> None:
+        self._seen = self._now() if self._seen is None else self._seen
+
+    def touched(self, ifindexes: Collection[int]) -> frozenset[int]:
+        before, now = self._seen, self._now()
+        self._seen = now if ifindexes else None
+        return frozenset(n for n in ifindexes if before is None or before.get(n) != now.get(n))
 
 
 class FakeProcesses:

@@ -126,6 +126,16 @@ class Processes(Protocol):
         """Whether a process runs."""
 
 
+class Watch(Protocol):
+    """Changes of interfaces at home, in whatever way the kernel reports. Every method may raise `KernelError`."""
+
+    def begin(self) -> None:
+        """Listen, if that is not done yet."""
+
+    def touched(self, ifindexes: Collection[int]) -> frozenset[int]:
+        """Which of these interfaces may have changed since the last call; to ask for none ends the listening."""
+
+
 class Kernel(Protocol):
     """The node's kernel: see `nri_netdev.shells.kernel.node`."""
 
@@ -140,3 +150,7 @@ class Kernel(Protocol):
     @property
     def processes(self) -> Processes:
         """The processes."""
+
+    @property
+    def watch(self) -> Watch:
+        """Changes of interfaces at home."""

@@ -124,6 +124,7 @@ class Preparations:
             self._let_go(expected.netns)
 
     def _prepare(self, expected: Expected) -> None:
+        self._kernel.watch.begin()
         basis = self._basis(expected)
         every_claim = (*self._claims.binding(), *self._claims.prepared())
         made = self._evaluator.evaluate(expected.entries, expected.asker, taken=every_claim)
@@ -223,17 +224,20 @@ class Preparations:
         return True
 
     def renew_snapshots(self) -> None:
-        """Take the snapshots again, since the kernel does not report every change: then none is older than a tick."""
-        for key, prepared in tuple(self._prepared.items()):
-            with reported("look at a prepared claim"):
-                claims = tuple(map(self._renewed, prepared.claims))
-                if claims != prepared.claims:
-                    self._claims.prepare(claims)
-                    self._prepared[key] = replace(prepared, claims=claims)
+        """Take the snapshots again of what has changed, in ways too on which no verdict depends."""
+        with reported("look for changes"):
+            every = [claim.snapshot.link.ifindex for prepared in self._prepared.values() for claim in prepared.claims]
+            touched = self._kernel.watch.touched(every)
+            for key, prepared in tuple(self._prepared.items()) if touched else ():
+                with reported("look at a prepared claim"):
+                    claims = tuple(self._renewed(claim, touched) for claim in prepared.claims)
+                    if claims != prepared.claims:
+                        self._claims.prepare(claims)
+                        self._prepared[key] = replace(prepared, claims=claims)
 
-    def _renewed(self, claim: Claim) -> Claim:
-        now = self._kernel.host.snapshot(claim.snapshot.link.ifindex)
-        return claim if claim.snapshot.is_still(now) else replace(claim, snapshot=now)
+    def _renewed(self, claim: Claim, touched: Collection[int]) -> Claim:
+        ifindex = claim.snapshot.link.ifindex
+        return replace(claim, snapshot=self._kernel.host.snapshot(ifindex)) if ifindex in touched else claim
 
     # -- withdrawing -----------------------------------------------------------------------------------------------
 

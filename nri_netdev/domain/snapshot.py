@@ -1,48 +1,50 @@
-"""Snapshots: everything about an interface that a move between namespaces destroys; and reports of restoring it.
+"""Snapshots: everything that the kernel tells of an interface before it is given away; and reports of restoring it.
 
-`nri_netdev.shells.kernel.capture` reads a snapshot before the interface is given away, the ledger keeps it as JSON, and
-`nri_netdev.shells.kernel.restore` restores it. `Snapshot.link` has what a move keeps and a container can change (MAC,
-MTU, names …); the other fields have what a move destroys (addresses, routes, neighbours, qdiscs, master, sysctls).
-Kernel objects are kept as the kernel wrote them, so that attributes unknown to us are restored too.
+`nri_netdev.shells.kernel.capture` reads a snapshot, the ledger keeps it as JSON, and `nri_netdev.shells.kernel.restore`
+restores it. `Snapshot.facets` has the kernel's own messages, one list for each kind of state: nothing is decoded before
+it is compared at home, so that attributes which nobody knows yet are kept too.
 """
 
 from __future__ import annotations
 
+import base64
+import struct
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from nri_netdev.domain.links import Address, Link
+from nri_netdev.domain.snapshot_v1 import facets_of_v1
 
-VERSION = 1
+VERSION = 2
 """Version of the JSON document, its member `v`."""
 
+Messages = tuple[bytes, ...]
+"""What a facet was read as: bodies of the kernel's messages."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KernelObject:
-    """A route, a neighbour, a qdisc or an entry of a bridge's table, as the kernel wrote it."""
-
-    text: str
-    """For people: `route 198.51.100.0/24 via 192.0.2.1 table 100`."""
-    payload: str
-    """Family header and attributes of its `RTM_NEW…` message, in hex, without those that the kernel computes."""
-    is_expendable: bool = False
-    """Whether it comes back by itself, as routes do that a router advertises."""
+_COMPRESSED_BYTES = 4096
+"""A facet that is larger is compressed in the ledger: an interface may have thousands of routes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Master:
-    """The device that an interface was enslaved to, and the settings of the port."""
+    """The device that an interface was enslaved to."""
 
     ifname: str
     kind: str | None = None
     """`IFLA_INFO_KIND`: bridge, bond …"""
-    port: str = ""
-    """`IFLA_INFO_SLAVE_DATA` of the interface, attributes in hex."""
-    vlans: str = ""
-    """`IFLA_AF_SPEC` of a bridge port: its VLANs, attributes in hex."""
-    fdb: tuple[KernelObject, ...] = ()
-    """Static entries of the bridge's forwarding table that point to it."""
+    own_mac: str | None = None
+    """The MAC address that the port has of its own, where the master gives its ports another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upper:
+    """A device of the host on top of an interface, which goes down with it, such as a VLAN or a macvlan."""
+
+    link: Link
+    addresses: tuple[Address, ...] = ()
+    facets: Mapping[str, Messages] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,25 +55,17 @@ class Snapshot:
     """The interface then; its altnames lack the mark."""
     taken_s: int = 0
     """Time of the snapshot, in seconds since boot (`CLOCK_BOOTTIME`), because lifetimes of addresses run down."""
-    flags: int = 0
-    """`IFF_*` that an administrator sets (`nri_netdev.shells.kernel.messages.ADMIN_FLAGS`), except `IFF_UP`."""
-    settings: Mapping[int, str] = field(default_factory=dict)
-    """Further `IFLA_*` by number, in hex, such as segmentation limits."""
-    xdp_id: int | None = None
-    """`IFLA_XDP_PROG_ID` of the program attached to it."""
     master: Master | None = None
     addresses: tuple[Address, ...] = ()
     """In the kernel's order, in which the first of a network is its primary address."""
-    routes: tuple[KernelObject, ...] = ()
-    """Routes in every table, except those that the kernel makes from addresses."""
-    neighbours: tuple[KernelObject, ...] = ()
-    """Permanent and proxy entries."""
-    qdiscs: tuple[KernelObject, ...] = ()
-    """Qdiscs that somebody set, parents first."""
     sysctls: Mapping[str, str] = field(default_factory=dict)
     """Values that differ from the netns's default, by keys like `ipv4/conf/rp_filter`."""
-    losses: tuple[str, ...] = ()
-    """What cannot be restored, for people."""
+    facets: Mapping[str, Messages] = field(default_factory=dict)
+    """Everything else, by the names of `nri_netdev.shells.kernel.facets`; without a facet that could not be read."""
+    ifindex: int = 0
+    """The interface's in the messages of `facets`; 0 where they have been made without it."""
+    uppers: tuple[Upper, ...] = ()
+    """Devices on top of it, those below first."""
 
     def merge(self, newer: Self) -> Self:
         """The snapshot to restore when an interface is given away again before this one was fully restored.
@@ -83,35 +77,35 @@ class Snapshot:
             link=replace(self.link, ifindex=newer.link.ifindex),
             master=self.master or newer.master,
             addresses=_union(self.addresses, newer.addresses, lambda a: (a.family, a.address, a.prefixlen, a.peer)),
-            routes=_union(self.routes, newer.routes, lambda each: each.text),
-            neighbours=_union(self.neighbours, newer.neighbours, lambda each: each.text),
-            qdiscs=self.qdiscs or newer.qdiscs,
             sysctls={**newer.sysctls, **self.sysctls},
-            losses=_union(self.losses, newer.losses, lambda text: text),
+            facets=self._merged_facets(newer),
+            uppers=_union(self.uppers, newer.uppers, lambda upper: upper.link.ifname),
         )
 
-    def is_still(self, later: Self) -> bool:
-        """Whether a later snapshot is the same except for lifetimes, which have run down."""
-        passed_s = later.taken_s - self.taken_s
-        aged = tuple(
-            now if _is_aged(was, now, passed_s) else was
-            for was, now in zip(self.addresses, later.addresses, strict=False)
-        )
-        return replace(self, taken_s=later.taken_s, addresses=aged + self.addresses[len(aged) :]) == later
+    def _merged_facets(self, newer: Self) -> Mapping[str, Messages]:
+        if newer.ifindex != self.ifindex:  # its messages name it otherwise
+            return self.facets
+        lists = LISTS & {*self.facets} & {*newer.facets}
+        both = {name: _union(self.facets[name], newer.facets[name], bytes) for name in lists}
+        return {**newer.facets, **self.facets, **both}
 
     def to_json(self) -> dict[str, Any]:
         """The document that `from_json` reads, of JSON's types only."""
-        master = self.master
         return {
             **fields_of(self),
             "v": VERSION,
             "link": fields_of(self.link),
-            "settings": {str(number): value for number, value in self.settings.items()},
-            "master": master and {**fields_of(master), "fdb": [*map(fields_of, master.fdb)]},
+            "master": self.master and fields_of(self.master),
             "addresses": [*map(fields_of, self.addresses)],
-            "routes": [*map(fields_of, self.routes)],
-            "neighbours": [*map(fields_of, self.neighbours)],
-            "qdiscs": [*map(fields_of, self.qdiscs)],
+            "facets": _encoded(self.facets),
+            "uppers": [
+                {
+                    "link": fields_of(upper.link),
+                    "addresses": [*map(fields_of, upper.addresses)],
+                    "facets": _encoded(upper.facets),
+                }
+                for upper in self.uppers
+            ],
         }
 
     @classmethod
@@ -122,25 +116,32 @@ class Snapshot:
             ValueError: The document has another version.
             KeyError, TypeError: It is no such document.
         """
-        if document["v"] != VERSION:
+        if document["v"] == 1:
+            document = _from_v1(document)
+        elif document["v"] != VERSION:
             raise ValueError(f"snapshot of version {document['v']}, where {VERSION} is known")
         master = document["master"]
-        link = {**document["link"], "altnames": tuple(document["link"]["altnames"])}
-        link.pop("slave_kind", None)  # written by earlier releases
         return cls(
-            link=Link(**link),
+            link=_link(document["link"]),
             taken_s=document["taken_s"],
-            flags=document["flags"],
-            settings={int(number): value for number, value in document["settings"].items()},
-            xdp_id=document["xdp_id"],
-            master=master and Master(**{**master, "fdb": _objects(master["fdb"])}),
+            master=master and Master(**master),
             addresses=tuple(Address(**address) for address in document["addresses"]),
-            routes=_objects(document["routes"]),
-            neighbours=_objects(document["neighbours"]),
-            qdiscs=_objects(document["qdiscs"]),
             sysctls=dict(document["sysctls"]),
-            losses=tuple(document["losses"]),
+            facets=_decoded(document["facets"]),
+            ifindex=document["ifindex"],
+            uppers=tuple(
+                Upper(
+                    link=_link(upper["link"]),
+                    addresses=tuple(Address(**address) for address in upper["addresses"]),
+                    facets=_decoded(upper["facets"]),
+                )
+                for upper in document["uppers"]
+            ),
         )
+
+
+LISTS = frozenset({"routes", "others_routes", "neighbours", "nexthops", "rules", "fdb", "multicast"})
+"""Facets that are lists of objects, of which a newer snapshot may have more."""
 
 
 def fields_of(value: Any) -> dict[str, Any]:
@@ -148,20 +149,53 @@ def fields_of(value: Any) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__slots__}
 
 
-_LIFETIME_SLACK_S = 2
+def _link(document: Mapping[str, Any]) -> Link:
+    return Link(**{**document, "altnames": tuple(document["altnames"])})
 
 
-def _is_aged(was: Address, now: Address, passed_s: int) -> bool:
-    """Whether an address is the same except for lifetimes that have run down."""
-    lifetimes = ((was.valid_lft_s, now.valid_lft_s), (was.preferred_lft_s, now.preferred_lft_s))
-    return replace(was, valid_lft_s=now.valid_lft_s, preferred_lft_s=now.preferred_lft_s) == now and all(
-        before is after if before is None or after is None else abs(before - passed_s - after) <= _LIFETIME_SLACK_S
-        for before, after in lifetimes
-    )
+def _encoded(facets: Mapping[str, Messages]) -> dict[str, Any]:
+    """Lists of messages in hex; a long one as one compressed text."""
+    return {name: _packed(messages) for name, messages in facets.items()}
 
 
-def _objects(documents: Any) -> tuple[KernelObject, ...]:
-    return tuple(KernelObject(**document) for document in documents)
+def _packed(messages: Messages) -> list[str] | str:
+    if sum(map(len, messages)) <= _COMPRESSED_BYTES:
+        return [message.hex() for message in messages]
+    framed = b"".join(struct.pack("<I", len(message)) + message for message in messages)
+    return base64.b64encode(zlib.compress(framed, 1)).decode()
+
+
+def _decoded(document: Mapping[str, Any]) -> dict[str, Messages]:
+    return {name: tuple(_unpacked(value)) for name, value in document.items()}
+
+
+def _unpacked(value: list[str] | str) -> Iterator[bytes]:
+    if not isinstance(value, str):
+        yield from map(bytes.fromhex, value)
+        return
+    framed = zlib.decompress(base64.b64decode(value))
+    offset = 0
+    while offset < len(framed):
+        (length,) = struct.unpack_from("<I", framed, offset)
+        yield framed[offset + 4 : offset + 4 + length]
+        offset += 4 + length
+
+
+def _from_v1(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A document of the release before facets, as one of this version."""
+    link = {**document["link"]}
+    link.pop("slave_kind", None)  # written by still earlier releases
+    master = document["master"]
+    return {
+        "link": link,
+        "taken_s": document["taken_s"],
+        "master": master and {"ifname": master["ifname"], "kind": master["kind"]},
+        "addresses": document["addresses"],
+        "sysctls": document["sysctls"],
+        "facets": facets_of_v1(document),
+        "ifindex": 0,
+        "uppers": (),
+    }
 
 
 def _union(first: tuple[Any, ...], second: tuple[Any, ...], key: Any) -> tuple[Any, ...]:
@@ -177,8 +211,14 @@ class Shortfall:
     what: str
     """For people: `route 198.51.100.0/24 via 192.0.2.1`."""
     why: str
+    is_extra: bool = False
+    """Whether it was not there before and could not be taken off."""
+    is_left: bool = False
+    """Whether something of the pod is in it that would reach the next one."""
 
     def __str__(self) -> str:
+        if self.is_extra:
+            return f"{self.what}, which was not there before, could not be taken off: {self.why}"
         return f"{self.what} could not be restored: {self.why}"
 
 
@@ -192,6 +232,11 @@ class HomeReport:
     name_taken_by: Link | None = None
     """The interface that has its name now; None if it has the name itself."""
     shortfalls: tuple[Shortfall, ...] = ()
+
+    @property
+    def is_tainted(self) -> bool:
+        """Whether something of the pod is left on it that would reach the next one."""
+        return any(shortfall.is_left for shortfall in self.shortfalls)
 
     def troubles(self) -> tuple[str, ...]:
         """What was not restored, in full sentences; empty if everything was."""

@@ -242,12 +242,15 @@ def test_what_is_as_it_was_is_left_alone(world: World) -> None:
     assert world.ledger.prepared == before
 
 
-def test_what_is_not_told_is_looked_for_with_the_timer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The snapshot of a prepared claim is no older than that, in the ledger too; it is the same, as ready as before."""
+def test_a_change_on_which_no_verdict_depends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The snapshot of a prepared claim is read again, in the ledger too; the claim is as ready as before."""
     pod = run_prepared(world, "app", ENS1)
     (mark,) = world.ledger.prepared
     look, sysctls = world.kernel.host.snapshot, {"ipv4/conf/rp_filter": "2"}
     monkeypatch.setattr(world.kernel.host, "snapshot", lambda n: dataclasses.replace(look(n), sysctls=sysctls))
+    world.custody.tick()
+    assert [claim.snapshot.sysctls for claim in world.ledger.prepared.values()] == [{}]
+    monkeypatch.setattr(world.kernel.watch, "touched", frozenset)
     world.custody.tick()
     prepared = world.custody.ready(pod.id, "app")
 

@@ -41,6 +41,23 @@ def bind_mount(action: str, source: str | Path, target: Path) -> None:
     call(action, LIBC.mount, os.fsencode(source), os.fsencode(target), None, _MS_BIND, None)
 
 
+_FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432  # the same on every machine
+_CLOEXEC, _FSCONFIG_CMD_CREATE = 1, 6
+
+
+def mount_sysfs() -> int:
+    """A sysfs that shows the calling thread's netns, mounted nowhere, as the fd of its directory; -1 if refused."""
+    fs_fd = LIBC.syscall(_FSOPEN, b"sysfs", _CLOEXEC)
+    if fs_fd < 0:
+        return -1
+    try:
+        if LIBC.syscall(_FSCONFIG, fs_fd, _FSCONFIG_CMD_CREATE, None, None, 0) < 0:
+            return -1
+        return int(LIBC.syscall(_FSMOUNT, fs_fd, _CLOEXEC, 0))
+    finally:
+        os.close(fs_fd)
+
+
 @contextmanager
 def translated(action: str, *, refusal: Reason = Reason.OTHER) -> Iterator[None]:
     """Turn an `OSError` into a `KernelError` with an action and a kind of refusal."""

@@ -19,9 +19,12 @@ from nri_netdev.shells.kernel.attributes import attributes, from_text, pack_all,
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
-RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
-RTM_NEWQDISC, RTM_GETQDISC = 36, 38
-RTM_GETTFILTER = 46
+RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
+RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
+RTM_NEWQDISC, RTM_DELQDISC, RTM_GETQDISC = 36, 37, 38
+RTM_NEWTCLASS, RTM_DELTCLASS, RTM_GETTCLASS = 40, 41, 42
+RTM_NEWTFILTER, RTM_DELTFILTER, RTM_GETTFILTER = 44, 45, 46
+RTM_NEWMDB, RTM_DELMDB, RTM_GETMDB = 84, 85, 86
 RTM_NEWNEXTHOP, RTM_DELNEXTHOP, RTM_GETNEXTHOP = 104, 105, 106
 RTM_NEWLINKPROP, RTM_DELLINKPROP = 108, 109
 
@@ -42,6 +45,10 @@ IFADDR = struct.Struct("=BBBBI")
 """`struct ifaddrmsg`: family, prefixlen, flags, scope, index."""
 RTMSG = struct.Struct("=BBBBBBBBI")
 """`struct rtmsg`: family, dst_len, src_len, tos, table, protocol, scope, type, flags."""
+NDMSG = struct.Struct("=BxxxiHBB")
+"""`struct ndmsg`: family, ifindex, state, flags, type."""
+TCMSG = struct.Struct("=BxxxiIII")
+"""`struct tcmsg`: family, ifindex, handle, parent, info."""
 
 IFA_ADDRESS, IFA_LOCAL, IFA_LABEL, IFA_BROADCAST, IFA_CACHEINFO = 1, 2, 3, 4, 6
 IFA_FLAGS, IFA_RT_PRIORITY, IFA_PROTO = 8, 9, 11
@@ -56,7 +63,7 @@ _PARSED_LINKS = 256
 """How many parsed links are cached, some 2 KiB each: those of a host and of some pods. Each claim adds three entries
 that are never read again."""
 _IPV4_BYTES = 4
-AF_INET, AF_INET6 = int(socket.AF_INET), int(socket.AF_INET6)
+AF_INET, AF_INET6, AF_BRIDGE = int(socket.AF_INET), int(socket.AF_INET6), int(socket.AF_BRIDGE)
 
 SKIP_STATS: Mapping[int, bytes] = {IFLA_EXT_MASK: u32(_RTEXT_FILTER_SKIP_STATS)}
 

@@ -13,6 +13,7 @@ import os
 import select
 import socket
 import struct
+from collections.abc import Iterator, Sequence
 
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_DUMP = 0x1, 0x4, 0x10, 0x300
 
@@ -21,12 +22,14 @@ _NLM_F_CAPPED, _NLM_F_ACK_TLVS = 0x100, 0x200
 _NLMSGERR_ATTR_MSG = 1
 _SOL_NETLINK, _NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK = 270, 10, 11, 12
 _NETLINK_ADD_MEMBERSHIP = 1
-_NETLINK_ROUTE = 0
+NETLINK_ROUTE, NETLINK_GENERIC = 0, 16
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _ERROR = struct.Struct("=i")
 _ATTRIBUTE = struct.Struct("=HH")  # length, type
 _BUFFER_BYTES = 1 << 16
 """Twice the largest part of a dump (32 KiB, `netlink_recvmsg`)."""
+_BATCH_BYTES = 1 << 13
+"""How much of a batch is sent at once: the refusals of all of it must fit into the socket's buffer (208 KiB)."""
 
 
 class NetlinkError(OSError):
@@ -39,14 +42,17 @@ class NetlinkError(OSError):
 
 
 class RouteSocket:
-    """A socket of `NETLINK_ROUTE` in the netns of the thread that opens it. For one thread at a time.
+    """A socket for requests, in the netns of the thread that opens it. For one thread at a time.
+
+    Args:
+        protocol: `NETLINK_*`.
 
     Raises:
         OSError: The socket cannot be opened.
     """
 
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_ROUTE)
+    def __init__(self, protocol: int = NETLINK_ROUTE) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         self._sequence = 0
         self._buffer = bytearray(_BUFFER_BYTES)
         try:
@@ -84,21 +90,66 @@ class RouteSocket:
         found: list[bytes] = []
         is_cut = False
         while True:
-            data = self._receive()
-            offset = 0
-            while offset + _HEADER.size <= len(data):
-                length, its_kind, its_flags, sequence, _ = _HEADER.unpack_from(data, offset)
-                body = data[offset + _HEADER.size : offset + length]
-                offset += (length + 3) & ~3
+            for its_kind, its_flags, sequence, body in _messages(self._receive()):
                 if sequence != self._sequence:
                     continue  # the reply to an earlier request that was interrupted
                 is_cut = is_cut or bool(its_flags & NLM_F_DUMP_INTR)
                 if its_kind in {_NLMSG_ERROR, _NLMSG_DONE}:
-                    _raise_refusal(its_kind, its_flags, body)
+                    error = _refusal(its_kind, its_flags, body)
+                    if error is not None:
+                        raise error
                     return found, is_cut
                 found.append(body)
                 if is_one:
                     return found, is_cut
+
+    def batch(self, kind: int, flags: int, payloads: Sequence[bytes]) -> dict[int, NetlinkError]:
+        """Send many requests of one type that change something, with a few system calls.
+
+        Only the last of each part is acknowledged: the kernel answers the others only if it refuses.
+
+        Args:
+            kind: type of the messages.
+            flags: `NLM_F_*` beside REQUEST.
+            payloads: the messages without their headers.
+
+        Returns:
+            The refusals, by position in `payloads`.
+
+        Raises:
+            OSError: The socket fails.
+        """
+        refused: dict[int, NetlinkError] = {}
+        position = 0
+        while position < len(payloads):
+            first = self._sequence + 1
+            parts: list[bytes] = []
+            size = 0
+            while position < len(payloads) and size < _BATCH_BYTES:
+                payload = payloads[position]
+                position += 1
+                self._sequence += 1
+                is_last = position == len(payloads) or size + _HEADER.size + len(payload) >= _BATCH_BYTES
+                length = _HEADER.size + len(payload)
+                its_flags = flags | NLM_F_REQUEST | (NLM_F_ACK if is_last else 0)
+                parts.append(_HEADER.pack(length, kind, its_flags, self._sequence, 0) + payload + bytes(-length % 4))
+                size += length
+            self._socket.send(b"".join(parts))
+            offset = position - len(parts) - first
+            refused |= {sequence + offset: error for sequence, error in self._refusals(first)}
+        return refused
+
+    def _refusals(self, first: int) -> Iterator[tuple[int, NetlinkError]]:
+        """The refusals of the requests from a sequence number on, until the latest is acknowledged."""
+        is_over = False
+        while not is_over:
+            for its_kind, its_flags, sequence, body in _messages(self._receive()):
+                if sequence < first or its_kind != _NLMSG_ERROR:
+                    continue
+                error = _refusal(its_kind, its_flags, body)
+                is_over = is_over or sequence == self._sequence
+                if error is not None:
+                    yield sequence, error
 
     def _receive(self) -> bytes:
         size = self._socket.recv_into(self._buffer, 0, socket.MSG_TRUNC)
@@ -119,7 +170,7 @@ class RouteEvents:
 
     def __init__(self, *groups: int) -> None:
         kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-        self._socket = socket.socket(socket.AF_NETLINK, kind, _NETLINK_ROUTE)
+        self._socket = socket.socket(socket.AF_NETLINK, kind, NETLINK_ROUTE)
         try:
             self._socket.bind((0, 0))
             for group in groups:
@@ -153,26 +204,31 @@ class RouteEvents:
                     raise
                 is_cut = True
                 continue
-            offset = 0
-            while offset + _HEADER.size <= len(data):
-                length, kind, _, _, _ = _HEADER.unpack_from(data, offset)
-                found.append((kind, data[offset + _HEADER.size : offset + length]))
-                offset += (length + 3) & ~3
+            found += [(kind, body) for kind, _, _, body in _messages(data)]
 
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
 
 
-def _raise_refusal(kind: int, flags: int, body: bytes) -> None:
-    """Raise the error in an acknowledgement or at the end of a dump, if there is one."""
+def _messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """The messages in what was received, as (type, flags, sequence, body)."""
+    offset, end = 0, len(data)
+    while offset + _HEADER.size <= end:
+        length, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)
+        yield kind, flags, sequence, data[offset + _HEADER.size : offset + length]
+        offset += (length + 3) & ~3
+
+
+def _refusal(kind: int, flags: int, body: bytes) -> NetlinkError | None:
+    """The error in an acknowledgement or at the end of a dump, if there is one."""
     number = -_ERROR.unpack_from(body)[0] if len(body) >= _ERROR.size else 0
     if number <= 0:
-        return
+        return None
     offset = _ERROR.size
     if kind == _NLMSG_ERROR:  # the request follows, or when capped its header
         offset += _HEADER.size if flags & _NLM_F_CAPPED else _HEADER.unpack_from(body, offset)[0]
-    raise NetlinkError(number, _reason(body, (offset + 3) & ~3) if flags & _NLM_F_ACK_TLVS else "")
+    return NetlinkError(number, _reason(body, (offset + 3) & ~3) if flags & _NLM_F_ACK_TLVS else "")
 
 
 def _reason(body: bytes, offset: int) -> str:

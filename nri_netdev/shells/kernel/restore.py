@@ -1,49 +1,29 @@
-"""Restores an interface at home to what its snapshot says.
+"""Restores an interface at home to what its snapshot says, and tells whatever differs.
 
 `restore` may be interrupted anywhere and repeated: each step reads the present state and changes only what differs.
-What the kernel refuses is reported and stops nothing.
+What the kernel refuses is reported and stops nothing. At the end every facet is compared, whatever was put back.
 """
 
 from __future__ import annotations
 
 import errno
-import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from nri_netdev.domain.links import Address
-from nri_netdev.domain.snapshot import HomeReport, KernelObject, Master, Shortfall, Snapshot
+from nri_netdev.domain.snapshot import HomeReport, Master, Messages, Shortfall, Snapshot, Upper
 from nri_netdev.errors import KernelError
 from nri_netdev.faults import step
-from nri_netdev.shells.kernel import capture
 from nri_netdev.shells.kernel.addresses import identity, missing, still_valid, without_dad
-from nri_netdev.shells.kernel.attributes import NLA_F_NESTED, from_text, pack, u32, walk
-from nri_netdev.shells.kernel.capture import AF_BRIDGE, IFLA_BRIDGE_VLAN_INFO, SETTINGS
-from nri_netdev.shells.kernel.changes import put_address, set_down, set_flags, set_link, set_master, set_up
-from nri_netdev.shells.kernel.messages import (
-    ADMIN_FLAGS,
-    AF_INET6,
-    IFA_F_NODAD,
-    IFLA_ADDRESS,
-    IFLA_AF_SPEC,
-    IFLA_GROUP,
-    IFLA_IFALIAS,
-    IFLA_INFO_SLAVE_DATA,
-    IFLA_INFO_SLAVE_KIND,
-    IFLA_LINKINFO,
-    IFLA_MTU,
-    IFLA_TXQLEN,
-    IFLA_XDP,
-    RTM_DELLINK,
-    RTM_SETLINK,
-    link_attributes,
-    link_header,
-)
+from nri_netdev.shells.kernel.changes import put_address, set_down, set_link, set_master, set_up
+from nri_netdev.shells.kernel.facets.facet import Facet, Recorded, Site, restore_facet
+from nri_netdev.shells.kernel.facets.table import DOWN, FACETS, UPPER
+from nri_netdev.shells.kernel.messages import AF_INET6, IFA_F_NODAD, IFLA_ADDRESS
 from nri_netdev.shells.kernel.naming import restore_altnames, settle_name
-from nri_netdev.shells.kernel.objects import Put, put_back, put_neighbour, put_qdisc, put_route
 from nri_netdev.shells.kernel.rtnetlink import Rtnl
 from nri_netdev.shells.kernel.sysctls import read_sysctl, write_sysctl
 
-_BRIDGE_VLAN_INFO_FLAGS = 0x2 | 0x4  # pvid, untagged
+_DOWN_TO_ENSLAVE = frozenset({"bond", "team"})
+"""Kinds of master that take a port only while it is down, and set it up themselves."""
 
 
 def restore(rtnl: Rtnl, snapshot: Snapshot, ifindex: int, altname: str) -> HomeReport:
@@ -58,33 +38,33 @@ def restore(rtnl: Rtnl, snapshot: Snapshot, ifindex: int, altname: str) -> HomeR
     Raises:
         KernelError: There is no such interface.
     """
-    work = _Work(rtnl, ifindex, snapshot.losses)
+    work = _Work(rtnl, ifindex)
     rival = settle_name(rtnl, ifindex, snapshot.link.ifname)
     step("homing.renamed")
-    _restore_link(work, snapshot, altname)
-    addresses = tuple(still_valid(snapshot))
-    _restore_addresses(work, addresses, is_up=snapshot.link.is_up)
-    work.put_back(snapshot.neighbours, capture.neighbours(rtnl, ifindex), put_neighbour)
-    step("homing.neighbours")
-    work.put_back(snapshot.routes, capture.routes(rtnl, ifindex, addresses), put_route)
-    step("homing.routes")
-    work.put_back(snapshot.qdiscs, capture.qdiscs(rtnl, ifindex), put_qdisc)
-    step("homing.qdiscs")
+    recorded = _recorded(snapshot)
+    work.restore_all(DOWN, recorded)
+    _restore_rest_of_link(work, snapshot, altname)
+    _restore_addresses(work, tuple(still_valid(snapshot)), is_up=snapshot.link.is_up)
+    left = work.restore_all(FACETS, recorded)
+    for upper in snapshot.uppers:
+        left += _restore_upper(rtnl, upper)
+    step("homing.uppers")
+    left += _losses_of_v1(snapshot)
     return HomeReport(
         ifindex=ifindex,
         ifname=rtnl.link(ifindex).ifname,
         name_taken_by=rival,
-        shortfalls=tuple(work.shortfalls),
+        shortfalls=(*work.shortfalls, *left),
     )
 
 
 class _Work:
     """One interface that is being restored, and what could not be."""
 
-    def __init__(self, rtnl: Rtnl, ifindex: int, losses: Iterable[str]) -> None:
+    def __init__(self, rtnl: Rtnl, ifindex: int) -> None:
         self.rtnl = rtnl
         self.ifindex = ifindex
-        self.shortfalls = [Shortfall(what=loss, why="it is of a kind that cannot be put back") for loss in losses]
+        self.shortfalls: list[Shortfall] = []
 
     def attempt(self, what: str, function: Callable[..., object], *args: object) -> None:
         """Call `function(rtnl, ifindex, *args)`; a refusal becomes a shortfall of `what`."""
@@ -93,16 +73,62 @@ class _Work:
         except KernelError as error:
             self.shortfalls.append(Shortfall(what=what, why=str(error)))
 
-    def put_back(self, wanted: Iterable[KernelObject], there: Iterable[KernelObject], put: Put) -> None:
-        """Add the objects that are missing."""
-        self.shortfalls += put_back(self.rtnl, self.ifindex, wanted, there, put)
+    def restore_all(self, facets: Iterable[Facet], recorded: Mapping[str, Recorded]) -> list[Shortfall]:
+        """Put back what differs of facets.
+
+        One may need another, as a filter needs its class: so this is tried again for as long as less and less differs.
+
+        Returns:
+            What differs still.
+        """
+        left = {facet: list[Shortfall]() for facet in facets if facet.name in recorded}
+        count = None
+        for facet in left:
+            left[facet] = self._restore(facet, recorded[facet.name])
+            step(f"homing.{facet.name}")
+        while count is None or 0 < sum(map(len, left.values())) < count:
+            count = sum(map(len, left.values()))
+            for facet in (facet for facet, shortfalls in left.items() if shortfalls):
+                left[facet] = self._restore(facet, recorded[facet.name])
+        return [shortfall for shortfalls in left.values() for shortfall in shortfalls]
+
+    def _restore(self, facet: Facet, was: Recorded) -> list[Shortfall]:
+        try:
+            return restore_facet(facet, Site(self.rtnl, self.ifindex), was)
+        except KernelError as error:
+            return [Shortfall(what=facet.title, why=str(error), is_left=facet.withholds)]
 
 
-def _restore_link(work: _Work, snapshot: Snapshot, altname: str) -> None:
-    """Everything but addresses and what depends on them."""
-    for what, function in _STEPS.items():
-        work.attempt(what, function, snapshot)
-        step(f"homing.{what.replace(' ', '_')}")
+def _recorded(snapshot: Snapshot) -> dict[str, Recorded]:
+    """The facets of a snapshot, with what is needed to read them."""
+    master = snapshot.master.kind if snapshot.master else None
+
+    def recorded(messages: Messages, *, is_partial: bool = False) -> Recorded:
+        return Recorded(
+            messages=messages,
+            ifindex=snapshot.ifindex,
+            addresses=snapshot.addresses,
+            master=master,
+            is_partial=is_partial,
+        )
+
+    found = {name: recorded(messages) for name, messages in snapshot.facets.items()}
+    if "link_v1" in snapshot.facets:
+        found["link"] = recorded(snapshot.facets["link_v1"], is_partial=True)
+    return found
+
+
+def _losses_of_v1(snapshot: Snapshot) -> list[Shortfall]:
+    """What an earlier release knew at once that it could not put back."""
+    losses = (message.decode() for message in snapshot.facets.get("losses_v1", ()))
+    return [Shortfall(what=loss, why="it is of a kind that cannot be put back") for loss in losses]
+
+
+# -- name, sysctls, master ---------------------------------------------------------------------------------------------
+
+
+def _restore_rest_of_link(work: _Work, snapshot: Snapshot, altname: str) -> None:
+    """Everything else but addresses and what depends on them."""
     work.attempt("its alternative names", restore_altnames, snapshot.link.altnames, altname)
     step("homing.altnames_back")
     for sysctl, value in snapshot.sysctls.items():
@@ -111,6 +137,30 @@ def _restore_link(work: _Work, snapshot: Snapshot, altname: str) -> None:
     if snapshot.master is not None:
         work.attempt(f"its place in {snapshot.master.ifname}", _restore_master, snapshot.master)
         step("homing.master")
+
+
+def _restore_sysctl(rtnl: Rtnl, ifindex: int, key: str, value: str) -> None:
+    ifname = rtnl.link(ifindex).ifname
+    if read_sysctl(ifname, key) != value:
+        write_sysctl(ifname, key, value)
+
+
+def _restore_master(rtnl: Rtnl, ifindex: int, was: Master) -> None:
+    master = rtnl.link_called(was.ifname)
+    if master is None:
+        raise KernelError(action=f"enslave interface {ifindex} to {was.ifname}", errno=errno.ENODEV)
+    link = rtnl.link(ifindex)
+    if link.master == master.ifindex:
+        return
+    if was.kind in _DOWN_TO_ENSLAVE and link.is_up:
+        set_down(rtnl, ifindex)
+    if was.own_mac not in {None, link.mac}:
+        action = f"set the MAC address of interface {ifindex} to {was.own_mac}"
+        set_link(rtnl, action, ifindex, {IFLA_ADDRESS: bytes.fromhex((was.own_mac or "").replace(":", ""))})
+    set_master(rtnl, ifindex, master.ifindex)
+
+
+# -- addresses ---------------------------------------------------------------------------------------------------------
 
 
 def _restore_addresses(work: _Work, wanted: tuple[Address, ...], *, is_up: bool) -> None:
@@ -130,130 +180,26 @@ def _addresses(work: _Work) -> tuple[Address, ...]:
     return work.rtnl.addresses(work.ifindex).get(work.ifindex, ())
 
 
-def _restore_mac(rtnl: Rtnl, ifindex: int, snapshot: Snapshot) -> None:
-    link = rtnl.link(ifindex)
-    if snapshot.link.mac is not None and link.mac != snapshot.link.mac:
-        if link.is_up:  # many drivers refuse a new MAC address while up
-            set_down(rtnl, ifindex)
-        set_link(
-            rtnl,
-            f"set the MAC address of interface {ifindex} to {snapshot.link.mac}",
-            ifindex,
-            {IFLA_ADDRESS: bytes.fromhex(snapshot.link.mac.replace(":", ""))},
-        )
-
-
-def _restore_mtu(rtnl: Rtnl, ifindex: int, snapshot: Snapshot) -> None:
-    if rtnl.link(ifindex).mtu != snapshot.link.mtu:
-        action = f"set the MTU of interface {ifindex} to {snapshot.link.mtu}"
-        set_link(rtnl, action, ifindex, {IFLA_MTU: u32(snapshot.link.mtu)})
-
-
-def _restore_queue(rtnl: Rtnl, ifindex: int, snapshot: Snapshot) -> None:
-    length = snapshot.link.txqueuelen
-    if length is not None and rtnl.link(ifindex).txqueuelen != length:
-        set_link(rtnl, f"set the queue length of interface {ifindex} to {length}", ifindex, {IFLA_TXQLEN: u32(length)})
-
-
-def _restore_group(rtnl: Rtnl, ifindex: int, snapshot: Snapshot) -> None:
-    group = snapshot.link.group
-    if rtnl.link(ifindex).group != group:
-        set_link(rtnl, f"set the group of interface {ifindex} to {group}", ifindex, {IFLA_GROUP: u32(group)})
-
-
-def _restore_alias(rtnl: Rtnl, ifindex: int, snapshot: Snapshot) -> None:
-    alias = snapshot.link.alias or ""
-    if (rtnl.link(ifindex).alias or "") != alias:
-        value = from_text(alias) if alias else b""
-        set_link(rtnl, f"set the alias of interface {ifindex} to {alias!r}", ifindex, {IFLA_IFALIAS: value})
-
-
-def _restore_flags(rtnl: Rtnl, ifindex: int, snapshot: Snapshot) -> None:
-    _, now = link_header(rtnl.raw_link(ifindex))
-    differing = (now ^ snapshot.flags) & ADMIN_FLAGS
-    if differing:
-        action = f"set the flags of interface {ifindex} to {snapshot.flags:#x}"
-        set_flags(rtnl, action, ifindex, snapshot.flags, differing)
-
-
-def _restore_settings(rtnl: Rtnl, ifindex: int, snapshot: Snapshot) -> None:
-    now = link_attributes(rtnl.raw_link(ifindex))
-    refused: list[KernelError] = []
-    for number, value in snapshot.settings.items():
-        if number in now and now[number].hex() != value:
-            action = f"set {SETTINGS.get(number, number)} of interface {ifindex} to {value}"
-            try:
-                set_link(rtnl, action, ifindex, {number: bytes.fromhex(value)})
-            except KernelError as error:
-                refused.append(error)
-    if refused:
-        raise refused[0]
-
-
-def _restore_xdp(rtnl: Rtnl, ifindex: int, snapshot: Snapshot) -> None:
-    """Detach a program that the container has left. One of the host that is gone cannot be loaded again."""
-    now = capture.xdp_id(link_attributes(rtnl.raw_link(ifindex)))
-    if now == snapshot.xdp_id:
-        return
-    if now is not None:
-        detach = pack(1, struct.pack("=i", -1))  # IFLA_XDP_FD
-        set_link(rtnl, f"detach XDP program {now} from interface {ifindex}", ifindex, {IFLA_XDP | NLA_F_NESTED: detach})
-    if snapshot.xdp_id is not None:
-        raise KernelError(
-            action=f"attach XDP program {snapshot.xdp_id} to interface {ifindex}",
-            errno=errno.ENOENT,
-            reason="the container has taken it off",
-            hint="attach it again",
-        )
-
-
-_STEPS: dict[str, Callable[[Rtnl, int, Snapshot], None]] = {
-    "its MAC address": _restore_mac,
-    "its MTU": _restore_mtu,
-    "its queue length": _restore_queue,
-    "its group": _restore_group,
-    "its alias": _restore_alias,
-    "its flags": _restore_flags,
-    "its settings": _restore_settings,
-    "its XDP program": _restore_xdp,
-}
-"""What is restored before the interface is up, in this order, by its name in a shortfall."""
-
-
-def _restore_sysctl(rtnl: Rtnl, ifindex: int, key: str, value: str) -> None:
-    ifname = rtnl.link(ifindex).ifname
-    if read_sysctl(ifname, key) != value:
-        write_sysctl(ifname, key, value)
-
-
 def _restore_up(rtnl: Rtnl, ifindex: int, is_up: bool) -> None:
     if rtnl.link(ifindex).is_up is not is_up:
         (set_up if is_up else set_down)(rtnl, ifindex)
 
 
-def _restore_master(rtnl: Rtnl, ifindex: int, was: Master) -> None:
-    master = rtnl.link_called(was.ifname)
-    if master is None:
-        raise KernelError(action=f"enslave interface {ifindex} to {was.ifname}", errno=errno.ENODEV)
-    if rtnl.link(ifindex).master != master.ifindex:
-        set_master(rtnl, ifindex, master.ifindex)
-    if was.kind == "bridge":
-        _restore_port(rtnl, ifindex, was)
+# -- upper devices -----------------------------------------------------------------------------------------------------
 
 
-def _restore_port(rtnl: Rtnl, ifindex: int, was: Master) -> None:
-    """Settings, VLANs and static entries of a bridge's port."""
-    port = bytes.fromhex(was.port)
-    if capture.port_settings(rtnl, ifindex) != port:
-        info = pack(IFLA_INFO_SLAVE_KIND, from_text("bridge")) + pack(IFLA_INFO_SLAVE_DATA | NLA_F_NESTED, port)
-        set_link(rtnl, f"set up interface {ifindex} as bridge port", ifindex, {IFLA_LINKINFO | NLA_F_NESTED: info})
-    wanted = {value for _, value in walk(bytes.fromhex(was.vlans))}
-    now = set(capture.port_vlans(rtnl, ifindex))
-    for action, kind, vlans in (("remove", RTM_DELLINK, now - wanted), ("add", RTM_SETLINK, wanted - now)):
-        for vlan in sorted(vlans):
-            flags, vid = struct.unpack("=HH", vlan)
-            info = pack(IFLA_BRIDGE_VLAN_INFO, struct.pack("=HH", flags & _BRIDGE_VLAN_INFO_FLAGS, vid))
-            header = struct.pack("=BxHiII", AF_BRIDGE, 0, ifindex, 0, 0)
-            rtnl.change(f"{action} VLAN {vid}", kind, header + pack(IFLA_AF_SPEC | NLA_F_NESTED, info))
-    for shortfall in put_back(rtnl, ifindex, was.fdb, capture.fdb(rtnl, rtnl.link(ifindex)), put_neighbour):
-        raise KernelError(action=f"add {shortfall.what}", errno=errno.EINVAL, reason=shortfall.why)
+def _restore_upper(rtnl: Rtnl, was: Upper) -> list[Shortfall]:
+    """Put back what a device on top of the interface has lost."""
+    link = rtnl.link_called(was.link.ifname)
+    if link is None or link.kind != was.link.kind:
+        kind = was.link.kind or "device"
+        why = "the kernel deleted it with the move, or somebody has since; make it again"
+        return [Shortfall(what=f"{kind} {was.link.ifname} on it", why=why)]
+    work = _Work(rtnl, link.ifindex)
+    _restore_addresses(work, was.addresses, is_up=was.link.is_up)
+    recorded = {
+        name: Recorded(messages=messages, ifindex=was.link.ifindex, addresses=was.addresses)
+        for name, messages in was.facets.items()
+    }
+    left = (*work.shortfalls, *work.restore_all(UPPER, recorded))
+    return [Shortfall(what=f"{each.what} of {was.link.ifname}", why=each.why) for each in left]

@@ -12,7 +12,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -20,7 +20,7 @@ from nri_netdev.domain.links import Address, Inventory, Link
 from nri_netdev.errors import KernelError
 from nri_netdev.lean import bare
 from nri_netdev.shells.kernel.attributes import attributes, from_text, pack, to_int, u32
-from nri_netdev.shells.kernel.libc import translated
+from nri_netdev.shells.kernel.libc import mount_sysfs, translated
 from nri_netdev.shells.kernel.messages import (
     AF_INET,
     AF_INET6,
@@ -45,7 +45,14 @@ from nri_netdev.shells.kernel.messages import (
     parse_address,
     parse_link,
 )
-from nri_netdev.shells.kernel.netlink import NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkError, RouteSocket
+from nri_netdev.shells.kernel.netlink import (
+    NETLINK_GENERIC,
+    NLM_F_ACK,
+    NLM_F_DUMP,
+    NLM_F_REQUEST,
+    NetlinkError,
+    RouteSocket,
+)
 from nri_netdev.shells.kernel.netns import call_in_netns
 
 P = ParamSpec("P")
@@ -97,14 +104,18 @@ class _Changes:
         self._socket.close()
 
 
+def _refused(action: str, error: NetlinkError) -> KernelError:
+    reason = error.reason if error.reason != os.strerror(error.number) else ""
+    return KernelError(action=action, errno=error.number, reason=reason)
+
+
 @contextlib.contextmanager
 def _as_kernel_error(action: str) -> Iterator[None]:
     """Turn an error of the kernel or the socket into a `KernelError` with an action."""
     try:
         yield
     except NetlinkError as error:
-        reason = error.reason if error.reason != os.strerror(error.number) else ""
-        raise KernelError(action=action, errno=error.number, reason=reason) from error
+        raise _refused(action, error) from error
     except OSError as error:
         raise KernelError(action=action, errno=error.errno or errno.EIO) from error
 
@@ -118,13 +129,26 @@ class Rtnl:
     def __init__(self) -> None:
         with translated("open a socket of rtnetlink"):
             self._own = RouteSocket()
+        self._generic: RouteSocket | None = None
         self._changing: _Changes | None = None
+        self._sysfs_fd: int | None = None
+
+    @property
+    def sysfs_fd(self) -> int:
+        """The sysfs of this netns, as the fd of its directory; -1 if the kernel refuses one."""
+        if self._sysfs_fd is None:
+            self._sysfs_fd = mount_sysfs()
+        return self._sysfs_fd
 
     def close(self) -> None:
-        """Close the socket."""
+        """Close everything."""
         self._own.close()
+        if self._generic is not None:
+            self._generic.close()
         if self._changing is not None:
             self._changing.close()
+        if self._sysfs_fd is not None and self._sysfs_fd >= 0:
+            os.close(self._sysfs_fd)
 
     def __enter__(self) -> Self:
         return self
@@ -152,6 +176,26 @@ class Rtnl:
             if self._changing is None:
                 self._changing = _Changes()
             self._changing.request(kind, flags, payload)
+
+    def change_all(self, action: str, kind: int, payloads: Sequence[bytes], flags: int = 0) -> dict[int, KernelError]:
+        """Make many changes of one kind; what each refusal says, by position in `payloads`."""
+        with _as_kernel_error(action):
+            refused = self._own.batch(kind, flags, payloads)
+        return {position: _refused(action, error) for position, error in refused.items()}
+
+    def generic(self, action: str, family: int, payload: bytes, *, is_dump: bool = False) -> list[bytes]:
+        """Ask a family of generic netlink; what it answers, nothing for a change.
+
+        Args:
+            action: for error messages.
+            family: number of the family.
+            payload: `struct genlmsghdr` and attributes.
+            is_dump: whether the answer is a dump.
+        """
+        with _as_kernel_error(action):
+            self._generic = self._generic or RouteSocket(NETLINK_GENERIC)
+            found, _ = self._generic.request(family, NLM_F_DUMP if is_dump else NLM_F_ACK, payload)
+        return found
 
     def get(self, action: str, kind: int, payload: bytes) -> bytes:
         """Read one object."""

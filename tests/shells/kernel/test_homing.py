@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from nri_netdev.domain.snapshot import Snapshot
 from nri_netdev.errors import KernelError
 from nri_netdev.faults import hooked
 from nri_netdev.shells.kernel import changes, homing, naming, restore
@@ -15,6 +18,9 @@ from tests.shells.conftest import Net
 from tests.shells.kernel.furniture import MARK, assert_same, captured, facts, fetch, furnish, give, settled
 
 pytestmark = pytest.mark.root
+
+V1 = Path(__file__).parents[2] / "domain/snapshot_v1.json"
+"""What the release before facets read of the interface that `furnish_beside_another` makes."""
 
 
 def furnish_beside_another(home: Net) -> None:
@@ -36,6 +42,20 @@ def test_comes_home_as_it_was(furnished: Net, pod: Net) -> None:
     assert report.troubles() == ()
     assert_same(before, furnished)
     assert pod.names() == {"lo"}
+
+
+def test_what_an_earlier_release_has_given_away_comes_home(home: Net, pod: Net) -> None:
+    """By the snapshot that it wrote: everything that was in it is put back, what was not is left alone."""
+    furnish_beside_another(home)
+    before = settled(home)
+    document = json.loads(V1.read_text(encoding="utf-8"))
+    snapshot = give(home, pod)
+    pod.ip("link set net1 down")
+    pod.ip("link set net1 mtu 900 alias mine group 3 address 02:de:ad:00:00:01")
+    document["link"]["ifindex"] = snapshot.link.ifindex
+    report = fetch(home, pod, Snapshot.from_json({**document, "taken_s": snapshot.taken_s}))
+    assert report.troubles() == ()
+    assert_same(before, home)
 
 
 def test_comes_home_down_if_it_was(home: Net, pod: Net) -> None:

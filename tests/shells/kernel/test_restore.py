@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from nri_netdev.shells.kernel import restore
+from nri_netdev.shells.kernel import bpf, restore
 from tests.shells.conftest import Net
+from tests.shells.kernel.facets import programs
 from tests.shells.kernel.furniture import MARK, assert_same, fetch, give, settled
 
 pytestmark = pytest.mark.root
@@ -37,7 +40,7 @@ def test_bridge_slave_returns_to_its_port(home: Net, pod: Net) -> None:
 
 
 def test_what_cannot_be_put_back_is_reported(home: Net, pod: Net) -> None:
-    """A route whose gateway is not to be reached, a nexthop object, traffic classes: named; the rest is put back."""
+    """A route whose gateway is not to be reached: named; the rest is put back, nexthops and classes too."""
     home.ip("link add other0 type ifb")
     home.ip("addr add 172.31.0.1/24 dev other0")
     home.ip("link set other0 up")
@@ -50,14 +53,63 @@ def test_what_cannot_be_put_back_is_reported(home: Net, pod: Net) -> None:
     home.ip("route add 198.51.102.0/24 nhid 5")
     home.run(*["tc", "qdisc", "add", "dev", "dev0", "root", "handle", "10:", "htb"])
     home.run(*["tc", "class", "add", "dev", "dev0", "parent", "10:", "classid", "10:1", "htb", "rate", "1mbit"])
+    classes = home.run("tc", "class", "show", "dev", "dev0")
     snapshot = give(home, pod)
     home.ip("link del other0")
     report = fetch(home, pod, snapshot)
-    troubles = "\n".join(report.troubles())
-    assert "qdisc htb 10: and its classes could not be restored" in troubles
-    assert "route 198.51.100.0/24 could not be restored" in troubles
-    assert "route 198.51.102.0/24 via 192.0.2.9 by nexthop object 5 could not be restored" in troubles
-    assert "198.51.101.0/24 via 192.0.2.1" in home.ip("route show dev dev0")
+    [trouble] = report.troubles()
+    assert trouble.startswith("route 198.51.100.0/24 could not be restored: cannot add it: ")
+    assert trouble.endswith("; add it with `ip route`, then `nri-netdev release` forgets the claim")
+    assert not report.is_tainted
+    for route in ("198.51.101.0/24 via 192.0.2.1", "198.51.102.0/24 nhid 5"):
+        assert route in home.ip("route show")
+    assert home.run("tc", "class", "show", "dev", "dev0") == classes
+
+
+def test_devices_on_top_of_it_have_what_they_had(home: Net, pod: Net) -> None:
+    """They stay at home and go down with it, or lose what hangs on it; a VXLAN device is deleted by the kernel."""
+    home.ip("link add dev0 type veth peer name peer0")
+    home.ip("link set peer0 up")
+    home.ip("addr add 192.0.2.5/24 dev dev0")
+    home.ip("link set dev0 up")
+    home.ip("link add upper0 link dev0 type macvlan mode bridge")
+    home.ip("link add upper1 link upper0 type macvlan mode bridge")
+    home.ip("link add tunnel0 type vxlan id 7 remote 192.0.2.9 dstport 4789 dev dev0")
+    for number, name in enumerate(("upper0", "upper1")):
+        home.ip(f"addr add 198.51.10{number}.1/24 dev {name}")
+        home.ip(f"-6 addr add 2001:db8:{number}::1/64 dev {name} nodad")
+        home.ip(f"link set {name} up")
+        home.ip(f"route add 203.0.113.{number}/32 via 198.51.10{number}.9 table 77")
+        home.ip(f"-6 route add 2001:db8:9{number}::/48 via 2001:db8:{number}::9")
+        home.ip(f"neigh add 198.51.10{number}.9 lladdr 02:00:00:00:00:09 nud permanent dev {name}")
+    before = [settled(home, name) for name in ("upper0", "upper1")]
+    snapshot = give(home, pod)
+    assert {upper.link.ifname for upper in snapshot.uppers} == {"upper0", "upper1", "tunnel0"}
+    for name in ("upper0", "upper1"):
+        home.ip(f"link set {name} down")
+    report = fetch(home, pod, snapshot)
+
+    [trouble] = report.troubles()
+    assert trouble.startswith("vxlan tunnel0 on it could not be restored: the kernel deleted it with the move")
+    assert [settled(home, name) for name in ("upper0", "upper1")] == before
+
+
+def test_what_a_pod_leaves_on_it_keeps_it_from_the_next(home: Net, pod: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that cannot be taken off is told, and the report says that it would reach the next pod."""
+    home.ip("link add dev0 type veth peer name peer0")
+    snapshot = give(home, pod)
+    fd = programs.load(programs.SCHED_CLS)
+    pod.call(lambda _: programs.attach(fd, pod.link("net1").ifindex, bpf.TCX_INGRESS))
+    with monkeypatch.context() as patch:
+        patch.setattr(bpf, "_PROG_DETACH", 255)
+        report = fetch(home, pod, snapshot)
+    [trouble] = report.troubles()
+
+    assert report.is_tainted
+    assert trouble.startswith("tcx ingress program ")
+    assert ", which was not there before, could not be taken off: cannot detach tcx ingress program " in trouble
+    assert home.call(restore.restore, snapshot, report.ifindex, MARK).troubles() == ()
+    os.close(fd)
 
 
 def test_acting_twice_changes_nothing(furnished: Net, pod: Net) -> None:

@@ -18,8 +18,9 @@ import pytest
 from nri_netdev.domain.claim import Claim, Netns, Owner, State
 from nri_netdev.domain.links import Address, Link
 from nri_netdev.domain.scope import Scope
-from nri_netdev.domain.snapshot import KernelObject, Master, Snapshot
+from nri_netdev.domain.snapshot import Master, Snapshot
 from nri_netdev.errors import StateError
+from nri_netdev.shells.kernel.attributes import pack
 from nri_netdev.shells.store.ledger import VERSION, Ledger
 from nri_netdev.shells.store.lock import Lock
 
@@ -43,12 +44,11 @@ def claim(number: int = 1, **fields: object) -> Claim:
         "netns": Netns(path="/run/netns/x", dev=4, ino=4026533000),
         "snapshot": Snapshot(
             link=Link(ifindex=number, ifname=f"ens{number}", altnames=("enp1s0", "\udcff"), mac="02:00:00:00:00:01"),
-            settings={40: "ffff0000"},
-            master=Master(ifname="br0", kind="bridge", fdb=(KernelObject(text="entry", payload="00"),)),
+            master=Master(ifname="br0", kind="bridge"),
             addresses=(Address(family=2, address="192.0.2.1", prefixlen=24),),
-            routes=(KernelObject(text="route default", payload="0102", is_expendable=True),),
+            facets={"routes": (b"\1\2",), "qdiscs": ()},
+            ifindex=number,
             sysctls={"ipv4/conf/rp_filter": "2"},
-            losses=("traffic filters",),
         ),
         "since_s": 1_700_000_000,
         "boot_id": "b",
@@ -94,6 +94,10 @@ def test_a_ledger_of_version_1(tmp_path: Path) -> None:
             ledger.write(drop=[claim(3)])
 
 
+PORT_OF_BRIDGE = (pack(4, b"bridge\0") + pack(5, b"")).hex()
+"""`IFLA_INFO_SLAVE_KIND` and empty `IFLA_INFO_SLAVE_DATA`."""
+
+
 def version_2(directory: Path) -> None:
     """Write a ledger that a program of version 2 has left.
 
@@ -119,7 +123,17 @@ def test_a_ledger_of_version_2(tmp_path: Path) -> None:
                 ("6", "prepared"),
                 ("7", "prepared"),
             ]
-            assert found["1"] == claim(1)
+            assert found["1"] == replace(claim(1), snapshot=found["1"].snapshot)
+            assert {name: [*map(bytes.hex, messages)] for name, messages in found["1"].snapshot.facets.items()} == {
+                "routes": ["0102"],
+                "neighbours": [],
+                "qdiscs": [],
+                "port": [PORT_OF_BRIDGE],
+                "port_vlans": [],
+                "port_fdb": ["00"],
+                "link_v1": [found["1"].snapshot.facets["link_v1"][0].hex()],
+                "losses_v1": [b"traffic filters".hex()],
+            }
             assert (found["6"].owner.container_id, found["6"].owner.container) == ("", "")
             assert ledger.releases() == {claim(2).mark}
 
@@ -299,6 +313,7 @@ from contextlib import closing
 from pathlib import Path
 import subprocess
 from nri_netdev.errors import StateError
+from nri_netdev.shells.kernel.attributes import pack
 from nri_netdev.shells.store.ledger import Ledger
 from nri_netdev.shells.store.lock import Lock
 from tests.shells.store.test_ledger import claim

@@ -1,0 +1,188 @@
+"""What belongs to the kind of a device (`IFLA_INFO_DATA`), and the settings of address families and virtual functions.
+
+The mode of a macvlan, the remote of a tunnel, the token of IPv6, the VLAN of a virtual function: set by link messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nri_netdev.domain.snapshot import Messages
+from nri_netdev.errors import KernelError
+from nri_netdev.shells.kernel.attributes import NLA_F_NESTED, attributes, pack, pack_all, to_int, to_text, walk
+from nri_netdev.shells.kernel.changes import set_link
+from nri_netdev.shells.kernel.facets.facet import Change, Facet, Items, Key, Recorded, Refusals, Site
+from nri_netdev.shells.kernel.messages import (
+    AF_INET6,
+    IFLA_AF_SPEC,
+    IFLA_INFO_KIND,
+    IFLA_LINKINFO,
+    RTM_SETLINK,
+    link_attributes,
+    pack_link,
+)
+
+_INFO_DATA = 2
+_STATE_OF_KINDS = {"can": {4, 8}, "hsr": {5}, "macvlan": {9}}
+"""Attributes that are state, by kind: a bus's condition and error counters, sequence numbers, a queue in use."""
+
+# -- kind --------------------------------------------------------------------------------------------------------------
+
+
+def _info(payload: bytes) -> dict[int, bytes]:
+    return attributes(link_attributes(payload).get(IFLA_LINKINFO, b""))
+
+
+def _read_kind(site: Site) -> Messages:
+    info = _info(site.raw)
+    return (pack_all({n: info[n] for n in (IFLA_INFO_KIND, _INFO_DATA) if n in info}),)
+
+
+def _kind_items(recorded: Recorded) -> Items:
+    info = attributes(b"".join(recorded.messages))
+    kind = to_text(info.get(IFLA_INFO_KIND)) or ""
+    data = attributes(info.get(_INFO_DATA, b""))
+    state = _STATE_OF_KINDS.get(kind, set())
+    return {(kind, number): value for number, value in data.items() if number not in state}
+
+
+def _kind_what(_: Site, key: Key) -> str:
+    kind, number = key
+    return f"attribute {number} of its kind {kind}"
+
+
+def _put_kind(site: Site, was: Recorded, change: Change) -> Refusals:
+    """Set all of it, as some kinds take what is absent as zero; if that is refused, only what differs, one by one."""
+    info = attributes(b"".join(was.messages))
+    kind = info.get(IFLA_INFO_KIND, b"")
+
+    def set_data(data: bytes) -> None:
+        both = pack(IFLA_INFO_KIND, kind) + pack(_INFO_DATA | NLA_F_NESTED, data)
+        action = f"set up interface {site.ifindex} as {to_text(kind)}"
+        set_link(site.rtnl, action, site.ifindex, {IFLA_LINKINFO | NLA_F_NESTED: both})
+
+    refusals: Refusals = {}
+    try:
+        set_data(info.get(_INFO_DATA, b""))
+    except KernelError:
+        for key in (*change.missing, *change.differing):
+            _, number = key
+            try:
+                set_data(pack(number, change.was[key]))
+            except KernelError as error:
+                refusals[key] = error
+    return refusals
+
+
+KIND = Facet(
+    name="kind",
+    title="what belongs to its kind: a macvlan's mode, a VXLAN's remote, TTL and ports, a tunnel's ends, a VLAN's maps",
+    read=_read_kind,
+    items=_kind_items,
+    what=_kind_what,
+    put=_put_kind,
+    expected={"state of a CAN bus, sequence numbers of HSR, queue of a macvlan": "counted by the kernel"},
+    withholds=True,
+    advice="delete the device and make it again, then `nri-netdev release` forgets the claim",
+)
+
+# -- IPv6 token --------------------------------------------------------------------------------------------------------
+
+_TOKEN = 7  # IFLA_INET6_TOKEN
+
+
+def _read_token(site: Site) -> Messages:
+    inet6 = attributes(attributes(link_attributes(site.raw).get(IFLA_AF_SPEC, b"")).get(AF_INET6, b""))
+    token = inet6.get(_TOKEN, b"")
+    return (token,) if any(token) else ()
+
+
+def _token_items(recorded: Recorded) -> Items:
+    return {"token": recorded.messages[0] if recorded.messages else bytes(16)}
+
+
+def _put_token(site: Site, _: Recorded, change: Change) -> Refusals:
+    spec = pack(AF_INET6 | NLA_F_NESTED, pack(_TOKEN, change.was["token"]))
+    payload = pack_link(site.ifindex, {IFLA_AF_SPEC | NLA_F_NESTED: spec})
+    try:
+        site.rtnl.change(f"set the IPv6 token of interface {site.ifindex}", RTM_SETLINK, payload)
+    except KernelError as error:
+        return {"token": error}
+    return {}
+
+
+TOKEN = Facet(
+    name="token",
+    title="IPv6 token (`ip token`)",
+    read=_read_token,
+    items=_token_items,
+    what=lambda _site, _key: "its IPv6 token",
+    put=_put_token,
+    expected={"other settings of IPv4 and IPv6": "compared as sysctls"},
+)
+
+# -- virtual functions -------------------------------------------------------------------------------------------------
+
+_VFINFO_LIST, _VF_INFO = 22, 1
+_VF_STATE = {8, 13}  # statistics, broadcast address
+_VF_ATTRIBUTES = {
+    1: "MAC address",
+    2: "VLAN",
+    3: "transmit rate",
+    4: "spoof check",
+    5: "link state",
+    6: "rates",
+    7: "RSS query",
+    9: "trust",
+    10: "node GUID",
+    11: "port GUID",
+    12: "VLANs",
+}
+
+
+def _read_vfs(site: Site) -> Messages:
+    table = link_attributes(site.raw).get(_VFINFO_LIST, b"")
+    return tuple(value for number, value in walk(table) if number == _VF_INFO)
+
+
+def _vf_items(recorded: Recorded) -> Items:
+    return {key: value for message in recorded.messages for key, value in _of_vf(message)}
+
+
+def _of_vf(message: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:
+    settings = attributes(message)
+    vf = to_int(settings.get(1, bytes(4))[:4]) or 0  # each begins with the number of the function
+    for number, value in settings.items():
+        if number not in _VF_STATE:
+            yield (vf, number), value
+
+
+def _vf_what(_: Site, key: Key) -> str:
+    vf, number = key
+    return f"{_VF_ATTRIBUTES.get(number, f'attribute {number}')} of its virtual function {vf}"
+
+
+def _put_vfs(site: Site, _: Recorded, change: Change) -> Refusals:
+    refusals: Refusals = {}
+    for key in (*change.missing, *change.differing):
+        _vf, number = key
+        nested = NLA_F_NESTED if number == 12 else 0  # IFLA_VF_VLAN_LIST
+        info = pack(_VF_INFO | NLA_F_NESTED, pack(number | nested, change.was[key]))
+        try:
+            set_link(site.rtnl, f"set {_vf_what(site, key)}", site.ifindex, {_VFINFO_LIST | NLA_F_NESTED: info})
+        except KernelError as error:
+            refusals[key] = error
+    return refusals
+
+
+VFS = Facet(
+    name="vfs",
+    title="table of virtual functions: MAC address, VLAN, rates, trust, spoof check, link state",
+    read=_read_vfs,
+    items=_vf_items,
+    what=_vf_what,
+    put=_put_vfs,
+    expected={"statistics of virtual functions": "counters"},
+    withholds=True,
+    advice="set it with `ip link set … vf`, then `nri-netdev release` forgets the claim",
+)

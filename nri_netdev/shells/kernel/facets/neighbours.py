@@ -1,0 +1,166 @@
+"""Neighbours, entries of forwarding tables and multicast addresses that somebody has set."""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from nri_netdev.domain.snapshot import Messages
+from nri_netdev.shells.kernel.attributes import attributes, change, pack, u32
+from nri_netdev.shells.kernel.facets.facet import Change, Facet, Items, Key, Recorded, Refusals, Site
+from nri_netdev.shells.kernel.facets.objects import one_by_one, putter
+from nri_netdev.shells.kernel.libc import translated
+from nri_netdev.shells.kernel.messages import (
+    AF_BRIDGE,
+    NDMSG,
+    NLM_F_CREATE,
+    NLM_F_REPLACE,
+    RTM_DELNEIGH,
+    RTM_GETNEIGH,
+    RTM_NEWNEIGH,
+    ip_text,
+)
+
+_NUD_NOARP, _NUD_PERMANENT = 0x40, 0x80
+_NTF_PROXY = 0x8
+_NDA_DST, _NDA_LLADDR, _NDA_CACHEINFO, _NDA_PROBES, _NDA_IFINDEX, _NDA_MASTER = 1, 2, 3, 4, 8, 9
+_COMPUTED = {_NDA_CACHEINFO, _NDA_PROBES, _NDA_IFINDEX, _NDA_MASTER}
+ADD, DELETE = (RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE), (RTM_DELNEIGH, 0)
+
+
+def with_ifindex(site: Site, payload: bytes) -> bytes:
+    """An entry's payload for the interface."""
+    family, _, state, flags, kind = NDMSG.unpack_from(payload)
+    return NDMSG.pack(family, site.ifindex, state, flags, kind) + payload[NDMSG.size :]
+
+
+def entry(payload: bytes) -> bytes:
+    """An entry without its ifindex and what the kernel computes."""
+    family, _, state, flags, kind = NDMSG.unpack_from(payload)
+    kept = change(payload, NDMSG.size, lambda number, value: None if number in _COMPUTED else value)
+    return NDMSG.pack(family, 0, state, flags, kind) + kept[NDMSG.size :]
+
+
+def entry_text(_: Site, key: Key) -> str:
+    """An entry in words, as iproute2 writes them."""
+    payload = key
+    attrs = attributes(payload, NDMSG.size)
+    dst, mac = attrs.get(_NDA_DST, b""), attrs.get(_NDA_LLADDR, b"").hex(":")
+    remote = ip_text(dst) if len(dst) in {4, 16} else ""
+    if payload[0] == AF_BRIDGE:
+        return f"forwarding entry {mac}" + (f" dst {remote}" if remote else "")
+    return f"neighbour {remote} {mac}".rstrip()
+
+
+# -- neighbours --------------------------------------------------------------------------------------------------------
+
+
+def _read_neighbours(site: Site) -> Messages:
+    found: list[bytes] = []
+    for flags in (0, _NTF_PROXY):
+        header = NDMSG.pack(0, 0, 0, flags, 0)  # of every family
+        every = site.rtnl.dump("list neighbours", RTM_GETNEIGH, header + pack(_NDA_IFINDEX, u32(site.ifindex)))
+        for payload in every:
+            _, ifindex, state, its_flags, _ = NDMSG.unpack_from(payload)
+            if ifindex == site.ifindex and (its_flags & _NTF_PROXY or state & _NUD_PERMANENT):
+                found.append(payload)
+    return tuple(found)
+
+
+def _entries(recorded: Recorded) -> Items:
+    return dict.fromkeys(map(entry, recorded.messages), b"")
+
+
+NEIGHBOURS = Facet(
+    name="neighbours",
+    title="permanent and proxy neighbours",
+    read=_read_neighbours,
+    items=_entries,
+    what=entry_text,
+    put=putter(ADD, DELETE, with_ifindex),
+    expected={"neighbours that were found out": "found out again"},
+    is_list=True,
+    is_flushed=True,
+    advice="add it with `ip neigh`, then `nri-netdev release` forgets the claim",
+)
+
+# -- forwarding table --------------------------------------------------------------------------------------------------
+
+
+def _read_fdb(site: Site) -> Messages:
+    return tuple(payload for payload in site.forwarding if _is_own(payload, site.ifindex))
+
+
+def _is_own(payload: bytes, ifindex: int) -> bool:
+    """Whether somebody has set an entry of the device's own table. Multicast addresses are another facet."""
+    _, index, state, _, _ = NDMSG.unpack_from(payload)
+    attrs = attributes(payload, NDMSG.size)
+    mac = attrs.get(_NDA_LLADDR, b"\1")
+    is_set = state & (_NUD_NOARP | _NUD_PERMANENT)
+    return bool(index == ifindex and _NDA_MASTER not in attrs and is_set and not mac[0] & 1)
+
+
+FDB = Facet(
+    name="fdb",
+    title="entries of the device's own forwarding table (`bridge fdb … self`): further MAC addresses, remotes of VXLAN",
+    read=_read_fdb,
+    items=_entries,
+    what=entry_text,
+    put=putter(ADD, DELETE, with_ifindex),
+    expected={"entries that were learned": "learned again"},
+    withholds=True,
+    is_list=True,
+    advice="change it with `bridge fdb`, then `nri-netdev release` forgets the claim",
+)
+
+# -- multicast ---------------------------------------------------------------------------------------------------------
+
+_SIOCADDMULTI, _SIOCDELMULTI = 0x8931, 0x8932
+_DEV_MCAST = Path("/proc/thread-self/net/dev_mcast")
+
+
+def _read_multicast(site: Site) -> Messages:
+    return tuple(_static(_DEV_MCAST.read_text("ascii", "replace").splitlines(), site.ifindex))
+
+
+def _static(lines: Iterable[str], ifindex: int) -> Iterable[bytes]:
+    """The addresses that somebody has added, of lines of ifindex, name, users, whether it was added, address."""
+    for line in lines:
+        fields = line.split()
+        if len(fields) == 5 and fields[0] == str(ifindex) and fields[3] != "0":
+            yield bytes.fromhex(fields[4])
+
+
+def _multicast(command: int) -> Callable[[Site, Key], None]:
+    def send(site: Site, key: Key) -> None:
+        name = site.link.ifname.encode("utf-8", "surrogateescape")
+        action = f"change multicast address {key.hex(':')} of interface {site.ifindex}"
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control,
+            translated(action),
+        ):
+            fcntl.ioctl(control, command, struct.pack("16sH14s8x", name, 0, key[:14]))
+
+    return send
+
+
+def _put_multicast(site: Site, _: Recorded, difference: Change) -> Refusals:
+    off = one_by_one(site, difference.extra, _multicast(_SIOCDELMULTI))
+    return off | one_by_one(site, difference.missing, _multicast(_SIOCADDMULTI))
+
+
+MULTICAST = Facet(
+    name="multicast",
+    title="static multicast addresses (`ip maddr add`)",
+    read=_read_multicast,
+    items=lambda recorded: dict.fromkeys(recorded.messages, b""),
+    what=lambda _site, key: f"multicast address {key.hex(':') if isinstance(key, bytes) else key}",
+    put=_put_multicast,
+    expected={"groups that sockets have joined": "they belong to the sockets"},
+    is_list=True,
+    is_flushed=True,
+    advice="change it with `ip maddr`, then `nri-netdev release` forgets the claim",
+)

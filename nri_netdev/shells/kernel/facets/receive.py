@@ -1,0 +1,206 @@
+"""Receive-side steering, by the ioctl of ethtool: n-tuple rules, hashed fields, the indirection table and its key.
+
+Netlink has no n-tuple rules, and sets the hash only from Linux 6.17 on. Structures are those of `linux/ethtool.h`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import socket
+import struct
+from collections.abc import Callable, Iterator
+
+from nri_netdev.domain.snapshot import Messages
+from nri_netdev.errors import KernelError
+from nri_netdev.shells.kernel.facets.facet import UNSUPPORTED, Change, Facet, Items, Key, Recorded, Refusals, Site
+from nri_netdev.shells.kernel.libc import translated
+
+_SIOCETHTOOL = 0x8946
+_RXNFC_BYTES = 192
+_LOCATION = 176  # fs.location in struct ethtool_rxnfc
+_RULE_COUNT, _RULE_LOCATIONS = 184, 188
+_GRXCLSRLCNT, _GRXCLSRULE, _GRXCLSRLALL, _SRXCLSRLDEL, _SRXCLSRLINS = 0x2E, 0x2F, 0x30, 0x31, 0x32
+_GRXFH, _SRXFH = 0x29, 0x2A
+_GRSSH, _SRSSH = 0x46, 0x47
+_RSS_BYTES = 24  # struct ethtool_rxfh without what follows
+_FLOW_TYPES = {
+    1: "tcp4",
+    2: "udp4",
+    3: "sctp4",
+    4: "ah4",
+    5: "tcp6",
+    6: "udp6",
+    7: "sctp6",
+    8: "ah6",
+    9: "esp4",
+    10: "esp6",
+}
+_MAX_RULES = 1 << 16
+
+# -- the ioctl ---------------------------------------------------------------------------------------------------------
+
+
+def _ioctl(site: Site, action: str, request: bytes) -> bytes:
+    """One request of `SIOCETHTOOL`; what the kernel made of it.
+
+    Raises:
+        KernelError: The kernel refuses.
+    """
+    buffer = ctypes.create_string_buffer(request, len(request))
+    name = site.link.ifname.encode("utf-8", "surrogateescape")
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control,
+        translated(f"{action} of interface {site.ifindex}"),
+    ):
+        fcntl.ioctl(control, _SIOCETHTOOL, struct.pack("16sP16x", name, ctypes.addressof(buffer)))
+    return buffer.raw
+
+
+def _if_supported(site: Site, action: str, request: bytes) -> bytes | None:
+    try:
+        return _ioctl(site, action, request)
+    except KernelError as error:
+        if error.errno in UNSUPPORTED:
+            return None
+        raise
+
+
+def _rxnfc(command: int, *, flow_type: int = 0, room: int = 0, rules: int = 0) -> bytes:
+    head = struct.pack("=IIQ", command, flow_type, 0)
+    return head + bytes(_RULE_COUNT - len(head)) + struct.pack("=I", rules) + bytes(room + 4)
+
+
+# -- n-tuple rules -----------------------------------------------------------------------------------------------------
+
+
+def _read_rules(site: Site) -> Messages:
+    counted = _if_supported(site, "count the n-tuple rules", _rxnfc(_GRXCLSRLCNT))
+    count = 0 if counted is None else min(struct.unpack_from("=I", counted, _RULE_COUNT)[0], _MAX_RULES)
+    if not count:
+        return ()
+    listed = _ioctl(site, "list the n-tuple rules", _rxnfc(_GRXCLSRLALL, room=4 * count, rules=count))
+    return tuple(_rule(site, n) for n in struct.unpack_from(f"={count}I", listed, _RULE_LOCATIONS))
+
+
+def _rule(site: Site, location: int) -> bytes:
+    request = bytearray(_rxnfc(_GRXCLSRULE))
+    struct.pack_into("=I", request, _LOCATION, location)
+    return _ioctl(site, f"read n-tuple rule {location}", bytes(request))
+
+
+def _rule_items(recorded: Recorded) -> Items:
+    return {struct.unpack_from("=I", rule, _LOCATION)[0]: rule[16 : _LOCATION + 4] for rule in recorded.messages}
+
+
+def _put_rules(site: Site, was: Recorded, change: Change) -> Refusals:
+    refusals: Refusals = {}
+    by_location = {struct.unpack_from("=I", rule, _LOCATION)[0]: rule for rule in was.messages}
+
+    def attempt(key: Key, command: int, rule: bytes) -> None:
+        try:
+            _ioctl(site, f"change n-tuple rule {key}", struct.pack("=I", command) + rule[4:])
+        except KernelError as error:
+            refusals[key] = error
+
+    for key in (*change.extra, *change.differing):
+        request = bytearray(_rxnfc(_SRXCLSRLDEL))
+        struct.pack_into("=I", request, _LOCATION, key)
+        attempt(key, _SRXCLSRLDEL, bytes(request))
+    for key in (*change.missing, *change.differing):
+        attempt(key, _SRXCLSRLINS, by_location[key])
+    return refusals
+
+
+RULES = Facet(
+    name="ntuple",
+    title="n-tuple rules (`ethtool -N`)",
+    read=_read_rules,
+    items=_rule_items,
+    what=lambda _site, key: f"n-tuple rule {key}",
+    put=_put_rules,
+    withholds=True,
+    is_list=True,
+    advice="set it with ethtool -N, then `nri-netdev release` forgets the claim",
+)
+
+# -- hashing -----------------------------------------------------------------------------------------------------------
+
+
+def _read_fields(site: Site) -> Messages:
+    return tuple(_each(site, "read hashed fields", (_rxnfc(_GRXFH, flow_type=flow) for flow in _FLOW_TYPES)))
+
+
+def _each(site: Site, action: str, requests: Iterator[bytes]) -> Iterator[bytes]:
+    """The replies to several requests; none if the first is not supported."""
+    for request in requests:
+        reply = _if_supported(site, action, request)
+        if reply is None:
+            return
+        yield reply[:16]
+
+
+def _field_items(recorded: Recorded) -> Items:
+    return {struct.unpack_from("=I", message, 4)[0]: message[8:16] for message in recorded.messages}
+
+
+def _read_hash(site: Site) -> Messages:
+    sizes = _if_supported(site, "read the size of the RSS table", struct.pack("=I", _GRSSH) + bytes(_RSS_BYTES - 4))
+    if sizes is None:
+        return ()
+    table, key = struct.unpack_from("=II", sizes, 8)
+    if not table and not key:
+        return ()
+    request = struct.pack("=IIII", _GRSSH, 0, table, key) + bytes(_RSS_BYTES - 16 + 4 * table + key)
+    reply = _if_supported(site, "read the RSS table", request)
+    return () if reply is None else (reply,)
+
+
+def _hash_items(recorded: Recorded) -> Items:
+    if not recorded.messages:
+        return {}
+    [message] = recorded.messages
+    (table,) = struct.unpack_from("=I", message, 8)
+    end = _RSS_BYTES + 4 * table
+    return {"function": message[16:18], "table": message[_RSS_BYTES:end], "key": message[end:]}
+
+
+def _set(command: int) -> Callable[[Site, Recorded, Change], Refusals]:
+    def put(site: Site, was: Recorded, change: Change) -> Refusals:
+        try:
+            for message in was.messages:
+                _ioctl(site, "set receive hashing", struct.pack("=I", command) + message[4:])
+        except KernelError as error:
+            return dict.fromkeys(change.every, error)
+        return {}
+
+    return put
+
+
+FIELDS = Facet(
+    name="hashed_fields",
+    title="fields that receive hashing uses, by flow type (`ethtool -N … rx-flow-hash`)",
+    read=_read_fields,
+    items=_field_items,
+    what=lambda _site, key: f"hashed fields of {_FLOW_TYPES.get(key, key)}",
+    put=lambda site, was, change: _set(_SRXFH)(site, _padded(was), change),
+    advice="set it with ethtool -N, then `nri-netdev release` forgets the claim",
+)
+
+
+def _padded(recorded: Recorded) -> Recorded:
+    messages = tuple(message + bytes(_RXNFC_BYTES - len(message)) for message in recorded.messages)
+    return Recorded(messages=messages, ifindex=recorded.ifindex)
+
+
+RSS = Facet(
+    name="rss",
+    title="receive hashing: function, indirection table, key (`ethtool -X`)",
+    read=_read_hash,
+    items=_hash_items,
+    what=lambda _site, key: f"RSS {key}",
+    put=_set(_SRSSH),
+    advice="set it with ethtool -X, then `nri-netdev release` forgets the claim",
+)
+
+RECEIVE: tuple[Facet, ...] = (RSS, FIELDS, RULES)

@@ -1,0 +1,37 @@
+"""Every facet, in the order in which they are put back."""
+
+from __future__ import annotations
+
+from nri_netdev.shells.kernel.facets.ethtool import ETHTOOL
+from nri_netdev.shells.kernel.facets.facet import Facet
+from nri_netdev.shells.kernel.facets.kind import KIND, TOKEN, VFS
+from nri_netdev.shells.kernel.facets.link import LINK
+from nri_netdev.shells.kernel.facets.neighbours import FDB, MULTICAST, NEIGHBOURS
+from nri_netdev.shells.kernel.facets.port import PORT
+from nri_netdev.shells.kernel.facets.programs import PROGRAMS
+from nri_netdev.shells.kernel.facets.receive import RECEIVE
+from nri_netdev.shells.kernel.facets.routes import NEXTHOPS, OTHERS_ROUTES, ROUTES, RULES_OF_IT
+from nri_netdev.shells.kernel.facets.sysfs import SYSFS
+from nri_netdev.shells.kernel.facets.traffic import TRAFFIC
+
+DOWN: tuple[Facet, ...] = (PROGRAMS, LINK, KIND, VFS, *ETHTOOL, *RECEIVE, SYSFS)
+"""What belongs to the device, put back first, while it is down: what a pod has left there touches no traffic."""
+
+UP: tuple[Facet, ...] = (
+    *PORT,
+    FDB,
+    MULTICAST,
+    TOKEN,
+    NEIGHBOURS,
+    NEXTHOPS,
+    ROUTES,
+    OTHERS_ROUTES,
+    RULES_OF_IT,
+    *TRAFFIC,
+)
+"""What needs its master, its addresses, or that it is up."""
+
+UPPER: tuple[Facet, ...] = (NEIGHBOURS, NEXTHOPS, ROUTES, OTHERS_ROUTES, FDB)
+"""What an upper device of it loses when it goes down."""
+
+FACETS: tuple[Facet, ...] = (*DOWN, *UP)

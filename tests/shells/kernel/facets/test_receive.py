@@ -1,0 +1,101 @@
+"""Receive-side steering, by a kernel that is played: no device here has n-tuple rules."""
+
+from __future__ import annotations
+
+import errno
+import struct
+
+import pytest
+
+from nri_netdev.errors import KernelError
+from nri_netdev.shells.kernel.facets import receive
+from nri_netdev.shells.kernel.facets.facet import Recorded, Site, restore_facet
+from nri_netdev.shells.kernel.facets.receive import FIELDS, RECEIVE, RSS, RULES
+from tests.shells.kernel.facets.conftest import Bench
+
+LOCATION, COUNT, LOCATIONS = 176, 184, 188
+
+
+class Card:
+    """Rules, hashed fields and RSS of a network card, by the requests of `linux/ethtool.h`."""
+
+    def __init__(self) -> None:
+        self.rules: dict[int, bytes] = {}
+        self.fields = dict.fromkeys((1, 2), 0x30)
+        self.rss = struct.pack("=BBHI", 1, 0, 0, 0) + struct.pack("=4I", 0, 1, 0, 1) + b"k" * 8
+
+    def ioctl(self, _site: Site, action: str, request: bytes) -> bytes:
+        command, flow = struct.unpack_from("=II", request)
+        reply = bytearray(request)
+        location = struct.unpack_from("=I", request, LOCATION)[0] if len(request) > LOCATION else 0
+        if command == 0x2E:
+            struct.pack_into("=I", reply, COUNT, len(self.rules))
+        elif command == 0x30:
+            struct.pack_into(f"={len(self.rules)}I", reply, LOCATIONS, *self.rules)
+        elif command == 0x2F:
+            reply[16:LOCATION] = self.rules[location]
+        elif command == 0x31:
+            del self.rules[location]
+        elif command == 0x32:
+            self.rules[location] = request[16:LOCATION]
+        elif command == 0x29 and flow in self.fields:
+            struct.pack_into("=Q", reply, 8, self.fields[flow])
+        elif command == 0x2A:
+            self.fields[flow] = struct.unpack_from("=Q", request, 8)[0]
+        elif command == 0x46:
+            struct.pack_into("=II", reply, 8, 4, 8)
+            reply[16:] = self.rss[: len(request) - 16]
+        elif command == 0x47:
+            self.rss = request[16:]
+        else:
+            raise KernelError(action=action, errno=errno.EOPNOTSUPP)
+        return bytes(reply)
+
+
+@pytest.fixture(name="card")
+def _card(monkeypatch: pytest.MonkeyPatch) -> Card:
+    card = Card()
+    monkeypatch.setattr(receive, "_ioctl", card.ioctl)
+    return card
+
+
+def site() -> Site:
+    found = Site(None, 7)  # type: ignore[arg-type]
+    found.addresses = ()
+    return found
+
+
+def recorded(facet: receive.Facet) -> Recorded:
+    return Recorded(messages=facet.read(site()) or (), ifindex=7)
+
+
+def test_rules_of_a_pod_are_removed_and_those_of_the_host_are_back(card: Card) -> None:
+    """A rule that drops traffic would drop the next pod's."""
+    drop, steer = b"d" * (LOCATION - 16), b"s" * (LOCATION - 16)
+    card.rules = {3: steer, 5: steer}
+    was = recorded(RULES)
+    card.rules = {5: drop, 9: drop}
+
+    assert restore_facet(RULES, site(), was) == []
+    assert card.rules == {3: steer, 5: steer}
+
+
+def test_hashing(card: Card) -> None:
+    """Fields by flow type; function, table and key."""
+    fields, rss = recorded(FIELDS), recorded(RSS)
+    before = dict(card.fields), card.rss
+    card.fields[2] = 0x10
+    card.rss = card.rss.replace(b"k", b"K")
+
+    assert RSS.items(rss).keys() == {"function", "table", "key"}
+    assert restore_facet(FIELDS, site(), fields) == []
+    assert restore_facet(RSS, site(), rss) == []
+    assert (card.fields, card.rss) == before
+
+
+@pytest.mark.root
+def test_a_device_without_any_of_it(bench: Bench) -> None:
+    """Nothing to compare, on a real kernel."""
+    bench.make("type veth peer name peer0")
+    for facet in RECEIVE:
+        assert bench.restore(facet, bench.record(facet)) == []
