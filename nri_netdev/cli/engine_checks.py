@@ -80,7 +80,7 @@ def engine_config_checks(
         chosen: the configuration file; None to find it.
         root: the root directory of a node, to look at no process; None for this node.
     """
-    found = [_place_of(chosen)] if chosen else places(live.pid if live else 0, root=root)
+    found = [_place_of(chosen, live)] if chosen else places(live.pid if live else 0, root=root)
     readings = []
     for one in found:
         reading = one if isinstance(one, Check) else _read(one, live)
@@ -107,9 +107,9 @@ def engine_config_checks(
         )
 
 
-def _place_of(path: Path) -> ConfigPlace | Check:
+def _place_of(path: Path, live: LiveEngine | None) -> ConfigPlace | Check:
     try:
-        kind = kind_of(read_file(path).document)
+        kind = kind_of(read_file(path).document) or (_KINDS.get(live.name) if live else None)
     except ConfigurationError as error:
         return Check(topic=_TOPIC, found=str(error), verdict=CheckVerdict.NOTE)
     if kind is None:

@@ -80,6 +80,8 @@ _RUNTIME = "io.containerd.cri.v1.runtime"
 """CRI's runtimes in containerd 2."""
 _FIRST_OF_CONTAINERD_2 = 3
 """The first version of the configuration that containerd 1 does not know."""
+_FIRST_WITH_VERSION_4: EngineRelease = (2, 3)
+"""The first containerd that migrates a configuration of version 3."""
 _BEFORE: EngineRelease = (1, 0)
 """Of either engine, older than what is in `NRI_IS_ON_SINCE`."""
 
@@ -109,7 +111,7 @@ def read(kind: EngineName, documents: Sequence[Document], *, release: EngineRele
     possible = [release] if release else [_BEFORE, NRI_IS_ON_SINCE[kind]]
     if not release and kind is EngineName.CONTAINERD and documents and _version(documents[0]) >= _FIRST_OF_CONTAINERD_2:
         possible = possible[1:]
-    *older, newest = (reading(documents, is_on=one >= NRI_IS_ON_SINCE[kind]) for one in possible)
+    *older, newest = (reading(documents, one) for one in possible)
     agrees = all(one.nri_is_enabled == newest.nri_is_enabled for one in older)
     return newest if agrees else replace(newest, nri_is_enabled=None)
 
@@ -122,25 +124,25 @@ def turns_nri_off(kind: EngineName, document: Document) -> bool:
 # -- containerd --------------------------------------------------------------------------------------------------------
 
 
-def _containerd(documents: Sequence[Document], *, is_on: bool) -> EngineConfig:
-    """Read for containerd 2, in which NRI is on, or for containerd 1."""
+def _containerd(documents: Sequence[Document], release: EngineRelease) -> EngineConfig:
+    is_2 = release >= NRI_IS_ON_SINCE[EngineName.CONTAINERD]
     plugins: Document = {}
     disabled: set[str] = set()
     declared = next((version for one in reversed(documents) if (version := _version(one))), 0)
     for document in documents:
-        version = _version(document) if is_on else declared
-        added = {_full_name(name, version, is_on): value for name, value in _table(document, "plugins").items()}
+        version = _version(document) if is_2 else declared
+        added = {_full_name(name, version, is_2): value for name, value in _table(document, "plugins").items()}
         # In containerd 1 a plugin's table of a later file replaces that of an earlier one.
-        plugins = merge(plugins, _migrated(added, version)) if is_on else {**plugins, **added}
-        disabled |= {_full_name(name, version, is_on) for name in _texts(document.get("disabled_plugins"))}
+        plugins = merge(plugins, _migrated(added, version, release)) if is_2 else {**plugins, **added}
+        disabled |= {_full_name(name, version, is_2) for name in _texts(document.get("disabled_plugins"))}
     nri = _table(plugins, NRI_PLUGIN)
-    runtimes = _table(plugins, _RUNTIME if is_on else _CRI, "containerd", "runtimes")
+    runtimes = _table(plugins, _RUNTIME if is_2 else _CRI, "containerd", "runtimes")
     handlers = {name: _program_of(_table(runtimes, name)) for name in runtimes}
-    if is_on or not handlers:  # containerd 2 keeps its default handler beside those in the files
+    if is_2 or not handlers:  # containerd 2 keeps its default handler beside those in the files
         handlers = {"runc": "runc", **handlers}
     return EngineConfig(
         kind=EngineName.CONTAINERD,
-        nri_is_enabled=not nri.get("disable", not is_on) and NRI_PLUGIN not in disabled,
+        nri_is_enabled=not nri.get("disable", not is_2) and NRI_PLUGIN not in disabled,
         accepts_connections=not nri.get("disable_connections", False),
         validator_is_enabled=bool(_table(nri, "default_validator").get("enable", False)),
         socket=Path(str(nri.get("socket_path") or DEFAULT_SOCKET)),
@@ -161,9 +163,10 @@ def _full_name(plugin: str, version: int, is_2: bool) -> str:
     return {"cri": _CRI}.get(plugin, plugin) if is_2 else {"cri": _CRI, "nri": NRI_PLUGIN}.get(plugin, "")
 
 
-def _migrated(plugins: Document, version: int) -> Document:
-    """Plugins' tables as containerd 2 has them: what version 2 says of runtimes is where version 3 has it."""
-    if version >= _FIRST_OF_CONTAINERD_2 or _CRI not in plugins:
+def _migrated(plugins: Document, version: int, release: EngineRelease) -> Document:
+    """Plugins' tables as containerd 2 has them: what an older version says of runtimes is where version 3 has it."""
+    newest = 4 if release >= _FIRST_WITH_VERSION_4 else 3
+    if version >= newest or _CRI not in plugins:
         return plugins
     old, new = ({"containerd": _table(plugins, name, "containerd")} for name in (_CRI, _RUNTIME))
     # Key by key, and the new place wins: so `runtimes` as a whole.
@@ -185,9 +188,9 @@ def _program_of(runtime: Document) -> str:
 # -- CRI-O -------------------------------------------------------------------------------------------------------------
 
 
-def _crio(documents: Sequence[Document], *, is_on: bool) -> EngineConfig:
+def _crio(documents: Sequence[Document], release: EngineRelease) -> EngineConfig:
     nri: Document = {}
-    runtime: Document = {}
+    runtime: Document = {"runtimes": {"crun": {}}}
     for document in documents:
         nri = merge(nri, _table(document, "crio", "nri"))
         added = _table(document, "crio", "runtime")
@@ -198,11 +201,11 @@ def _crio(documents: Sequence[Document], *, is_on: bool) -> EngineConfig:
     default = str(runtime.get("default_runtime") or "crun")
     return EngineConfig(
         kind=EngineName.CRIO,
-        nri_is_enabled=bool(nri.get("enable_nri", is_on)),
+        nri_is_enabled=bool(nri.get("enable_nri", release >= NRI_IS_ON_SINCE[EngineName.CRIO])),
         accepts_connections=not nri.get("nri_disable_connections", False),
         validator_is_enabled=bool(_table(nri, "default_validator").get("nri_enable_default_validator", False)),
         socket=Path(str(nri.get("nri_listen") or DEFAULT_SOCKET)),
-        handlers={name: _path_of(runtimes, name, default) for name in runtimes} or {default: default},
+        handlers={name: _path_of(runtimes, name, default) for name in runtimes},
     )
 
 

@@ -89,8 +89,12 @@ HANDLERS = {
         CONTAINERD, (2, 0), ["[plugins.cri.containerd.runtimes.crun.options]\nBinaryName = '/opt/crun'"],
         {"runc": "runc", "crun": "/opt/crun"},
     ),
-    "version 3 is not, and its old table is not read": (
-        CONTAINERD, (2, 0), [f"version = 3\n[{OLD_RUNTIMES}.crun.options]\nBinaryName = '/opt/crun'"], {"runc": "runc"},
+    "version 3 is migrated since containerd 2.3": (
+        CONTAINERD, (2, 3), [f"version = 3\n[{OLD_RUNTIMES}.crun.options]\nBinaryName = '/opt/crun'"],
+        {"runc": "runc", "crun": "/opt/crun"},
+    ),
+    "before that, its old table is not read": (
+        CONTAINERD, (2, 2), [f"version = 3\n[{OLD_RUNTIMES}.crun.options]\nBinaryName = '/opt/crun'"], {"runc": "runc"},
     ),
     "containerd 1 does not add runc": (
         CONTAINERD, (1, 7), [f"version = 2\n[{OLD_RUNTIMES}.old.options]\nBinaryName = '/bin/runc'"],
@@ -105,18 +109,20 @@ HANDLERS = {
         {"runc": "runc", "wasm": "/opt/shim"},
     ),
     "CRI-O has crun": (CRIO, None, ["[crio]"], {"crun": "crun"}),
-    "CRI-O looks for the handler's name": (CRIO, None, ["[crio.runtime.runtimes.runsc]"], {"runsc": "runsc"}),
+    "CRI-O looks for the handler's name": (
+        CRIO, None, ["[crio.runtime.runtimes.runsc]"], {"crun": "crun", "runsc": "runsc"},
+    ),
     "CRI-O, a later file's handler replaces it": (
         CRIO, None,
         ["[crio.runtime.runtimes.a]\nruntime_path = '/a'\n[crio.runtime.runtimes.b]\nruntime_path = '/b'",
          "[crio.runtime.runtimes.a]\nruntime_type = 'oci'"],
-        {"a": "a", "b": "/b"},
+        {"crun": "crun", "a": "a", "b": "/b"},
     ),
     "CRI-O, a handler inherits": (
         CRIO, None,
         [("[crio.runtime]\ndefault_runtime = 'a'\n[crio.runtime.runtimes.a]\nruntime_path = '/a'\n"
          "[crio.runtime.runtimes.b]\ninherit_default_runtime = true")],
-        {"a": "/a", "b": "/a"},
+        {"crun": "crun", "a": "/a", "b": "/a"},
     ),
 }  # fmt: skip
 
