@@ -81,14 +81,12 @@ def engine_config_checks(
         root: the root directory of a node, to look at no process; None for this node.
     """
     found = [_place_of(chosen, live)] if chosen else places(live.pid if live else 0, root=root)
-    readings = []
-    for one in found:
-        reading = one if isinstance(one, Check) else _read(one, live)
-        if isinstance(reading, Check):
-            yield reading
-        elif chosen or live is None or reading.config.kind == _KINDS.get(live.name, reading.config.kind):
-            readings.append(reading)
+    kinds = {_KINDS[live.name]} if live and live.name in _KINDS and not chosen else set(EngineName)
+    outcomes = [one if isinstance(one, Check) else _read(one, live) for one in found]
+    unread = [one for one in outcomes if isinstance(one, Check)]
+    readings = [one for one in outcomes if isinstance(one, EngineReading) and one.config.kind in kinds]
     serving = [reading for reading in readings if reading.config.serves_pods] or readings
+    yield from unread
     if len(serving) == 1:
         yield from _checks_of(serving[0], live, socket)
     elif serving:
@@ -98,7 +96,7 @@ def engine_config_checks(
             verdict=CheckVerdict.NOTE,
             advice="name that of the engine which runs pods: --engine-config FILE",
         )
-    elif not found:
+    elif not unread:
         yield Check(
             topic=_TOPIC,
             found="none can be seen from here",

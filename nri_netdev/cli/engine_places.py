@@ -242,7 +242,8 @@ def where_to_write(place: ConfigPlace, files: Sequence[EngineFile], *, saying: s
     """
     owner = _owner(place.path)
     restart = {"": str(place.kind), "Talos": "the node"}.get(owner, owner)
-    if saying and (saying != str(place.path) or not owner):
+    # Talos writes all of its files anew, the others only the first.
+    if saying and owner != "Talos" and (saying != str(place.path) or not owner):
         return saying, restart
     if place.drop_ins:
         return f"a new file {place.drop_ins}/99-nri.conf", restart

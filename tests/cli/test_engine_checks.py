@@ -143,6 +143,7 @@ LAYOUTS = {
         {MAIN: "version = 3", "etc/crio/crio.conf": CRIO_OFF}, None, NOTE,
         f"several can be seen: /{MAIN}, /etc/crio/crio.conf", "--engine-config FILE",
     ),
+    "only another engine's": ({"etc/crio/crio.conf": CRIO_OFF}, LIVE_2, NOTE, "none can be seen from here", ""),
     "several, and one answers": (
         {MAIN: OFF, "etc/crio/crio.conf": CRIO_ON}, LIVE_CRIO, OK, "/etc/crio/crio.conf: CRI-O with NRI", "",
     ),

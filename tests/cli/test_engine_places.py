@@ -175,7 +175,7 @@ WRITE = {
     ),
     "k0s, not managed": ("/etc/k0s/containerd.toml", "version = 3", "", "/etc/k0s/containerd.toml", "k0s"),
     "Talos": (
-        "/etc/cri/containerd.toml", "version = 3", "",
+        "/etc/cri/containerd.toml", "version = 3\nimports = ['/etc/cri/conf.d/cri.toml']", "/etc/cri/conf.d/cri.toml",
         "the machine configuration, as /etc/cri/conf.d/20-customization.part", "the node",
     ),
 }  # fmt: skip

@@ -275,7 +275,8 @@ def test_the_doctor_in_the_pod(install: Install, engine: Engine) -> None:
     findings = json.loads(install().exec("nri-netdev", "doctor", "--json"))
     assert {finding["verdict"] for finding in findings} <= {"ok", "note"}
     (config,) = [finding for finding in findings if finding["topic"] == "engine config"]
-    assert (config["verdict"], config["found"]) == ("ok", f"{engine.config_path}: {engine.name} with NRI")
+    assert config["verdict"] == "ok"
+    assert config["found"].startswith(f"{engine.config_path}: ")
 
 
 def test_metrics_of_the_pod(install: Install, node: Node, engine: Engine) -> None:
