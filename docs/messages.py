@@ -53,7 +53,7 @@ GROUPS = (
     ),
     Group(
         title="The engine",
-        modules=("wire/[!i]*", "shells/engine/*", "cli/doctor.py", "cli/engine_config.py"),
+        modules=("wire/[!i]*", "shells/engine/*", "cli/doctor.py", "cli/engine_*.py"),
         text="The operator checks the engine's version and its NRI section: "
         "[operators](operators.md#what-the-engine-needs). The daemon tries again by itself.",
     ),

@@ -11,31 +11,24 @@ import contextlib
 import json
 import os
 import platform
-import shutil
-import subprocess
-import tomllib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from nri_netdev.cli import engine_config as engines
-from nri_netdev.cli.engine_config import EngineName
+from nri_netdev.cli.check import Check, CheckVerdict, page
+from nri_netdev.cli.engine_checks import LiveEngine, engine_config_checks
+from nri_netdev.cli.engine_config import ENABLE_NRI, EngineName
 from nri_netdev.cli.inputs import read_settings
 from nri_netdev.config.settings import Injection, Settings
 from nri_netdev.errors import KernelError, NriNetdevError, StateError
-from nri_netdev.shells.engine.visit import visit
+from nri_netdev.shells.engine.visit import Visit, visit
 from nri_netdev.shells.kernel.changes import try_altname
 from nri_netdev.shells.kernel.netns import in_new_netns
+from nri_netdev.shells.observe.status import read as read_status
 from nri_netdev.shells.store.ledger import Ledger
 from nri_netdev.shells.store.lock import Lock
 from nri_netdev.wire.events import Configured
 from nri_netdev.wire.versions import FIRST_WITH_NET_DEVICES
-
-PATIENCE_S = 10.0
-"""How long an OCI runtime may take to list its features."""
-ENGINE_CONFIGS = (Path("/etc/containerd/config.toml"), Path("/etc/crio/crio.conf"))
 
 CAPABILITIES = {
     12: ("CAP_NET_ADMIN", "to read, move and restore interfaces"),
@@ -46,47 +39,25 @@ CAPABILITIES = {
 """Name and purpose of each capability that the daemon needs, by its number."""
 
 
-class CheckVerdict(StrEnum):
-    """What the result of a check means."""
-
-    OK = "ok"
-    NOTE = "note"
-    """It works, and could be better."""
-    CHANGE = "change"
-    """It will not work until this is changed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One check and its result."""
-
-    topic: str
-    found: str
-    verdict: CheckVerdict = CheckVerdict.OK
-    advice: str = ""
-    """What to change, with the exact lines; "" if nothing."""
-
-
 def run(options: argparse.Namespace) -> int:
     """Print every check; 0 if nothing must be changed."""
     checks = examine(lambda: read_settings(options), engine_config=options.engine_config)
     if options.json:
         print(json.dumps([asdict(check) for check in checks], indent=2))
     else:
-        width = max(len(check.topic) for check in checks)
-        for check in checks:
-            print(f"{check.verdict:<6}  {check.topic:<{width}}  {check.found}")
-            for line in check.advice.splitlines():
-                print(f"{'':<{width + 10}}{line}")
+        print(page(checks))
     return int(any(check.verdict is CheckVerdict.CHANGE for check in checks))
 
 
-def examine(load: Callable[[], Settings], *, engine_config: Path | None = None) -> tuple[Check, ...]:
+def examine(
+    load: Callable[[], Settings], *, engine_config: Path | None = None, root: Path | None = None
+) -> tuple[Check, ...]:
     """Make every check.
 
     Args:
         load: reads the settings of the daemon.
-        engine_config: the engine's configuration file; None for the first of `ENGINE_CONFIGS` that is there.
+        engine_config: the engine's configuration file; None to find it.
+        root: the root directory of a node, below which the engine's configuration is; None for this node.
     """
     try:
         settings = load()
@@ -94,13 +65,14 @@ def examine(load: Callable[[], Settings], *, engine_config: Path | None = None) 
     except NriNetdevError as error:
         settings = Settings()
         first = Check(topic="config", found=str(error), verdict=CheckVerdict.CHANGE, advice="correct the configuration")
+    live, engine = _engine(settings)
     return (
         first,
         *_kernel(),
         *_capabilities(),
         *_state(settings),
-        *_engine(settings),
-        *_engine_config(engine_config),
+        *engine,
+        *engine_config_checks(live, socket=settings.socket, chosen=engine_config, root=root),
         *_mounts(settings),
     )
 
@@ -209,19 +181,46 @@ def _same_namespace(kind: str, pid: int) -> bool | None:
 # -- the engine --------------------------------------------------------------------------------------------------------
 
 
-def _engine(settings: Settings) -> Iterator[Check]:
+def _engine(settings: Settings) -> tuple[LiveEngine | None, tuple[Check, ...]]:
+    """The engine that answers, if one does, and what is to be said of it."""
     try:
         visited = visit(settings.socket)
     except (OSError, TimeoutError, NriNetdevError) as error:
         reason = str(error) or "it does not answer"
-        yield Check(
+    else:
+        engine = visited.engine
+        live = LiveEngine(name=engine.runtime_name, version=engine.runtime_version, pid=visited.pid)
+        return live, tuple(_visited(settings, visited))
+    registered = _registered(settings)
+    if registered:
+        check = Check(
             topic="engine",
-            found=f"no NRI at {settings.socket}: {reason}",
-            verdict=CheckVerdict.CHANGE,
-            advice="start the engine and turn NRI on: in containerd's configuration\n"
-            f"{engines.ENABLE_NRI[EngineName.CONTAINERD]}\nin CRI-O's\n{engines.ENABLE_NRI[EngineName.CRIO]}",
+            found=f"{registered} has the daemon registered, and does not answer nri-netdev doctor: {reason}",
+            verdict=CheckVerdict.NOTE,
+            advice="try again",
         )
-        return
+        return registered, (check,)
+    check = Check(
+        topic="engine",
+        found=f"no NRI at {settings.socket}: {reason}",
+        verdict=CheckVerdict.CHANGE,
+        advice="start the engine and turn NRI on: in containerd's configuration\n"
+        f"{ENABLE_NRI[EngineName.CONTAINERD]}\nin CRI-O's\n{ENABLE_NRI[EngineName.CRIO]}",
+    )
+    return None, (check,)
+
+
+def _registered(settings: Settings) -> LiveEngine | None:
+    """The engine with which the running daemon is registered at this socket; None if there is none."""
+    with contextlib.suppress(StateError):
+        document = read_status(settings.run_dir)
+        engine = document.get("engine")
+        if engine and document.get("socket") == str(settings.socket):
+            return LiveEngine(name=engine["name"], version=engine["version"])
+    return None
+
+
+def _visited(settings: Settings, visited: Visit) -> Iterator[Check]:
     engine, pid = visited.engine, visited.pid
     yield Check(topic="engine", found=f"{engine.runtime_name} {engine.runtime_version} answers at {settings.socket}")
     yield _nri(engine)
@@ -255,97 +254,4 @@ def _nri(engine: Configured) -> Check:
         found=f"{known} drops linux.netDevices",
         verdict=CheckVerdict.NOTE,
         advice=f"nothing with injection: {Injection.AUTO}, which moves interfaces itself; else update the engine",
-    )
-
-
-# -- the engine's configuration -----------------------------------------------------------------------------------
-
-
-def _engine_config(path: Path | None) -> Iterator[Check]:
-    chosen = path or next((candidate for candidate in ENGINE_CONFIGS if candidate.exists()), None)
-    if chosen is None:
-        yield Check(
-            topic="engine config",
-            found="none can be seen from here",
-            verdict=CheckVerdict.NOTE,
-            advice="run nri-netdev doctor on the node itself, or name it: --engine-config FILE",
-        )
-        return
-    try:
-        read = engines.read(_load_toml(chosen))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        yield Check(topic="engine config", found=f"cannot read {chosen}: {error}", verdict=CheckVerdict.NOTE)
-        return
-    if read is None:
-        yield Check(
-            topic="engine config", found=f"{chosen} is neither containerd's nor CRI-O's", verdict=CheckVerdict.NOTE
-        )
-        return
-    yield _enabled(chosen, read)
-    yield _validator(read)
-    for handler, program in sorted(read.handlers.items()):
-        yield _runtime(handler, program or ("runc" if read.kind is EngineName.CONTAINERD else "crun"))
-
-
-def _load_toml(path: Path) -> dict[str, Any]:
-    """A configuration with its drop-in files: containerd's `imports`, CRI-O's directory beside the file."""
-    document = tomllib.loads(path.read_text(encoding="utf-8"))
-    patterns = [Path(pattern) for pattern in document.get("imports", []) if isinstance(pattern, str)]
-    parts = [part for pattern in patterns for part in sorted(pattern.parent.glob(pattern.name))]
-    parts += sorted(path.with_name(f"{path.name}.d").glob("*.conf"))
-    for part in parts:
-        document = engines.merge(document, tomllib.loads(part.read_text(encoding="utf-8")))
-    return document
-
-
-def _enabled(path: Path, read: engines.EngineConfig) -> Check:
-    if read.nri_is_enabled and read.accepts_connections:
-        return Check(topic="engine config", found=f"{path}: {read.kind} with NRI")
-    return Check(
-        topic="engine config",
-        found=f"{path}: {read.kind} with NRI turned off, or without its socket",
-        verdict=CheckVerdict.CHANGE,
-        advice=f"in {path}\n{engines.ENABLE_NRI[read.kind]}\nand restart {read.kind}",
-    )
-
-
-def _validator(read: engines.EngineConfig) -> Check:
-    if read.validator_is_enabled:
-        return Check(topic="fail-open", found="the default validator refuses pods whose required plugin is not there")
-    return Check(
-        topic="fail-open",
-        found="while no nri-netdev runs, containers are created without their interfaces",
-        verdict=CheckVerdict.NOTE,
-        advice="nri-netdev finds them when it is back (on_missed); to have them refused meanwhile, turn on\n"
-        f"{engines.ENABLE_VALIDATOR[read.kind]}\nand annotate pods with required-plugins.noderesource.dev: "
-        "'[\"nri-netdev\"]'",
-    )
-
-
-def _runtime(handler: str, program: str) -> Check:
-    """Ask a runtime for its features; one that does not report them gets a note."""
-    topic = f"runtime {handler}"
-    path = shutil.which(program)
-    if path is None:
-        return Check(
-            topic=topic,
-            found=f"{program} is not to be found from here",
-            verdict=CheckVerdict.NOTE,
-            advice="ask on the node",
-        )
-    help_is_near = f"nothing with injection: {Injection.AUTO}: nri-netdev sees whether interfaces arrive and moves them"
-    try:
-        done = subprocess.run([path, "features"], capture_output=True, text=True, check=True, timeout=PATIENCE_S)
-        devices = json.loads(done.stdout).get("linux", {}).get("netDevices")
-    except (OSError, subprocess.SubprocessError, ValueError, AttributeError):
-        return Check(
-            topic=topic, found=f"{path} cannot tell its features", verdict=CheckVerdict.NOTE, advice=help_is_near
-        )
-    if isinstance(devices, dict) and devices.get("enabled"):
-        return Check(topic=topic, found=f"{path} moves network devices")
-    return Check(
-        topic=topic,
-        found=f"{path} does not say that it moves network devices",
-        verdict=CheckVerdict.NOTE,
-        advice=help_is_near,
     )

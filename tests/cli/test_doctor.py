@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from contextlib import closing
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from nri_netdev.cli.doctor import Check, CheckVerdict, examine
+from nri_netdev.cli.check import Check, CheckVerdict
+from nri_netdev.cli.doctor import examine
 from nri_netdev.config.settings import Settings
 from nri_netdev.domain.claim import State
 from nri_netdev.errors import ConfigurationError
+from nri_netdev.shells.observe.status import serving
 from nri_netdev.shells.store.ledger import Ledger
 from nri_netdev.shells.store.lock import Lock
 from tests.cli.conftest import run
 from tests.shells.store.test_ledger import claim
+
+
+@contextmanager
+def reporting(run_dir: Path, document: dict[str, object]) -> Iterator[None]:
+    """A daemon that reports a status."""
+    stop = threading.Event()
+
+    async def serve(ready: threading.Event) -> None:
+        async with serving(run_dir, lambda: document):
+            ready.set()
+            await asyncio.to_thread(stop.wait)
+
+    ready = threading.Event()
+    thread = threading.Thread(target=lambda: asyncio.run(serve(ready)))
+    thread.start()
+    try:
+        assert ready.wait(10)
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def checks(directory: Path, *, engine_config: str = "") -> dict[str, list[Check]]:
@@ -78,44 +104,26 @@ def test_no_engine(tmp_path: Path) -> None:
     assert "enable_nri = true" in check.advice
 
 
-def test_an_engines_configuration(tmp_path: Path) -> None:
-    """What to change in it, drop-in files considered, and what its runtimes can do."""
-    runtimes = {"able": '{"linux": {"netDevices": {"enabled": true}}}', "old": "{}", "mute": "no JSON"}
-    lines = ["[crio.nri]", "enable_nri = false"]
-    for name, features in {**runtimes, "absent": None}.items():
-        program = tmp_path / name
-        lines += [f"[crio.runtime.runtimes.{name}]", f"runtime_path = '{program}'"]
-        if features is not None:
-            program.write_text(f"#!/bin/sh\necho '{features}'\n")
-            program.chmod(0o755)
-    found = checks(tmp_path, engine_config="\n".join(lines))
-    (config,) = found["engine config"]
-    assert config.found.endswith("engine.toml: CRI-O with NRI turned off, or without its socket")
-    assert config.verdict is CheckVerdict.CHANGE
-    assert found["fail-open"][0].verdict is CheckVerdict.NOTE
-    told = {name: (check.found, check.verdict) for name in (*runtimes, "absent") for check in found[f"runtime {name}"]}
-    assert told == {
-        "able": (f"{tmp_path / 'able'} moves network devices", CheckVerdict.OK),
-        "old": (f"{tmp_path / 'old'} does not say that it moves network devices", CheckVerdict.NOTE),
-        "mute": (f"{tmp_path / 'mute'} cannot tell its features", CheckVerdict.NOTE),
-        "absent": (f"{tmp_path / 'absent'} is not to be found from here", CheckVerdict.NOTE),
-    }
-    (tmp_path / "engine.toml.d").mkdir()
-    validator = "[crio.nri.default_validator]\nnri_enable_default_validator = true\n"
-    (tmp_path / "engine.toml.d" / "90.conf").write_text(f"[crio.nri]\nenable_nri = true\n{validator}")
-    found = checks(tmp_path, engine_config="\n".join(lines))
-    assert found["engine config"][0].found.endswith("engine.toml: CRI-O with NRI")
-    assert found["fail-open"][0].verdict is CheckVerdict.OK
+def test_the_daemon_is_registered(tmp_path: Path) -> None:
+    """It is no fault that the doctor is not let in beside it, and what a file says is then not in force."""
+    answer = {"engine": {"name": "containerd", "version": "v2.3.4"}, "socket": str(tmp_path / "nri.sock")}
+    with reporting(tmp_path / "run", answer):
+        found = checks(tmp_path, engine_config="[plugins.'io.containerd.nri.v1.nri']\ndisable = true")
+    for topic, text in {
+        "engine": "containerd v2.3.4 has the daemon registered, and does not answer nri-netdev doctor: ",
+        "engine config": "that is not in force, since containerd v2.3.4 answers",
+    }.items():
+        (check,) = found[topic]
+        assert check.verdict is CheckVerdict.NOTE
+        assert text in check.found
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"), [("= nonsense", "cannot read "), ("a = 1", " is neither containerd's nor CRI-O's")]
-)
-def test_no_engines_configuration(tmp_path: Path, text: str, expected: str) -> None:
-    """Is a note, since another one may be in force."""
-    (check,) = checks(tmp_path, engine_config=text)["engine config"]
-    assert check.verdict is CheckVerdict.NOTE
-    assert expected in check.found
+@pytest.mark.parametrize("answer", [{"engine": None, "socket": "nri.sock"}, {"engine": {}, "socket": "other.sock"}])
+def test_the_daemon_is_not_registered(tmp_path: Path, answer: dict[str, object]) -> None:
+    """Or at another socket: then it says nothing of this one."""
+    with reporting(tmp_path / "run", {**answer, "socket": str(tmp_path / str(answer["socket"]))}):
+        (check,) = checks(tmp_path)["engine"]
+    assert check.verdict is CheckVerdict.CHANGE
 
 
 def test_how_it_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

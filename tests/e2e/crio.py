@@ -1,11 +1,13 @@
 """A real CRI-O in a stand-in for a machine."""
 
 import json
+import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.e2e import images, podnet, tools
-from tests.e2e.engine import NRI_PLUGIN_CONFIGS, NRI_SOCKET, Engine
+from tests.e2e.engine import NRI_PLUGIN_CONFIGS, NRI_SOCKET, Effective, Engine
 
 _PINS = tools.PINS / "crio"
 _HELPERS = tools.ROOT / "crio-helpers" / "usr" / "bin"
@@ -44,6 +46,17 @@ class Crio(Engine):
         policy = self.machine.path("/etc/containers/policy.json")
         policy.parent.mkdir(exist_ok=True)
         policy.write_text(json.dumps({"default": [{"type": "insecureAcceptAnything"}]}))
+
+    def effective(self, path: Path) -> Effective:
+        text = self.machine.run(*self._argv(), "--config", path, "--config-dir", f"{path}.d", "config")
+        # It puts what is at its default into a comment.
+        nri = dict(re.findall(r"^(?:# )?(enable_nri|nri_disable_connections|nri_listen) = (.*)$", text, re.MULTILINE))
+        runtimes = tomllib.loads(text)["crio"]["runtime"].get("runtimes", {})
+        return Effective(
+            has_nri=nri["enable_nri"] == "true" and nri["nri_disable_connections"] == "false",
+            nri_socket=json.loads(nri["nri_listen"]),
+            programs={name: runtime["runtime_path"] for name, runtime in runtimes.items()},
+        )
 
     def load_image(self, archive: Path, name: str) -> None:
         self._copy(f"docker-archive:{archive}", name)

@@ -4,8 +4,10 @@ import os
 import signal
 import socket
 import subprocess
+import tomllib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -18,6 +20,16 @@ NRI_PLUGINS = Path("/opt/nri/plugins")
 NRI_PLUGIN_CONFIGS = Path("/etc/nri/conf.d")
 _FIRST_WITH_VALIDATOR = (0, 10)
 RUNC: Mapping[str, Path] = {"runc": tools.BIN / "runc"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effective:
+    """What an engine makes of its configuration files, as it says itself."""
+
+    has_nri: bool
+    nri_socket: str
+    programs: Mapping[str, str]
+    """The OCI runtime of each handler; "" if it is looked for."""
 
 
 class Engine(ABC):
@@ -150,6 +162,15 @@ class Engine(ABC):
     def load_image(self, archive: Path, name: str) -> None:
         """Give it the image called `name` out of an archive of docker's kind."""
 
+    @property
+    def config_path(self) -> Path:
+        """Where its configuration file is, as seen inside."""
+        return self._config_path
+
+    @abstractmethod
+    def effective(self, path: Path) -> Effective:
+        """Ask it what it would make of a configuration file and all that belongs to it."""
+
     def config_text(self) -> str:
         """Return its configuration file."""
         return self.machine.path(self._config_path).read_text()
@@ -226,6 +247,7 @@ class Containerd(Engine):
     monitor = "containerd-shim"
     _pod_netns = "cni-*"
     _bin = tools.BIN
+    _runtime_plugin = "io.containerd.cri.v1.runtime"
 
     def _argv(self) -> Sequence[str | Path]:
         return [self._bin / "containerd", "--log-level", "debug" if self._is_debug else "info"]
@@ -237,12 +259,23 @@ class Containerd(Engine):
         del name  # it is in the archive
         self.machine.run(self._bin / "ctr", "-n", "k8s.io", "images", "import", "--local", archive, timeout_s=120)
 
+    def effective(self, path: Path) -> Effective:
+        dump = tomllib.loads(self.machine.run(self._bin / "containerd", "--config", path, "config", "dump"))
+        nri = dump["plugins"]["io.containerd.nri.v1.nri"]
+        runtimes = dump["plugins"][self._runtime_plugin]["containerd"]["runtimes"]
+        programs = {name: runtime.get("options", {}).get("BinaryName", "") for name, runtime in runtimes.items()}
+        return Effective(
+            has_nri=not nri["disable"] and not nri["disable_connections"],
+            nri_socket=nri["socket_path"],
+            programs=programs,
+        )
+
     def _import_images(self) -> None:
         for archive in ("busybox", "pause"):
             self.load_image(tools.IMAGES / f"{archive}.tar", "")
 
     def _config(self) -> str:
-        runtime = "plugins.'io.containerd.cri.v1.runtime'"
+        runtime = f"plugins.'{self._runtime_plugin}'"
         return "\n".join(
             (
                 "version = 3",
@@ -299,9 +332,10 @@ class OldContainerd(Containerd):
     keeps_netns_for_stop = False  # it is there, but no longer told
 
     _bin = tools.CACHE / "containerd-1.7"
+    _runtime_plugin = "io.containerd.grpc.v1.cri"
 
     def _config(self) -> str:
-        cri = "plugins.'io.containerd.grpc.v1.cri'"
+        cri = f"plugins.'{self._runtime_plugin}'"
         return "\n".join(
             (
                 "version = 2",

@@ -270,10 +270,13 @@ def test_removal_returns_everything_first(install: Install, node: Node, engine: 
     assert pins(node) == []
 
 
-def test_the_doctor_in_the_pod(install: Install) -> None:
-    """Finds nothing to change in what the manifest asks for."""
+def test_the_doctor_in_the_pod(install: Install, engine: Engine) -> None:
+    """Finds nothing to change in what the manifest asks for, and reads the engine's file on the host."""
     findings = json.loads(install().exec("nri-netdev", "doctor", "--json"))
     assert {finding["verdict"] for finding in findings} <= {"ok", "note"}
+    (config,) = [finding for finding in findings if finding["topic"] == "engine config"]
+    assert config["verdict"] == "ok"
+    assert config["found"].startswith(f"{engine.config_path}: ")
 
 
 def test_metrics_of_the_pod(install: Install, node: Node, engine: Engine) -> None:
