@@ -55,6 +55,7 @@ class FakeKernel:
         self.next_index = 10
         self.next_ino = 100
         self.refused: set[str] = set()
+        self.process_names: dict[int, frozenset[str]] = {}
         self.revisions: dict[int, tuple[object, int]] = {}
         self.host = FakeHost(self)
         self.pods = FakePods(self)
@@ -339,6 +340,11 @@ class FakeProcesses:
 
     def is_alive(self, pid: int) -> bool:
         return any(pid in n.processes for n in self._node.namespaces.values())
+
+    def names(self, pid: int, netns: Netns) -> frozenset[str]:
+        namespace = self._node.namespaces.get(netns.ino)
+        is_inside = namespace is not None and pid in namespace.processes
+        return self._node.process_names.get(pid, frozenset()) if is_inside else frozenset()
 
 
 class FakeLedger:

@@ -125,6 +125,9 @@ class Processes(Protocol):
     def is_alive(self, pid: int) -> bool:
         """Whether a process runs."""
 
+    def names(self, pid: int, netns: Netns) -> frozenset[str]:
+        """What a process is called: its program, and what it calls itself; empty if it is not in this netns."""
+
 
 class Kernel(Protocol):
     """The node's kernel: see `nri_netdev.shells.kernel.node`."""

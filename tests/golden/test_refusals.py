@@ -239,11 +239,12 @@ def judged(
     policy: str | None = None,
     names: Collection[str] = ("lo", "eth0"),
     is_host_network: bool = False,
+    handler: str = "",
     inventory: Inventory = NODE,
     facts: Mapping[str, Facts] | None = None,
 ) -> Case:
     """A pod that asks for what the node cannot give."""
-    pod = PodSandbox(id="p1", namespace="team-a", name="web", annotations={OWN: value})
+    pod = PodSandbox(id="p1", namespace="team-a", name="web", annotations={OWN: value}, runtime_handler=handler)
     container = Container(id="c1", name="app", pod_id="p1")
     netns = None if is_host_network else Netns(path="/run/netns/p1", dev=4, ino=2)
     kernel = _Host(inventory, names, facts or {})
@@ -346,6 +347,7 @@ VERDICTS: dict[str, Case] = {
         "[{driver: ice, name: 'abcdefghijklmn{n}'}]", names=[f"abcdefghijklmn{n}" for n in range(10)]
     ),
     "being changed": judged("[ens1f0]"),
+    "a guest, by its handler": judged("[ens1f0, ens8]", handler="kata-qemu"),
     "several reasons": judged("[ens1f0, ens8, br0, ens9]"),
     "several reasons, a pod's among them": judged("[{interface: ens1f0, name: eth0}, uplink0]"),
 }
@@ -407,6 +409,16 @@ def _lose_netns(world: World, pod: PodSandbox, _: Container) -> None:
     world.kernel.namespaces.pop(world.namespaces[pod.id].ino)
 
 
+def _in_a_vm(world: World, pod: PodSandbox) -> PodSandbox:
+    world.namespaces[pod.id].processes.add(77)
+    world.kernel.process_names[77] = frozenset({"qemu-system-x86_64"})
+    return replace(pod, pid=77)
+
+
+def _in_a_vm_of_crio(world: World, _: PodSandbox, container: Container) -> None:
+    world.kernel.process_names[container.pid] = frozenset({"cloud-hypervisor", "cloud-hyperviso"})
+
+
 def _held_by_another(world: World, _: PodSandbox) -> None:
     world.run(world.run_pod(), "app", ENS1)
     world.clock += 90
@@ -437,6 +449,8 @@ CUSTODY: dict[str, Case] = {
     "mark, in the kernel's words": create(
         _fails_at("mark", "give interface 7 the alternative name nri-netdev-1", errno.EEXIST)
     ),
+    "a guest, by its pod's process": create(_in_a_vm),
+    "a guest, by its container's process": start(_in_a_vm_of_crio, moves=False),
     "still on the host": start(lambda world, _, __: world.kernel.refused.add("send"), moves=False),
     "runtime ignored it": start(lambda world, _, __: None, moves=False, may_move=False),
     "in another netns": start(_steal),

@@ -64,3 +64,5 @@ class PodNetns:
     """The pod is on the host network."""
     names: frozenset[str] = frozenset()
     """Every name and alternative name taken in it."""
+    processes: frozenset[str] = frozenset()
+    """What the pod's processes are called, before its containers run; as far as they are in it."""
