@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from nri_netdev.domain.claim import MARK_PREFIX, Claim, Netns, steady
 from nri_netdev.domain.links import Address, Inventory, Link, PodNetnsView
+from nri_netdev.domain.pci import PciFunction
 from nri_netdev.domain.policy.selectors import FactsOf, no_facts
 from nri_netdev.domain.snapshot import HomeReport, Shortfall, Snapshot
 from nri_netdev.errors import KernelError, StateError
@@ -55,6 +56,8 @@ class FakeKernel:
         self.next_index = 10
         self.next_ino = 100
         self.refused: set[str] = set()
+        self.functions: dict[str, PciFunction] = {}
+        self.pci_of = self.functions.get
         self.process_names: dict[int, frozenset[str]] = {}
         self.revisions: dict[int, tuple[object, int]] = {}
         self.host = FakeHost(self)

@@ -171,6 +171,7 @@ class Evaluator:
             held=tuple(map(Held.of, held)),
             at_s=int(self._now_s()),
             facts_of=self._kernel.host.facts(),
+            pci_of=self._kernel.pci_of,
         )
         return judge(asked, node, netns=self._pod_netns(asker, pod.links), pod=asker.pod)
 

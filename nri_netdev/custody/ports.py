@@ -7,6 +7,7 @@ from typing import Protocol
 
 from nri_netdev.domain.claim import Claim, Netns
 from nri_netdev.domain.links import Inventory, Link, PodNetnsView
+from nri_netdev.domain.pci import PciOf
 from nri_netdev.domain.policy.selectors import FactsOf
 from nri_netdev.domain.snapshot import HomeReport, Snapshot
 
@@ -143,3 +144,7 @@ class Kernel(Protocol):
     @property
     def processes(self) -> Processes:
         """The processes."""
+
+    @property
+    def pci_of(self) -> PciOf:
+        """Reads what is at a PCI address."""

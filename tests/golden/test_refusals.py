@@ -26,6 +26,7 @@ from nri_netdev.daemon.lane import Lane
 from nri_netdev.domain.annotations.entries import entries_of
 from nri_netdev.domain.claim import Claim, Netns, Owner, State
 from nri_netdev.domain.links import Address, Inventory, Link, PodNetnsView
+from nri_netdev.domain.pci import PciFunction
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.policy.rules import Policy
 from nri_netdev.domain.policy.selectors import Facts
@@ -182,6 +183,15 @@ def _without(inventory: Inventory, ifname: str) -> Inventory:
 
 POOLS = "pools:\n  fast: [{driver: ice}]\n  slow: [under0, port0]\n  none: [{driver: nothing}]\n"
 ALL = "rules: [{namespaces: ['*'], interfaces: ['*']}]\n"
+FUNCTIONS = {
+    one.address: one
+    for one in (
+        PciFunction(address="0000:3b:00.0", pci_id="15b3:1019", base_class=2),
+        PciFunction(address="0000:3b:00.1", pci_id="15b3:1019", base_class=2, driver="vfio-pci"),
+        PciFunction(address="0000:3b:00.2", pci_id="15b3:1019", base_class=2, driver="mlx5_core"),
+        PciFunction(address="0000:00:02.0", pci_id="8086:3e92", base_class=3, driver="i915"),
+    )
+}
 
 
 class _Host:
@@ -202,6 +212,9 @@ class _Host:
 
     def facts(self) -> Callable[[Link], Facts]:
         return lambda link: self._facts.get(link.ifname, Facts())
+
+    def pci_of(self, address: str) -> PciFunction | None:
+        return FUNCTIONS.get(address)
 
     def snapshot(self, ifindex: int) -> Snapshot:
         """As if the interface had changed since the host was read."""
@@ -347,6 +360,16 @@ VERDICTS: dict[str, Case] = {
         "[{driver: ice, name: 'abcdefghijklmn{n}'}]", names=[f"abcdefghijklmn{n}" for n in range(10)]
     ),
     "being changed": judged("[ens1f0]"),
+    "no PCI function": judged("[{pci: '3b:00.7'}]"),
+    "no PCI function to be of": judged("[{vf_of: '0000:3b:00.7'}]"),
+    "a PCI function without a driver": judged("[{pci: '3b:00.0'}]"),
+    "a PCI function for a virtual machine": judged("[{pci: '3b:00.1'}]"),
+    "a PCI function without an interface": judged("[{pci: '3b:00.2', driver: mlx5_core}]"),
+    "a PCI function of another class": judged("[{pci: '00:02.0'}]"),
+    "a PCI function that is not the rest": judged(
+        "[{pci: '3b:00.2', driver: e1000}]", facts={"ens1f0": Facts(pci="0000:3b:00.2")}
+    ),
+    "copied from ip link": judged("[ens9@if7]"),
     "a guest, by its handler": judged("[ens1f0, ens8]", handler="kata-qemu"),
     "several reasons": judged("[ens1f0, ens8, br0, ens9]"),
     "several reasons, a pod's among them": judged("[{interface: ens1f0, name: eth0}, uplink0]"),

@@ -6,9 +6,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from nri_netdev.domain.pci import PciOf
 from nri_netdev.shells.kernel.host import Host
 from nri_netdev.shells.kernel.pods import Pods, Timed
 from nri_netdev.shells.kernel.processes import Processes
+from nri_netdev.shells.kernel.sysfs import pci_function
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +20,7 @@ class NodeKernel:
     host: Host
     pods: Pods
     processes: Processes
+    pci_of: PciOf
 
 
 def _untimed(_direction: str, _driver: str) -> AbstractContextManager[None]:
@@ -32,4 +35,4 @@ def open_kernel(run_dir: Path, *, timed: Timed = _untimed) -> NodeKernel:
         timed: measures moves.
     """
     host = Host()
-    return NodeKernel(host=host, pods=Pods(host, run_dir, timed), processes=Processes())
+    return NodeKernel(host=host, pods=Pods(host, run_dir, timed), processes=Processes(), pci_of=pci_function)
