@@ -163,7 +163,7 @@ CONFIGURATION: Record[dict[str, Any]] = Record(
             shape=HANDLERS,
             text="runtime handlers that run containers as guests, in a virtual machine or on a kernel of their own, "
             "and so are given nothing; `*` stands for any characters, `?` for one",
-            default=f"[{', '.join(UNSHARED)}]",
+            default=UNSHARED,
         ),
         "shared_handlers": Member(
             shape=HANDLERS,
