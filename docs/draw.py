@@ -236,11 +236,16 @@ def _members(members: Mapping[str, Member]) -> str:
         (
             f"`{name}`",
             member.text,
-            "needed" if member.is_required else f"`{member.default}`" if member.default else "",
+            "needed" if member.is_required else _default(member.default),
         )
         for name, member in members.items()
     ]
     return _table(("key", "meaning", "default"), rows)
+
+
+def _default(default: str | tuple[str, ...] | None) -> str:
+    text = f"[{', '.join(default)}]" if isinstance(default, tuple) else default
+    return f"`{text}`" if text else ""
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

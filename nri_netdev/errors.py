@@ -48,6 +48,8 @@ class Reason(StrEnum):
     """The node lives by it, or the kernel never lets it leave its netns."""
     POOL = "pool"
     """The pool is not defined, or has too little for this pod."""
+    RUNTIME = "runtime"
+    """The pod's containers would not see an interface: their OCI runtime runs them as guests."""
     POD = "pod"
     """The pod's netns does not allow it: the host's network, or a name that is taken."""
     ANNOTATION = "annotation"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from nri_netdev.domain.claim import MARK_PREFIX, Claim, Netns, lasting, steady
 from nri_netdev.domain.links import Address, Inventory, Link, PodNetnsView
+from nri_netdev.domain.pci import PciFunction
 from nri_netdev.domain.policy.selectors import FactsOf, no_facts
 from nri_netdev.domain.snapshot import HomeReport, Shortfall, Snapshot
 from nri_netdev.errors import KernelError, StateError
@@ -55,6 +56,9 @@ class FakeKernel:
         self.next_index = 10
         self.next_ino = 100
         self.refused: set[str] = set()
+        self.functions: dict[str, PciFunction] = {}
+        self.pci_of = self.functions.get
+        self.process_names: dict[int, frozenset[str]] = {}
         self.revisions: dict[int, tuple[object, int]] = {}
         self.host = FakeHost(self)
         self.pods = FakePods(self)
@@ -359,6 +363,11 @@ class FakeProcesses:
 
     def is_alive(self, pid: int) -> bool:
         return any(pid in n.processes for n in self._node.namespaces.values())
+
+    def names(self, pid: int, netns: Netns) -> frozenset[str]:
+        namespace = self._node.namespaces.get(netns.ino)
+        is_inside = namespace is not None and pid in namespace.processes
+        return self._node.process_names.get(pid, frozenset()) if is_inside else frozenset()
 
 
 class FakeLedger:

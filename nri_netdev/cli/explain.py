@@ -10,12 +10,15 @@ from nri_netdev.cli.inputs import read_file, read_settings
 from nri_netdev.cli.node_state import read_node_state
 from nri_netdev.config.settings import Settings
 from nri_netdev.domain.annotations.manifest import pods_in
+from nri_netdev.domain.claim import Netns
 from nri_netdev.domain.pods import PodSandbox
 from nri_netdev.domain.text.yaml_nodes import YamlError
 from nri_netdev.domain.verdict.explain import Explanation, explain_pod
 from nri_netdev.domain.verdict.node import NodeState, PodNetns
-from nri_netdev.errors import ConfigurationError, NriNetdevError
+from nri_netdev.errors import ConfigurationError, KernelError, NriNetdevError
 from nri_netdev.shells.engine.visit import visit
+from nri_netdev.shells.kernel.netns import netns_id
+from nri_netdev.shells.kernel.processes import Processes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,8 @@ class _Asked:
     pod: PodSandbox
     containers: tuple[str, ...]
     is_host_network: bool
+    processes: frozenset[str] = frozenset()
+    """What the process of a running pod is called."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -47,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _explain(asked: _Asked, node: NodeState) -> tuple[Explanation, ...]:
     others = tuple(one for one in node.held if not asked.pod.id or one.owner.pod_id != asked.pod.id)
-    netns = PodNetns(is_host=asked.is_host_network, names=frozenset({"lo", "eth0"}))
+    names = frozenset({"lo", "eth0"})
+    netns = PodNetns(is_host=asked.is_host_network, names=names, processes=asked.processes)
     return explain_pod(asked.pod, asked.containers, replace(node, held=others), netns=netns)
 
 
@@ -89,6 +95,16 @@ def _running(name: str, settings: Settings) -> list[_Asked]:
             pod=pod,
             containers=tuple(container.name for container in engine.containers if container.pod_id == pod.id),
             is_host_network=pod.netns_path is None,
+            processes=_processes(pod),
         )
         for pod in pods
     ]
+
+
+def _processes(pod: PodSandbox) -> frozenset[str]:
+    """What the process of a pod is called, if that can be read here."""
+    try:
+        dev, ino = netns_id(pod.netns_path or "")
+    except KernelError:
+        return frozenset()
+    return Processes().names(pod.pid, Netns(path=pod.netns_path or "", dev=dev, ino=ino))

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nri_netdev.domain.address import ListenAddress
-from nri_netdev.domain.policy.file import POOLS, PROTECTED, RULES, check_pools, numbered
+from nri_netdev.domain.policy.file import HANDLERS, POOLS, PROTECTED, RULES, check_pools, numbered
+from nri_netdev.domain.policy.handlers import UNSHARED, Handlers
 from nri_netdev.domain.policy.rules import Policy
 from nri_netdev.domain.text import yaml_nodes
 from nri_netdev.domain.text.names import escape, quote
@@ -158,6 +159,17 @@ CONFIGURATION: Record[dict[str, Any]] = Record(
             for one in fields(Settings)
             if one.name in _SHAPES
         },
+        "unshared_handlers": Member(
+            shape=HANDLERS,
+            text="runtime handlers that run containers as guests, in a virtual machine or on a kernel of their own, "
+            "and so are given nothing; `*` stands for any characters, `?` for one",
+            default=UNSHARED,
+        ),
+        "shared_handlers": Member(
+            shape=HANDLERS,
+            text="runtime handlers whose containers do see what comes into the pod's netns, though "
+            "`unshared_handlers` or their processes tell otherwise",
+        ),
         "protected": Member(shape=PROTECTED, text="selectors of what is a lifeline of the node beside what is found"),
         "pools": Member(shape=POOLS, text="names for sets of interfaces: selectors by name"),
         "rules": Member(
@@ -220,5 +232,6 @@ def settings_of(values: Mapping[str, Any], **options: Any) -> Settings:
         rules=numbered(values.get("rules", ())),
         pools=values.get("pools", {}),
         protected=values.get("protected", ()),
+        handlers=Handlers(unshared=values.get("unshared_handlers", UNSHARED), shared=values.get("shared_handlers", ())),
     )
     return Settings(policy=policy, **given)

@@ -203,6 +203,7 @@ class Custody:
         Raises:
             RequestError: Something is not inside, and could not be put there.
         """
+        self._check_runtime(pod, container, entries)
         for claim in self._uncertain(pod.id, container.name):
             self._settler.bind(claim, container)
         missed = self.missing(pod, container, entries)
@@ -229,6 +230,7 @@ class Custody:
     def synchronize(self, pods: Iterable[PodSandbox], containers: Iterable[Container]) -> None:
         """Take the engine's list of all that exists: whatever is not in it has ended."""
         self.preparations.withdraw_all()
+        self.evaluator.forget_runtimes()
         self._holders.synchronize(pods, containers, concern=self.holders(), now_s=self._monotonic_s())
         self.settle()
 
@@ -292,6 +294,15 @@ class Custody:
                 reason=Reason.POD,
             ) from error
         return None if self._kernel.pods.is_home(netns) else netns
+
+    def _check_runtime(self, pod: PodSandbox, container: Container, entries: Sequence[Entry]) -> None:
+        """See that a container that is about to start is no guest; only now has it a process that may show it."""
+        try:
+            asker = Asker(pod=pod, container=container, netns=self._netns_of(pod))
+        except RequestError:  # arrival finds the interfaces, or has the reason
+            return
+        if asker.netns is not None:
+            self.evaluator.check_runtime(entries, asker)
 
     def _is_abandoned(self, claim: Claim) -> bool:
         """Whether the pod went without an event: its netns is neither mounted by the engine nor in use by a process."""

@@ -6,21 +6,23 @@ Changes nothing; `nri_netdev.custody.custody` makes promises of an evaluation.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from socket import AF_INET6
 
 from nri_netdev.custody.ports import Kernel
 from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.claim import MARK_PREFIX, Claim, Netns, Owner, State, steady
-from nri_netdev.domain.links import Inventory, PodNetnsView
+from nri_netdev.domain.links import Inventory, Link, PodNetnsView
 from nri_netdev.domain.pods import Container, PodSandbox
+from nri_netdev.domain.policy.handlers import guest_among
 from nri_netdev.domain.policy.rules import Policy
 from nri_netdev.domain.problem import Problem, refusal
 from nri_netdev.domain.snapshot import Snapshot
 from nri_netdev.domain.verdict.judge import judge
 from nri_netdev.domain.verdict.node import Held, NodeState, PodNetns
 from nri_netdev.domain.verdict.outcome import Grant
+from nri_netdev.domain.verdict.whole_pod import refused, why_nothing
 from nri_netdev.errors import Reason, RequestError
 
 
@@ -66,6 +68,8 @@ class Evaluator:
         self._kernel = kernel
         self._now_s = now_s
         self.policy = policy
+        self._guests: dict[str, frozenset[str]] = {}
+        """Names of processes that have shown a guest, by runtime handler."""
 
     def evaluate(
         self,
@@ -121,6 +125,20 @@ class Evaluator:
         grants, _ = self._judge(asked, asker, known, held=taken)
         return grants
 
+    def check_runtime(self, asked: Sequence[Entry], asker: Asker) -> None:
+        """See that a container would see what it asks for, as its processes show.
+
+        Raises:
+            RequestError: It is a guest.
+        """
+        obstacle = why_nothing(asker.pod, self._pod_netns(asker), self.policy)
+        if asked and obstacle:
+            raise refusal(refused(asked, obstacle))
+
+    def forget_runtimes(self) -> None:
+        """The engine is another one, perhaps, with other runtimes."""
+        self._guests.clear()
+
     def snapshot_again(self, claim: Claim) -> Snapshot:
         """A new snapshot of a claimed interface; the claim's own if the runtime has begun to move the interface.
 
@@ -147,16 +165,35 @@ class Evaluator:
     ) -> tuple[tuple[Grant, ...], tuple[Problem, ...]]:
         """The verdict by what is known of the pod's netns and of the host."""
         pod, inventory = known
-        names = frozenset(name for link in pod.links for name in (link.ifname, *link.altnames))
         node = NodeState(
             inventory=inventory,
             policy=self.policy,
             held=tuple(map(Held.of, held)),
             at_s=int(self._now_s()),
             facts_of=self._kernel.host.facts(),
+            pci_of=self._kernel.pci_of,
         )
-        netns = PodNetns(is_host=asker.netns is None, names=names)
-        return judge(asked, node, netns=netns, pod=asker.pod)
+        return judge(asked, node, netns=self._pod_netns(asker, pod.links), pod=asker.pod)
+
+    def _pod_netns(self, asker: Asker, links: Iterable[Link] = ()) -> PodNetns:
+        """What matters of the pod's netns."""
+        names = frozenset(name for link in links for name in (link.ifname, *link.altnames))
+        return PodNetns(is_host=asker.netns is None, names=names, processes=self._process_names(asker))
+
+    def _process_names(self, asker: Asker) -> frozenset[str]:
+        """What the processes are called that the asker's pod has before its containers run.
+
+        A container that runs may have any name. Names that show a guest are remembered: CRI-O reports no process of a
+        pod, and that of a container only at its start.
+        """
+        if asker.netns is None:
+            return frozenset()
+        pids = (asker.pod.pid, 0 if asker.container.is_running else asker.container.pid)
+        names = frozenset().union(*(self._kernel.processes.names(pid, asker.netns) for pid in pids if pid))
+        handler = asker.pod.runtime_handler
+        if guest_among(names):
+            self._guests[handler] = names
+        return names | self._guests.get(handler, frozenset())
 
     def _evaluation(
         self, grants: Sequence[Grant], snapshots: Sequence[Snapshot], asker: Asker, heirs: Mapping[str, Claim]

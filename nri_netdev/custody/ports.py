@@ -7,6 +7,7 @@ from typing import Protocol
 
 from nri_netdev.domain.claim import Claim, Netns
 from nri_netdev.domain.links import Inventory, Link, PodNetnsView
+from nri_netdev.domain.pci import PciOf
 from nri_netdev.domain.policy.selectors import FactsOf
 from nri_netdev.domain.snapshot import HomeReport, Snapshot
 
@@ -125,6 +126,9 @@ class Processes(Protocol):
     def is_alive(self, pid: int) -> bool:
         """Whether a process runs."""
 
+    def names(self, pid: int, netns: Netns) -> frozenset[str]:
+        """What a process is called: its program, and what it calls itself; empty if it is not in this netns."""
+
 
 class Watch(Protocol):
     """Changes of interfaces at home, in whatever way the kernel reports. Every method may raise `KernelError`."""
@@ -154,3 +158,7 @@ class Kernel(Protocol):
     @property
     def watch(self) -> Watch:
         """Changes of interfaces at home."""
+
+    @property
+    def pci_of(self) -> PciOf:
+        """Reads what is at a PCI address."""

@@ -21,6 +21,8 @@ class PodSandbox:
     labels: Mapping[str, str] = field(default_factory=dict)
     runtime_handler: str = ""
     """What the engine calls the OCI runtime of the pod; "" for its default."""
+    pid: int = 0
+    """Its own process, which is none of its containers': of runc `pause`, of kata the virtual machine. 0 if none."""
     netns_path: str | None = None
     """The path of its network namespace; None when the engine names none: host network, or already stopped."""
 

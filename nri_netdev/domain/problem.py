@@ -19,6 +19,8 @@ class Obstacle:
     text: str
     """The rest of a sentence that begins with the interface: "is a bridge that …"; or a whole one."""
     reason: Reason
+    hint: str = ""
+    """As of `Problem`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

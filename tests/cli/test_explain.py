@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -51,3 +53,29 @@ def test_a_pod_of_the_engine(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert (status, err) == (1, "")
     assert out.startswith("pod shop/web, container app, ")
     assert asyncio.run(explained("shop/none")) == (1, "", "nri-netdev: the engine knows no pod shop/none\n")
+
+
+@pytest.mark.root
+def test_a_guest_of_the_engine(home: Net, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The process of a pod that runs shows a virtual machine, whatever its runtime handler is called."""
+    told = nri_pb2.PodSandbox(id="p", name="web", namespace="shop", annotations={"nri-netdev.io/container.app": "[lo]"})
+    told.linux.namespaces.add(type="network", path=str(home.path))
+    program = tmp_path / "cloud-hypervisor"
+    shutil.copy("/bin/sleep", program)
+    (tmp_path / "config.yaml").write_text(f"state_dir: {tmp_path}\nsocket: {tmp_path}/nri.sock\n")
+
+    async def explained() -> tuple[int, str, str]:
+        async with Engine(tmp_path / "nri.sock") as engine:
+            await engine.run_pod_sandbox(told)
+            await engine.create_container(told, nri_pb2.Container(id="c", pod_sandbox_id="p", name="app"))
+            options = ("--config", tmp_path / "config.yaml", "--pod", "shop/web")
+            return await asyncio.to_thread(lambda: run("explain", *options, capsys=capsys))
+
+    with subprocess.Popen(["nsenter", f"--net={home.path}", program, "600"]) as process:
+        while Path(f"/proc/{process.pid}/exe").readlink() != program:
+            pass
+        told.pid = process.pid
+        status, out, _ = asyncio.run(explained())
+        process.kill()
+    assert status == 1
+    assert 'refused: the runtime handler "default" of the pod (its process is cloud-hypervisor) runs' in out

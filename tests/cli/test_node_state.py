@@ -8,6 +8,7 @@ from pathlib import Path
 from nri_netdev.cli.node_state import binding_claims, read_node_state
 from nri_netdev.config.settings import Settings
 from nri_netdev.domain.claim import State
+from nri_netdev.shells.kernel.sysfs import pci_function
 from nri_netdev.shells.store.ledger import Ledger
 from tests.shells.store.test_ledger import claim
 
@@ -34,5 +35,6 @@ def test_the_node(tmp_path: Path) -> None:
     node = read_node_state(settings)
     assert node.inventory.by_name("lo") is not None
     assert node.policy is settings.policy
+    assert node.pci_of is pci_function
     assert [one.ifname for one in node.held] == ["ens1"]
     assert node.at_s > claim(1).since_s

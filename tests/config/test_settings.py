@@ -107,7 +107,7 @@ def test_everything_that_can_be_set_is_read() -> None:
 def test_every_setting_is_defined_in_one_place() -> None:
     """What can be set is what the file may hold, with a meaning and, but for the policy, a default."""
     names = {one.name for one in fields(Settings)} - {"policy"}
-    assert set(CONFIGURATION.members) == names | {"protected", "pools", "rules"}
+    assert set(CONFIGURATION.members) == names | {"protected", "pools", "rules", "unshared_handlers", "shared_handlers"}
     assert set(AT_START) < names
     for name in names:
         assert CONFIGURATION.members[name].text

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ from nri_netdev.domain.claim import Netns
 from nri_netdev.domain.links import Inventory
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.scope import Scope
-from nri_netdev.errors import RequestError
+from nri_netdev.errors import Reason, RequestError
 from tests.fakes import FakeHost, FakeKernel
 
 POD = PodSandbox(id="pod", uid="uid", name="web", namespace="default")
@@ -97,6 +99,77 @@ def test_nothing_is_given_for_what_was_told_before(change: dict[str, object], re
     kernel.change(device, **change)
     with pytest.raises(RequestError, match=reason):
         ask(kernel, "ens1")
+
+
+def asker_in(kernel: FakeKernel, *, handler: str = "", pods_pid: int = 0, pid: int = 0, runs: bool = False) -> Asker:
+    """A container of a new pod, with these processes in its netns."""
+    namespace = kernel.new_netns(path="/run/netns/vm", processes={pods_pid, pid} - {0})
+    pod = replace(POD, runtime_handler=handler, pid=pods_pid)
+    container = replace(CONTAINER, pid=pid, is_running=runs)
+    return Asker(pod=pod, container=container, netns=kernel.pods.netns(namespace.path or ""))
+
+
+ASKED = (Entry(interface="ens1", key="nri-netdev.io/pod", number=1, scope=Scope.POD, grammar=Grammar.NATIVE),)
+QEMU, PAUSE, WORKLOAD = 71, 72, 73
+NAMES = {
+    QEMU: frozenset({"qemu-system-x86_64", "qemu-system-x86"}),
+    PAUSE: frozenset({"pause"}),
+    WORKLOAD: frozenset({"qemu-system-x86_64"}),
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_guest"),
+    [
+        ({"handler": "kata"}, True),
+        ({"handler": "vm", "pods_pid": QEMU}, True),
+        ({"pods_pid": QEMU}, True),
+        ({"handler": "vm", "pid": QEMU}, True),
+        ({"pods_pid": PAUSE, "pid": PAUSE}, False),
+        ({"pods_pid": PAUSE, "pid": WORKLOAD, "runs": True}, False),
+        ({"pid": WORKLOAD, "runs": True}, False),
+        ({}, False),
+    ],
+)
+def test_guests_are_given_nothing(fields: dict[str, Any], is_guest: bool) -> None:
+    """By the handler, and by processes that precede the container's own program, which may be called anything."""
+    kernel = FakeKernel()
+    kernel.add("ens1")
+    kernel.process_names = dict(NAMES)
+    asker, evaluator = asker_in(kernel, **fields), Evaluator(kernel, now_s=time.time)
+    if not is_guest:
+        evaluator.check_runtime(ASKED, asker)
+        assert evaluator.evaluate(ASKED, asker, taken=()).grants
+        return
+    for refuse in (evaluator.check_runtime, partial(evaluator.evaluate, taken=())):
+        with pytest.raises(RequestError, match="runs containers as guests") as caught:
+            refuse(ASKED, asker)
+        assert caught.value.reason is Reason.RUNTIME
+
+
+def test_a_process_elsewhere_shows_nothing() -> None:
+    """The pid of a pod's process that has ended may be another's by now."""
+    kernel = FakeKernel()
+    kernel.process_names = dict(NAMES)
+    asker = asker_in(kernel, pods_pid=PAUSE)
+    kernel.new_netns(processes=[QEMU])
+    Evaluator(kernel, now_s=time.time).check_runtime(ASKED, replace(asker, pod=replace(asker.pod, pid=QEMU)))
+
+
+def test_a_guest_is_remembered() -> None:
+    """CRI-O tells of no process before a container starts; the handler's next one is refused when it is created."""
+    kernel = FakeKernel()
+    kernel.process_names = dict(NAMES)
+    late, early = asker_in(kernel, handler="vm", pid=QEMU), asker_in(kernel, handler="vm")
+    evaluator = Evaluator(kernel, now_s=time.time)
+    evaluator.check_runtime(ASKED, early)
+    with pytest.raises(RequestError):
+        evaluator.check_runtime(ASKED, late)
+    with pytest.raises(RequestError, match="its process is qemu-system-x86"):
+        evaluator.check_runtime(ASKED, early)
+    evaluator.check_runtime(ASKED, replace(early, pod=replace(early.pod, runtime_handler="runc")))
+    evaluator.forget_runtimes()
+    evaluator.check_runtime(ASKED, early)
 
 
 def test_what_changes_all_the_time_is_refused() -> None:

@@ -140,6 +140,43 @@ def test_refusals_reach_the_engine(node: Node, value: str, reason: str) -> None:
 
 
 @on_loop
+async def test_a_guest_is_given_nothing(node: Node) -> None:
+    """Nothing is prepared for its pod or claimed, nothing moves; the reason reaches the engine, and the metrics."""
+    async with node.engine() as engine, node.daemon():
+        await engine.wait_plugin()
+        pod = node.pod()
+        pod.runtime_handler = "kata-qemu"
+        await engine.run_pod_sandbox(pod)
+        with pytest.raises(RemoteError, match=r'app: the runtime handler "kata-qemu" .*Use a runtime class of runc'):
+            await engine.create_container(pod, node.container())
+        assert is_untouched(node)
+        assert node.nic.netns == HOME
+
+
+@on_loop
+@pytest.mark.parametrize("handler", ["", "vm"])
+async def test_a_guest_that_only_its_process_shows(node: Node, handler: str) -> None:
+    """At CreateContainer by the pod's; at StartContainer, where an engine tells of no other, by the container's."""
+    node.netns.processes.add(4711)
+    node.kernel.process_names[4711] = frozenset({"cloud-hypervisor"})
+    async with node.engine() as engine, node.daemon():
+        await engine.wait_plugin()
+        pod, container = node.pod(), node.container()
+        pod.runtime_handler = handler
+        await engine.create_container(pod, container)
+        engine.containers["c1"].pid = 4711
+        with pytest.raises(RemoteError, match="its process is cloud-hypervisor"):
+            await engine.start_container(pod, container)
+        assert node.nic.netns == HOME
+        await engine.stop_container(pod, container)
+        assert is_untouched(node)
+        pod.pid = 4711
+        with pytest.raises(RemoteError, match="its process is cloud-hypervisor"):
+            await engine.create_container(pod, node.container(2))
+        assert is_untouched(node)
+
+
+@on_loop
 async def test_too_slow_is_a_no_that_is_undone(node: Node) -> None:
     """A create that takes longer than a third of the engine's patience is refused, and nothing stays claimed."""
     slow = node.slow_to_pin()

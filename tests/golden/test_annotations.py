@@ -123,6 +123,14 @@ _NATIVE = (
     "- {" + ", ".join(f"f{n}: x" for n in range(40)) + "}",
     "\n".join(f"- {{interface: ens{n}, nmae: a}}" for n in range(12)),
     f"- {{interface: {'y' * 200}, {'z' * 200}: a}}",
+    # copied from what `ip` prints
+    "- ens9:",
+    "- intrface:",
+    "- 2: ens9: <BROADCAST,UP> mtu 1500 qdisc mq",
+    "- interface: ens9:",
+    "['ens9:', 'ens9@if7:', '2: ens9', '2: ens9@if7: <BROADCAST,UP> mtu 1500', 'ens9 UP 02:00:5e:10:00:01', 'ens9:1']",
+    "['02:00:5e:10:00:01', '0000:3b:00.0', '192.0.2.1/24', altname enp3s0, /sys/class/net/ens9, dev ens9]",
+    "- {interface: ens9, name: 'net1@if7:'}",
 )
 _DEVICE_INJECTOR = (
     "- hostIf: ens2f0",
@@ -162,6 +170,8 @@ _NETWORK_DEVICE_INJECTOR = (
     "- {name: a, NAME: b}",
     "- a",
     "{}",
+    "- name: 'ens9:'",
+    "- name: 0000:3b:00.0",
 )
 _TOGETHER: Mapping[str, tuple[dict[str, str], str]] = {
     "container and pod": ({OWN: "[a]", POD: "[b]", "nri-netdev.io/container.other": "not read"}, "app"),

@@ -119,6 +119,8 @@ TEXTS = (
     "rules: [{namespaces: [a], pools: [fast]}]",
     "name: a b\nrules: [{}]\npools: {X: []}\nprotected: [{}]\nwhat: is this\n",
     "rules:\n" + "- {}\n" * 30,
+    "unshared_handlers: [kata*, vm]\nshared_handlers: [default]",
+    "unshared_handlers: kata\nshared_handlers: ['a b', '', [x]]",
 )
 CASES = {str(number): text for number, text in enumerate(TEXTS)}
 FROM_ENGINE = {

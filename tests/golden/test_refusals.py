@@ -26,6 +26,7 @@ from nri_netdev.daemon.lane import Lane
 from nri_netdev.domain.annotations.entries import entries_of
 from nri_netdev.domain.claim import Claim, Netns, Owner, State
 from nri_netdev.domain.links import Address, Inventory, Link, PodNetnsView
+from nri_netdev.domain.pci import PciFunction
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.policy.rules import Policy
 from nri_netdev.domain.policy.selectors import Facts
@@ -182,6 +183,15 @@ def _without(inventory: Inventory, ifname: str) -> Inventory:
 
 POOLS = "pools:\n  fast: [{driver: ice}]\n  slow: [under0, port0]\n  none: [{driver: nothing}]\n"
 ALL = "rules: [{namespaces: ['*'], interfaces: ['*']}]\n"
+FUNCTIONS = {
+    one.address: one
+    for one in (
+        PciFunction(address="0000:3b:00.0", pci_id="15b3:1019", base_class=2),
+        PciFunction(address="0000:3b:00.1", pci_id="15b3:1019", base_class=2, driver="vfio-pci"),
+        PciFunction(address="0000:3b:00.2", pci_id="15b3:1019", base_class=2, driver="mlx5_core"),
+        PciFunction(address="0000:00:02.0", pci_id="8086:3e92", base_class=3, driver="i915"),
+    )
+}
 
 
 class _Host:
@@ -202,6 +212,9 @@ class _Host:
 
     def facts(self) -> Callable[[Link], Facts]:
         return lambda link: self._facts.get(link.ifname, Facts())
+
+    def pci_of(self, address: str) -> PciFunction | None:
+        return FUNCTIONS.get(address)
 
     def snapshot(self, ifindex: int) -> Snapshot:
         """As if the interface had changed since the host was read."""
@@ -239,11 +252,12 @@ def judged(
     policy: str | None = None,
     names: Collection[str] = ("lo", "eth0"),
     is_host_network: bool = False,
+    handler: str = "",
     inventory: Inventory = NODE,
     facts: Mapping[str, Facts] | None = None,
 ) -> Case:
     """A pod that asks for what the node cannot give."""
-    pod = PodSandbox(id="p1", namespace="team-a", name="web", annotations={OWN: value})
+    pod = PodSandbox(id="p1", namespace="team-a", name="web", annotations={OWN: value}, runtime_handler=handler)
     container = Container(id="c1", name="app", pod_id="p1")
     netns = None if is_host_network else Netns(path="/run/netns/p1", dev=4, ino=2)
     kernel = _Host(inventory, names, facts or {})
@@ -346,6 +360,17 @@ VERDICTS: dict[str, Case] = {
         "[{driver: ice, name: 'abcdefghijklmn{n}'}]", names=[f"abcdefghijklmn{n}" for n in range(10)]
     ),
     "being changed": judged("[ens1f0]"),
+    "no PCI function": judged("[{pci: '3b:00.7'}]"),
+    "no PCI function to be of": judged("[{vf_of: '0000:3b:00.7'}]"),
+    "a PCI function without a driver": judged("[{pci: '3b:00.0'}]"),
+    "a PCI function for a virtual machine": judged("[{pci: '3b:00.1'}]"),
+    "a PCI function without an interface": judged("[{pci: '3b:00.2', driver: mlx5_core}]"),
+    "a PCI function of another class": judged("[{pci: '00:02.0'}]"),
+    "a PCI function that is not the rest": judged(
+        "[{pci: '3b:00.2', driver: e1000}]", facts={"ens1f0": Facts(pci="0000:3b:00.2")}
+    ),
+    "copied from ip link": judged("[ens9@if7]"),
+    "a guest, by its handler": judged("[ens1f0, ens8]", handler="kata-qemu"),
     "several reasons": judged("[ens1f0, ens8, br0, ens9]"),
     "several reasons, a pod's among them": judged("[{interface: ens1f0, name: eth0}, uplink0]"),
 }
@@ -407,6 +432,16 @@ def _lose_netns(world: World, pod: PodSandbox, _: Container) -> None:
     world.kernel.namespaces.pop(world.namespaces[pod.id].ino)
 
 
+def _in_a_vm(world: World, pod: PodSandbox) -> PodSandbox:
+    world.namespaces[pod.id].processes.add(77)
+    world.kernel.process_names[77] = frozenset({"qemu-system-x86_64"})
+    return replace(pod, pid=77)
+
+
+def _in_a_vm_of_crio(world: World, _: PodSandbox, container: Container) -> None:
+    world.kernel.process_names[container.pid] = frozenset({"cloud-hypervisor", "cloud-hyperviso"})
+
+
 def _held_by_another(world: World, _: PodSandbox) -> None:
     world.run(world.run_pod(), "app", ENS1)
     world.clock += 90
@@ -437,6 +472,8 @@ CUSTODY: dict[str, Case] = {
     "mark, in the kernel's words": create(
         _fails_at("mark", "give interface 7 the alternative name nri-netdev-1", errno.EEXIST)
     ),
+    "a guest, by its pod's process": create(_in_a_vm),
+    "a guest, by its container's process": start(_in_a_vm_of_crio, moves=False),
     "still on the host": start(lambda world, _, __: world.kernel.refused.add("send"), moves=False),
     "runtime ignored it": start(lambda world, _, __: None, moves=False, may_move=False),
     "in another netns": start(_steal),

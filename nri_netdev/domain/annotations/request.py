@@ -26,6 +26,7 @@ from nri_netdev.domain.problem import Problem
 from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.text import yaml_nodes
 from nri_netdev.domain.text.names import POOL_NAME, did_you_mean, fill, quote, quote_key, why_invalid
+from nri_netdev.domain.text.pasted import with_advice
 from nri_netdev.domain.text.shape import Flaw, FlawKind, Reader
 
 
@@ -165,7 +166,8 @@ def _read(text: str, source: Source) -> Iterator[Entry | Problem]:
     try:
         node = yaml_nodes.load(text)
     except yaml_nodes.YamlError as error:
-        yield Problem(key=source.key, message=f"the annotation {error.reason}", line=error.line)
+        message = with_advice(f"the annotation {error.reason}", _written(text, error.line, spec))
+        yield Problem(key=source.key, message=message, line=error.line)
         return
     if node is None or (isinstance(node, yaml_nodes.YamlScalar) and node.is_null):
         if not spec.is_go:
@@ -186,7 +188,8 @@ def _entry(node: yaml_nodes.Node, number: int, source: Source, spec: GrammarSpec
     reader = Reader()
     given = spec.entry.read(node, (), reader)
     if given is None:
-        yield from (_problem(flaw, spec, problem) for flaw in reader.flaws)
+        alone = _key_alone(node)
+        yield from (_problem(flaw, spec, problem, alone=alone) for flaw in reader.flaws)
         return
     interface = given.get("interface", "")
     selecting = {name: given[name] for name in FIELDS if name in given and name != "interface"}
@@ -207,7 +210,24 @@ def _entry(node: yaml_nodes.Node, number: int, source: Source, spec: GrammarSpec
     yield from unfit or (entry,)
 
 
-def _problem(flaw: Flaw, spec: GrammarSpec, problem: partial[Problem]) -> Problem:
+def _written(text: str, line: int | None, spec: GrammarSpec) -> str:
+    """What a line of an annotation gives for an interface, though it is no YAML."""
+    lines = text.splitlines()
+    if line is None or not 1 <= line <= len(lines):
+        return ""
+    item = lines[line - 1].strip().removeprefix("- ").strip()
+    return item.removeprefix(f"{spec.interface_field}: ").strip()
+
+
+def _key_alone(node: yaml_nodes.Node) -> str:
+    """An entry as it was written, if it is a key without a value, as `- ens9:` is; else ""."""
+    match node:
+        case yaml_nodes.YamlMapping(pairs=[(key, yaml_nodes.YamlScalar(is_null=True))]):
+            return f"{key.text}:"
+    return ""
+
+
+def _problem(flaw: Flaw, spec: GrammarSpec, problem: partial[Problem], *, alone: str = "") -> Problem:
     """A flaw of an entry, in the words for annotations."""
     match flaw:
         case Flaw(kind=FlawKind.TYPE, path=()):
@@ -215,7 +235,9 @@ def _problem(flaw: Flaw, spec: GrammarSpec, problem: partial[Problem]) -> Proble
         case Flaw(kind=FlawKind.TOO_MANY, path=(), node=yaml_nodes.YamlMapping(pairs=pairs)):
             return problem(message=f"an entry of {len(pairs)} fields; no grammar has so many")
         case Flaw(kind=FlawKind.UNKNOWN_KEY, node=yaml_nodes.YamlScalar(text=key)):
-            return problem(message=f"unknown field {flaw.shown}", field=".".join((*flaw.path, key)))
+            is_a_slip = bool(alone) and flaw.shown != quote(key)  # then what was meant is told already
+            message = with_advice(f"unknown field {flaw.shown}", "" if is_a_slip else alone)
+            return problem(message=message, field=".".join((*flaw.path, key)))
         case Flaw(kind=FlawKind.TEXT, path=()):  # the short form
             field = spec.interface_field
         case Flaw(path=()):

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nri_netdev.domain.pods import MAX_INTERFACES
-from nri_netdev.domain.policy.rules import DEFAULT_HANDLER, LabelSelector, Operator, Requirement, Rule
+from nri_netdev.domain.policy.handlers import DEFAULT_HANDLER
+from nri_netdev.domain.policy.rules import LabelSelector, Operator, Requirement, Rule
 from nri_netdev.domain.policy.selectors import FIELDS, IFNAMES, Selector
 from nri_netdev.domain.text.names import did_you_mean, quote
 from nri_netdev.domain.text.shape import (
@@ -34,6 +35,7 @@ _POOL = like(r"([a-z0-9]([a-z0-9-]{0,9}[a-z0-9])?)", "the name of a pool: lower-
 _LABEL = like(r"([A-Za-z0-9._/-]{1,317})", "the key of a label")
 _LABEL_VALUE = like(r"(([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?)", "the value of a label")
 _HANDLER = like(r"([A-Za-z0-9._-]{1,128})", "the name of a runtime handler")
+_HANDLERS = like(r"([A-Za-z0-9._*?-]{1,128})", "a runtime handler, or a pattern of handlers with * and ?")
 _TITLE = like(r"([ -~]{1,60})", "a name of at most 60 characters")
 
 
@@ -157,6 +159,8 @@ RULES: ListOf[Callable[[int], Rule]] = ListOf(
 )
 POOLS: MapOf[tuple[Selector, ...]] = MapOf(key=_POOL, value=ListOf(item=SELECTOR, least=1))
 PROTECTED: ListOf[Selector] = ListOf(item=SELECTOR)
+HANDLERS: ListOf[str] = ListOf(item=_HANDLERS)
+"""Patterns of runtime handlers; `DEFAULT_HANDLER` stands for that of pods that name none."""
 
 
 def numbered(rules: tuple[Callable[[int], Rule], ...]) -> tuple[Rule, ...]:

@@ -15,11 +15,9 @@ from typing import TypeAlias
 
 from nri_netdev.domain.links import Link
 from nri_netdev.domain.pods import PodSandbox
+from nri_netdev.domain.policy.handlers import DEFAULT_HANDLER, Handlers
 from nri_netdev.domain.policy.selectors import Selector, matches_glob, yaml_text
 from nri_netdev.domain.text.names import quote
-
-DEFAULT_HANDLER = "default"
-"""Stands for the runtime handler of pods that name none."""
 
 Describes: TypeAlias = Callable[[Selector, Link], bool]
 """Whether a selector describes an interface of this host."""
@@ -136,6 +134,8 @@ class Policy:
     """By name."""
     protected: tuple[Selector, ...] = ()
     """Lifelines in addition to those that are detected."""
+    handlers: Handlers = field(default_factory=Handlers)
+    """Which runtime handlers can be given anything at all."""
 
     def is_in_pool(self, link: Link, pool: str, describes: Describes) -> bool:
         """Whether an interface is a member of a pool; a pool that is not defined has none."""

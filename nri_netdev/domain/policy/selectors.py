@@ -162,7 +162,7 @@ def _matches_facts(s: Selector, facts: Facts, facts_of: FactsOf, links: Collecti
 
 def _pci_of(pf: str, facts_of: FactsOf, links: Collection[Link]) -> str | None:
     """The PCI address of a physical function that is named by its address or by an interface of the host."""
-    if _PCI.fullmatch(pf):
+    if is_pci(pf):
         return pf
     link = next((link for link in links if pf == link.ifname or pf in link.altnames), None)
     return facts_of(link).pci if link else None
@@ -191,6 +191,11 @@ def natural(text: str) -> tuple[tuple[int, str], ...]:
 # -- writing -----------------------------------------------------------------------------------------------------------
 
 _PCI = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]", re.ASCII)
+
+
+def is_pci(text: str) -> bool:
+    """Whether a text is a PCI address, in full and in lower case."""
+    return _PCI.fullmatch(text) is not None
 
 
 def _why_no_pattern(text: str) -> str | None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 
+from nri_netdev.domain.text.pasted import with_advice
+
 IFNAME_BYTES = 15
 """Longest interface name: kernel `IFNAMSIZ` less the closing NUL (`include/uapi/linux/if.h`)."""
 ALTNAME_BYTES = 127
@@ -86,10 +88,11 @@ _TAKEN_WORDS = {
 def why_invalid(ifname: str) -> str | None:
     """Why this text cannot be the name of an interface, on the host or in a container; None if it can.
 
-    Returns the rest of a sentence that begins with the name: "is longer than 15 bytes (it has 20)". Whether an
-    interface has the name is not checked.
+    Returns the rest of a sentence that begins with the name: "is longer than 15 bytes (it has 20)", and what to write
+    instead of a text that was copied from `ip link`. Whether an interface has the name is not checked.
     """
-    return _why_invalid(ifname, limit=IFNAME_BYTES, words=_TAKEN_WORDS)
+    why = _why_invalid(ifname, limit=IFNAME_BYTES, words=_TAKEN_WORDS)
+    return None if why is None else with_advice(why, ifname)
 
 
 def why_invalid_altname(altname: str) -> str | None:

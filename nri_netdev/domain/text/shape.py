@@ -173,8 +173,8 @@ class Member:
     """What it means, for the docs."""
     example: str = ""
     """For the docs."""
-    default: str | None = None
-    """For the docs."""
+    default: str | tuple[str, ...] | None = None
+    """For the docs and the schema; the items of a list."""
     is_required: bool = False
     argument: str | None = None
     """What the record's constructor calls it, where that is not the key."""
@@ -283,7 +283,8 @@ def _is_nothing(node: Node) -> bool:
 
 
 def _default(member: Member) -> dict[str, Any]:
-    return {} if member.default is None else {"default": member.default}
+    default = list(member.default) if isinstance(member.default, tuple) else member.default
+    return {} if default is None else {"default": default}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,8 @@ from collections.abc import Collection, Sequence
 
 from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.links import Link
-from nri_netdev.domain.policy.selectors import ordered
+from nri_netdev.domain.pci import why_no_interface
+from nri_netdev.domain.policy.selectors import Selector, is_pci, ordered
 from nri_netdev.domain.problem import Obstacle
 from nri_netdev.domain.text.names import quote
 from nri_netdev.domain.verdict import words
@@ -102,6 +103,9 @@ def _refuse_short(case: Case, available: PodAvailability, found: Sequence[Link],
     if meant and all(map(available.is_unruled, meant)):
         case.unruled = what
         return
+    if not meant and (nothing := _nothing_there(entry, available)):
+        case.refuse(nothing.text, nothing.reason, field="pci" if entry.selector and entry.selector.pci else "vf_of")
+        return
     obstacles = [
         _obstacle(link, available, is_candidate=link in candidates)
         for link in meant
@@ -113,6 +117,22 @@ def _refuse_short(case: Case, available: PodAvailability, found: Sequence[Link],
     few = f"{len(found)} of the {entry.count} interfaces" if entry.count > 1 else "no interface"
     reasons = [Reason.POOL if entry.pool else Reason.ANNOTATION, *(obstacle.reason for obstacle in shown)]
     case.refuse(f"{what} has {few} for this pod" + (f": {texts}{more}" if texts else ""), Reason.first(reasons))
+
+
+def _nothing_there(entry: Entry, available: PodAvailability) -> Obstacle | None:
+    """Why there is no interface of the PCI address that an entry names; None if it names none."""
+    selector, pci_of = entry.selector, available.node.pci_of
+    if selector is None:
+        return None
+    if selector.pci is None:
+        pf = selector.vf_of or ""
+        is_missing = is_pci(pf) and pci_of(pf) is None
+        return Obstacle(why_no_interface(pf, None), Reason.ABSENT) if is_missing else None
+    there = [link.ifname for link in available.everything() if available.describes(Selector(pci=selector.pci), link)]
+    if there:
+        text = f"the PCI function {selector.pci} has the interface {', '.join(there)}, which is not {entry.wanted}"
+        return Obstacle(text, Reason.ANNOTATION)
+    return Obstacle(why_no_interface(selector.pci, pci_of(selector.pci)), Reason.ABSENT)
 
 
 def _obstacle(link: Link, available: PodAvailability, *, is_candidate: bool) -> Obstacle:

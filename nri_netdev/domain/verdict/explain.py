@@ -15,6 +15,7 @@ from nri_netdev.domain.verdict.allocator import Allocator
 from nri_netdev.domain.verdict.availability import PodAvailability
 from nri_netdev.domain.verdict.node import Held, NodeState, PodNetns
 from nri_netdev.domain.verdict.outcome import Grant, Outcome
+from nri_netdev.domain.verdict.whole_pod import why_nothing
 
 _BEFORE = PodNetns(names=frozenset({"lo", "eth0"}))
 """The netns of a pod that does not exist yet, on the pod network."""
@@ -49,12 +50,14 @@ def explain_pod(
     given: list[Grant] = []
     held: list[Held] = []
     done: set[tuple[str, int]] = set()
+    nothing = why_nothing(pod, netns, node.policy)
     for container in containers:
         parsed = parse(pod.annotations, container=container)
         explanations += [_unreadable(problem, container) for problem in parsed.problems]
         entries = [entry for entry in parsed.entries if (entry.key, entry.number) not in done]
-        if netns.is_host:
-            explanations += [_refused(entry, container, (), "the pod is on the host network") for entry in entries]
+        if nothing:
+            reason = _with_hint(nothing.text, nothing.hint)
+            explanations += [_refused(entry, container, (), reason) for entry in entries]
             continue
         names = netns.names | {grant.entry.inside for grant in given}
         allocator = Allocator(_without(node, held), pod, names=names)
@@ -96,6 +99,10 @@ def _refused(entry: Entry, container: str, steps: tuple[str, ...], reason: str) 
     return Explanation(container=container, asked=_asked(entry), steps=steps, verdict=f"refused: {reason}")
 
 
+def _with_hint(text: str, hint: str) -> str:
+    return f"{text}. {hint}" if hint else text
+
+
 def _asked(entry: Entry) -> str:
     inside = f" as {entry.name}" if entry.name else ""
     return f"{Problem(key=entry.key, entry=entry.number, message='').place}: {entry.wanted}{inside}"
@@ -109,7 +116,7 @@ def _explained(
     links = [grant.link for grant in outcome.grants] or ([named] if named else [])
     steps = tuple(step for link in links for step in _steps(available, link))
     if outcome.problems:
-        reasons = [problem.message + (f". {problem.hint}" if problem.hint else "") for problem in outcome.problems]
+        reasons = [_with_hint(problem.message, problem.hint) for problem in outcome.problems]
         return _refused(entry, container, steps, "; ".join(reasons))
     gives = ", ".join(f"{grant.link.ifname} as {grant.entry.inside}" for grant in outcome.grants)
     if any(other.problems for other in outcomes):

@@ -10,7 +10,7 @@ from nri_netdev.domain.problem import Problem
 from nri_netdev.domain.verdict.allocator import Allocator
 from nri_netdev.domain.verdict.node import NodeState, PodNetns
 from nri_netdev.domain.verdict.outcome import Grant
-from nri_netdev.errors import Reason
+from nri_netdev.domain.verdict.whole_pod import refused, why_nothing
 
 
 def judge(
@@ -27,16 +27,8 @@ def judge(
     Returns:
         The grants, in the order of the entries, and no problems; or no grants and every problem.
     """
-    if netns.is_host:
-        return (), tuple(
-            Problem(
-                key=key,
-                message="the pod is on the host network, where every interface already is; remove hostNetwork: true "
-                "or the annotation",
-                reason=Reason.POD,
-            )
-            for key in dict.fromkeys(entry.key for entry in entries)
-        )
+    if obstacle := why_nothing(pod, netns, node.policy):
+        return (), refused(entries, obstacle)
     outcomes = Allocator(node, pod, names=netns.names).allocate(entries)
     problems = tuple(problem for outcome in outcomes for problem in outcome.problems)
     grants = tuple(grant for outcome in outcomes for grant in outcome.grants)

@@ -7,6 +7,7 @@ from typing import Self
 
 from nri_netdev.domain.claim import Claim, Owner, State
 from nri_netdev.domain.links import Inventory, Link
+from nri_netdev.domain.pci import PciOf, no_pci
 from nri_netdev.domain.policy.rules import Policy
 from nri_netdev.domain.policy.selectors import FactsOf, no_facts
 
@@ -54,6 +55,8 @@ class NodeState:
     """The moment, in seconds since the epoch; messages say for how long an interface has been held."""
     facts_of: FactsOf = no_facts
     """Reads facts of an interface that rtnetlink does not have."""
+    pci_of: PciOf = no_pci
+    """Reads what is at a PCI address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,3 +67,5 @@ class PodNetns:
     """The pod is on the host network."""
     names: frozenset[str] = frozenset()
     """Every name and alternative name taken in it."""
+    processes: frozenset[str] = frozenset()
+    """What the pod's processes are called, before its containers run; as far as they are in it."""

@@ -9,6 +9,7 @@ from nri_netdev.domain.policy.rules import Rule
 from nri_netdev.domain.problem import Obstacle
 from nri_netdev.domain.text.age import age
 from nri_netdev.domain.text.names import quote
+from nri_netdev.domain.text.pasted import with_advice
 from nri_netdev.domain.verdict.node import Held
 from nri_netdev.errors import Reason
 
@@ -22,7 +23,7 @@ def absent(interface: str, inventory: Inventory) -> Obstacle:
     if link is not None:
         text = f"{quote(interface)} is an alternative name of {link.ifname}; write {link.ifname}"
         return Obstacle(text, Reason.ANNOTATION)
-    return Obstacle(f"interface {quote(interface)} is not on this node", Reason.ABSENT)
+    return Obstacle(with_advice(f"interface {quote(interface)} is not on this node", interface), Reason.ABSENT)
 
 
 def held(holding: Held, at_s: int) -> Obstacle:

@@ -22,6 +22,7 @@ def pod_of(pod: nri_pb2.PodSandbox) -> PodSandbox:
         annotations=dict(pod.annotations),
         labels=dict(pod.labels),
         runtime_handler=pod.runtime_handler,
+        pid=pod.pid,
         netns_path=path or None,
     )
 

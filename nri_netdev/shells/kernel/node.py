@@ -6,9 +6,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from nri_netdev.domain.pci import PciOf
 from nri_netdev.shells.kernel.host import Host
 from nri_netdev.shells.kernel.pods import Pods, Timed
 from nri_netdev.shells.kernel.processes import Processes
+from nri_netdev.shells.kernel.sysfs import pci_function
 from nri_netdev.shells.kernel.watch import Watch
 
 
@@ -20,6 +22,7 @@ class NodeKernel:
     pods: Pods
     processes: Processes
     watch: Watch
+    pci_of: PciOf
 
 
 def _untimed(_direction: str, _driver: str) -> AbstractContextManager[None]:
@@ -34,4 +37,6 @@ def open_kernel(run_dir: Path, *, timed: Timed = _untimed) -> NodeKernel:
         timed: measures moves.
     """
     host = Host()
-    return NodeKernel(host=host, pods=Pods(host, run_dir, timed), processes=Processes(), watch=Watch())
+    return NodeKernel(
+        host=host, pods=Pods(host, run_dir, timed), processes=Processes(), watch=Watch(), pci_of=pci_function
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nri_netdev.domain.claim import Netns
 from nri_netdev.errors import KernelError
-from nri_netdev.shells.kernel import netns
+from nri_netdev.shells.kernel.netns import OWN, netns_id
 
 _PROC = Path("/proc")
 _DEATH_S = 1.0
@@ -24,7 +24,7 @@ class Processes:
 
     def foreign_netns(self, known: Collection[int]) -> Iterator[str]:
         """A path to each netns that a process is in, except home and those whose inode is in `known`."""
-        passed = {netns.netns_id(netns.OWN)[1], *known}
+        passed = {netns_id(OWN)[1], *known}
         for pid, ino in _netns_of_processes():
             if ino not in passed:
                 passed.add(ino)
@@ -42,6 +42,22 @@ class Processes:
             return False
         return pid > 0 and stat.rpartition(") ")[2][:1] not in {"Z", "X"}
 
+    def names(self, pid: int, netns: Netns) -> frozenset[str]:
+        """What a process is called: its program's file, its `comm` and its first argument, without their directories.
+
+        Empty if it is not in this netns, so that nothing is taken from a process that has the pid of one that ended.
+        """
+        process = _PROC / str(pid)
+        try:
+            if pid <= 0 or netns_id(process / "ns/net") != (netns.dev, netns.ino):
+                return frozenset()
+            program = os.readlink(process / "exe").removesuffix(" (deleted)")  # noqa: PTH115 - a name, not resolved
+            own = [(process / file).read_bytes().partition(b"\0")[0] for file in ("comm", "cmdline")]
+        except (OSError, KernelError):
+            return frozenset()
+        names = (program, *(name.decode(errors="replace").rstrip("\n") for name in own))
+        return frozenset(name.rpartition("/")[2] for name in names) - {""}
+
 
 def kill_in_netns(pid: int, netns_path: str) -> bool:
     """Kill a process if it is in a netns, and wait until it is dead. In another netns it is not killed.
@@ -54,7 +70,7 @@ def kill_in_netns(pid: int, netns_path: str) -> bool:
     except OSError as error:
         return error.errno == errno.ESRCH
     try:
-        if netns.netns_id(_PROC / str(pid) / "ns/net") != netns.netns_id(netns_path):
+        if netns_id(_PROC / str(pid) / "ns/net") != netns_id(netns_path):
             return False
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         return bool(select.select([pidfd], [], [], _DEATH_S)[0])

@@ -1,4 +1,4 @@
-"""Facts about interfaces that sysfs has and rtnetlink lacks: PCI identity, NUMA node, speed, physical function.
+"""What sysfs has and rtnetlink lacks: facts about interfaces, and what is at a PCI address that has no interface.
 
 `/sys/bus` is the same in every netns. `/sys/class/net` shows the netns in which sysfs was mounted, so an entry is used
 only if its ifindex is the interface's.
@@ -11,9 +11,11 @@ import re
 from pathlib import Path
 
 from nri_netdev.domain.links import Link
+from nri_netdev.domain.pci import PciFunction
 from nri_netdev.domain.policy.selectors import Facts, FactsOf
 
 _SYSFS = Path("/sys")
+_HEX = re.compile("0x[0-9a-f]{6}", re.ASCII)
 _PCI = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", re.ASCII)
 
 
@@ -39,15 +41,33 @@ def facts(link: Link, sysfs: Path = _SYSFS) -> Facts:
     device = _pci_device(link, sysfs)
     if device is None:
         return Facts(speed_mbps=_speed(link, sysfs))
-    vendor, product = _text(device / "vendor"), _text(device / "device")
     numa_node = _number(device / "numa_node")
     return Facts(
         pci=device.name,
-        pci_id=f"{vendor[2:]}:{product[2:]}" if vendor and product else None,
+        pci_id=_pci_id(device),
         numa_node=None if numa_node is None or numa_node < 0 else numa_node,
         speed_mbps=_speed(link, sysfs),
         pf=_target(device / "physfn"),
     )
+
+
+def pci_function(address: str, sysfs: Path = _SYSFS) -> PciFunction | None:
+    """What is at a PCI address; None if there is nothing."""
+    device = sysfs / "bus/pci/devices" / address
+    if not _PCI.fullmatch(address) or not device.is_dir():
+        return None
+    class_code = _text(device / "class")  # as 0x020000
+    return PciFunction(
+        address=address,
+        pci_id=_pci_id(device),
+        driver=_target(device / "driver"),
+        base_class=int(class_code, 16) >> 16 if class_code and _HEX.fullmatch(class_code) else None,
+    )
+
+
+def _pci_id(device: Path) -> str | None:
+    vendor, product = _text(device / "vendor"), _text(device / "device")
+    return f"{vendor[2:]}:{product[2:]}" if vendor and product else None
 
 
 def _pci_device(link: Link, sysfs: Path) -> Path | None:

@@ -338,7 +338,10 @@ class TestDeviceInjector:
             ("- hostIf: [a]", "hostIf must be a text, not a list (annotation {}, entry 1, field hostIf)"),
             (
                 "- hostif: a:1",
-                'hostIf "a:1" contains ":", which the kernel refuses (annotation {}, entry 1, field hostIf)',
+                (
+                    'hostIf "a:1" contains ":", which the kernel refuses; write a: what follows the colon is the label of '
+                    "an address (annotation {}, entry 1, field hostIf)"
+                ),
             ),
             (
                 "- hostIf: a\n  hostif: b\n",

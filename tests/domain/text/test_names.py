@@ -49,7 +49,10 @@ def test_what_the_kernel_and_every_runtime_take_is_valid(ifname: str) -> None:
         ("net%d", 'contains "%", a template that runtimes fail on; write the whole name'),
         ("100%", 'contains "%", a template that runtimes fail on; write the whole name'),
         ("a/b", 'contains "/", which the kernel refuses'),
-        ("eth0:1", 'contains ":", which the kernel refuses'),
+        (
+            "eth0:1",
+            'contains ":", which the kernel refuses; write eth0: what follows the colon is the label of an address',
+        ),
         ("a b", 'contains whitespace (" ")'),
         ("eth0\n", 'contains whitespace ("\\n")'),
         ("a\tb", 'contains whitespace ("\\t")'),

@@ -149,6 +149,8 @@ def test_a_schema_says_the_same() -> None:
         },
         "required": ["a"],
     }
+    listed = Member(shape=ListOf(item=NAME), text="words", default=("a", "b"))
+    assert Record(build=dict, members={"l": listed}).schema()["properties"]["l"]["default"] == ["a", "b"]
     assert like("[a-z]", "x", change=str.lower, pattern_written="[A-Za-z]").schema()["pattern"] == "^[A-Za-z]$"
     assert MapOf(key=NAME, value=boolean()).schema()["additionalProperties"] == {"type": "boolean"}
     assert TextOr(text=NAME, record=PAIR).schema() == {"anyOf": [NAME.schema(), PAIR.schema()]}

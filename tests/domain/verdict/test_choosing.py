@@ -7,6 +7,9 @@ from dataclasses import replace
 import pytest
 
 from nri_netdev.domain.links import Inventory, Link
+from nri_netdev.domain.pci import PciFunction
+from nri_netdev.domain.policy.selectors import Facts
+from nri_netdev.domain.problem import Problem
 from nri_netdev.domain.verdict.availability import PodAvailability
 from nri_netdev.domain.verdict.choosing import choose
 from nri_netdev.domain.verdict.counts import RuleCounts
@@ -85,3 +88,50 @@ def test_what_no_rule_gives_is_left_for_a_suggestion() -> None:
     [case] = chosen("[slow0]", policy="{}")
     assert case.unruled == 'interface "slow0"'
     assert not case.problems
+
+
+NIC = PciFunction(address="0000:3b:00.0", base_class=2, driver="vfio-pci")
+
+
+def refused_at(value: str, *, facts: dict[str, Facts], holders: tuple[str, ...] = ()) -> Problem:
+    """The one problem of a request, where these interfaces are on PCI, and one function has none."""
+    state = replace(
+        node(*map(held, holders), inventory=NODE),
+        facts_of=lambda link: facts.get(link.ifname, Facts()),
+        pci_of={NIC.address: NIC}.get,
+    )
+    available = PodAvailability(state, POD)
+    [case] = [Case(entry) for entry in entries(value)]
+    choose([case], available, RuleCounts(available.rule_for))
+    [problem] = case.problems
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("value", "told", "reason", "field"),
+    [
+        ("[{pci: '3b:00.0'}]", "the PCI function 0000:3b:00.0 is bound to vfio-pci", Reason.ABSENT, "pci"),
+        ("[{pci: '3b:00.1', driver: ice}]", "there is no PCI function 0000:3b:00.1", Reason.ABSENT, "pci"),
+        ("[{vf_of: '3b:00.1'}]", "there is no PCI function 0000:3b:00.1", Reason.ABSENT, "vf_of"),
+        ("[{vf_of: '3b:00.0'}]", "what is asked for, {vf_of: '0000:3b:00.0'}, has no interface", Reason.ANNOTATION, None),
+        ("[{vf_of: ens1}]", "what is asked for, {vf_of: ens1}, has no interface", Reason.ANNOTATION, None),
+        (
+            "[{pci: '0000:af:00.0', driver: mlx5_core}]",
+            "the PCI function 0000:af:00.0 has the interface ens1, which is not {pci: '0000:af:00.0', driver: mlx5_core}",
+            Reason.ANNOTATION,
+            "pci",
+        ),
+    ],
+)  # fmt: skip
+def test_a_pci_function_without_an_interface(value: str, told: str, reason: Reason, field: str | None) -> None:
+    """The refusal says what is at the address."""
+    problem = refused_at(value, facts={"ens1": Facts(pci="0000:af:00.0")})
+    assert problem.message.startswith(told)
+    assert (problem.reason, problem.field) == (reason, field)
+
+
+def test_a_pci_function_whose_interface_is_held() -> None:
+    """The holder is named: where the interface is, is known."""
+    problem = refused_at("[{pci: '3b:00.0'}]", facts={"ens1": Facts(pci="0000:3b:00.0")}, holders=("ens1",))
+    assert 'interface "ens1" is held by' in problem.message
+    assert problem.reason is Reason.HELD

@@ -23,6 +23,11 @@ ON_POD_NETWORK = PodNetns(names=frozenset({"lo", "eth0"}))
 POD = PodSandbox(id="p1", namespace="tenant-a", name="web")
 
 
+ON_HOST_NETWORK = (
+    "the pod is on the host network, where every interface already is; remove hostNetwork: true or the annotation"
+)
+
+
 def explained(
     annotations: dict[str, str], *containers: str, claims: Iterable[Claim] = (), netns: PodNetns = ON_POD_NETWORK
 ) -> tuple[Explanation, ...]:
@@ -100,7 +105,11 @@ def test_who_holds_it_now_is_told() -> None:
             ON_POD_NETWORK,
             ["refused: the annotation is not YAML: did not find expected ',' or ']'"],
         ),
-        ({"nri-netdev.io/pod": "[ens1]"}, PodNetns(is_host=True), ["refused: the pod is on the host network"]),
+        (
+            {"nri-netdev.io/pod": "[ens1]"},
+            PodNetns(is_host=True),
+            [f"refused: {ON_HOST_NETWORK}"],
+        ),
     ],
 )
 def test_what_never_comes_to_a_rule_is_told_too(
@@ -109,6 +118,15 @@ def test_what_never_comes_to_a_rule_is_told_too(
     """Nothing asked, nothing readable, the host's own network."""
     told = explained(annotations, netns=netns)
     assert [one.verdict for one in told] == verdicts
+
+
+def test_a_guest_is_explained() -> None:
+    """The handler that a manifest's runtime class is taken for, and what to do."""
+    pod = replace(POD, annotations={"nri-netdev.io/pod": "[ens1]"}, runtime_handler="gvisor")
+    [told] = explain_pod(pod, ("app",), NodeState(inventory=NODE, policy=POLICY), ON_POD_NETWORK)
+    assert not told.is_granted
+    assert told.verdict.startswith('refused: the runtime handler "gvisor" of the pod (it matches gvisor*')
+    assert ". Use a runtime class of runc, crun or youki" in told.verdict
 
 
 def test_pods_are_found_in_manifests() -> None:

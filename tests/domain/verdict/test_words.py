@@ -36,3 +36,11 @@ def test_a_limit_says_how_many_there_would_be() -> None:
     assert words.limit(Rule(number=3, count=0)) == "rule 3 refuses it"
     assert words.limit(Rule(number=3, count=2)) == "rule 3 gives a pod 2 at most"
     assert words.limit(Rule(number=3, count=2), 4) == "rule 3 gives a pod 2 at most, and this would be 4 of them"
+
+
+def test_a_name_that_was_copied() -> None:
+    """Names with @ are valid, so only one that is absent is taken for a line of `ip link`."""
+    assert words.absent("ens9@if7", NODE).text == (
+        'interface "ens9@if7" is not on this node; write ens9: what follows @ is its lower device or its peer, as '
+        "`ip link` shows it"
+    )

@@ -18,13 +18,21 @@ from nri_netdev.shells.engine.translate import adjustment, container_of, pod_of
 def test_a_pod() -> None:
     """Everything that decisions need, and the netns by its type."""
     told = nri_pb2.PodSandbox(
-        id="p", uid="u", namespace="n", name="web", annotations={"a": "1"}, labels={"l": "2"}, runtime_handler="crun"
+        id="p",
+        uid="u",
+        namespace="n",
+        name="web",
+        annotations={"a": "1"},
+        labels={"l": "2"},
+        runtime_handler="crun",
+        pid=7,
     )
     told.linux.namespaces.add(type="ipc", path="/proc/1/ns/ipc")
     told.linux.namespaces.add(type="network", path="/run/netns/x")
     pod = pod_of(told)
     assert (pod.id, pod.uid, pod.namespace, pod.name, pod.runtime_handler) == ("p", "u", "n", "web", "crun")
     assert (dict(pod.annotations), dict(pod.labels), pod.netns_path) == ({"a": "1"}, {"l": "2"}, "/run/netns/x")
+    assert pod.pid == 7
 
 
 def test_a_pod_on_the_host_network() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from nri_netdev.domain.claim import Netns
+from nri_netdev.domain.policy.handlers import guest_among
 from nri_netdev.shells.kernel.netns import OWN, netns_id
 from nri_netdev.shells.kernel.processes import Processes, kill_in_netns
 from tests.shells.conftest import Net
@@ -51,6 +54,37 @@ def test_only_a_process_in_the_netns_is_killed(pod: Net, home: Net, sleeper: sub
     sleeper.wait()
 
     assert kill_in_netns(sleeper.pid, pod.path)
+
+
+@pytest.fixture
+def vmm(pod: Net, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in the pod's netns whose program is called as that of a virtual machine."""
+    program = tmp_path / "qemu-system-x86_64"
+    shutil.copy("/bin/sleep", program)
+    with subprocess.Popen(["nsenter", f"--net={pod.path}", program, "600"]) as process:
+        while Path(f"/proc/{process.pid}/exe").readlink() != program:
+            pass
+        yield process
+        process.kill()
+
+
+@pytest.mark.root
+def test_what_a_process_is_called(
+    pod: Net, home: Net, vmm: subprocess.Popen[bytes], sleeper: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    """By its program's file, though that is replaced meanwhile, and by what it calls itself; in its netns only."""
+    processes, inside = Processes(), netns_of(pod)
+    names = processes.names(vmm.pid, inside)
+    assert names == {"qemu-system-x86_64", "qemu-system-x86"}
+    assert guest_among(names) is not None
+    (tmp_path / "qemu-system-x86_64").unlink()
+    assert processes.names(vmm.pid, inside) == names
+    assert guest_among(processes.names(sleeper.pid, inside)) is None
+    assert processes.names(vmm.pid, netns_of(home)) == frozenset()
+    assert processes.names(0, inside) == processes.names(-1, inside) == frozenset()
+    vmm.kill()
+    vmm.wait()
+    assert processes.names(vmm.pid, inside) == frozenset()
 
 
 def test_what_is_alive() -> None:

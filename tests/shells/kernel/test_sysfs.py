@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from nri_netdev.domain.links import Link
+from nri_netdev.domain.pci import PciFunction
 from nri_netdev.domain.policy.selectors import Facts
-from nri_netdev.shells.kernel.sysfs import facts, facts_reader
+from nri_netdev.shells.kernel.sysfs import facts, facts_reader, pci_function
 
 PF = "0000:3b:00.0"
 VF = "0000:3b:02.1"
@@ -19,8 +20,8 @@ def _sysfs(tmp_path: Path) -> Path:
     """A tree with a physical function, a virtual function of it, and a virtio device on a third PCI device."""
     devices = tmp_path / "devices/pci0000:3a"
     for name, files in {
-        PF: {"vendor": "0x8086", "device": "0x1592", "numa_node": "1"},
-        VF: {"vendor": "0x8086", "device": "0x1889", "numa_node": "1"},
+        PF: {"vendor": "0x8086", "device": "0x1592", "numa_node": "1", "class": "0x020000"},
+        VF: {"vendor": "0x8086", "device": "0x1889", "numa_node": "1", "class": "0x020000"},
         "0000:00:03.0": {"vendor": "0x1af4", "device": "0x1041", "numa_node": "-1"},
     }.items():
         (devices / name).mkdir(parents=True)
@@ -28,6 +29,7 @@ def _sysfs(tmp_path: Path) -> Path:
             (devices / name / file).write_text(f"{text}\n")
         _link(tmp_path / "bus/pci/devices" / name, devices / name)
     _link(devices / VF / "physfn", devices / PF)
+    _link(devices / VF / "driver", tmp_path / "bus/pci/drivers/vfio-pci")
     (devices / "0000:00:03.0/virtio2").mkdir()
     _link(tmp_path / "bus/virtio/devices/virtio2", devices / "0000:00:03.0/virtio2")
     for name, ifindex, speed in (("ens2f0", 2, "25000"), ("ens2f0v1", 3, "-1"), ("veth0", 9, "10000")):
@@ -40,6 +42,22 @@ def _sysfs(tmp_path: Path) -> Path:
 def _link(path: Path, target: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.symlink_to(target)
+
+
+@pytest.mark.parametrize(
+    ("address", "function"),
+    [
+        (PF, PciFunction(address=PF, pci_id="8086:1592", base_class=2)),
+        (VF, PciFunction(address=VF, pci_id="8086:1889", base_class=2, driver="vfio-pci")),
+        ("0000:00:03.0", PciFunction(address="0000:00:03.0", pci_id="1af4:1041")),
+        ("0000:3b:00.1", None),
+        ("../../..", None),
+        ("", None),
+    ],
+)
+def test_what_is_at_a_pci_address(sysfs: Path, address: str, function: PciFunction | None) -> None:
+    """Its identity, class and driver, whether it has an interface or not."""
+    assert pci_function(address, sysfs) == function
 
 
 @pytest.mark.parametrize(
