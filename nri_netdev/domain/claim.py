@@ -36,6 +36,11 @@ class State(StrEnum):
     """Its holder has ended and it is in no netns that can be found."""
 
     @property
+    def is_given(self) -> bool:
+        """Whether a container or pod certainly has the interface, or is about to get it."""
+        return self in {State.PLANNED, State.HELD}
+
+    @property
     def is_homeward(self) -> bool:
         """Whether the holder has ended, so that nothing but the way home is left."""
         return self in {State.RETURNING, State.PARTIAL, State.LOST}

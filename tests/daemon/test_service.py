@@ -187,6 +187,42 @@ async def test_releases_that_are_asked_for(node: Node) -> None:
         await until(lambda: not tuple(node.ledger.rows.values()))
 
 
+@on_loop
+async def test_a_process_that_ends_unheard(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    """Its interface comes home although the engine says nothing, and again for the next container."""
+    caplog.set_level(logging.INFO)
+    async with node.engine() as engine, node.daemon():
+        await engine.wait_plugin()
+        for number in (1, 2):
+            container = node.container(number)
+            await engine.create_container(node.pod(), container)
+            node.kernel.runtime_create(node.netns, {"ens1": "ens1"})
+            container.pid = 1000 + number
+            node.netns.processes.add(container.pid)
+            await engine.start_container(node.pod(), container)
+            node.kernel.exit(container.pid)
+            await until(lambda: is_untouched(node))
+            assert node.nic.netns == HOME
+            await engine.stop_container(node.pod(), container)
+        assert caplog.messages.count("holder.died") == 2
+
+
+@on_loop
+async def test_a_list_that_names_the_dead(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    """The engine comes back with a container whose process has ended: nobody misses anything there."""
+    caplog.set_level(logging.INFO)
+    container = node.container()
+    async with node.engine() as engine:
+        await engine.run_pod_sandbox(node.pod())
+        await engine.create_container(node.pod(), container)
+        container.pid = 1001
+        await engine.start_container(node.pod(), container)
+        async with node.daemon():
+            await until(lambda: "engine.synchronized" in caplog.messages)
+            await engine.create_container(node.pod(), node.container(2))  # waits for its turn
+    assert "container.missed" not in caplog.messages
+
+
 @pytest.mark.parametrize("on_missed", ["report", "attach"])
 def test_running_without_its_interface(node: Node, caplog: pytest.LogCaptureFixture, on_missed: str) -> None:
     """What started while no daemon looked is announced, or given its interface, as the operator has decided."""

@@ -1,4 +1,4 @@
-"""The kernel of the node: home, pods and processes; implements `nri_netdev.custody.ports.Kernel`."""
+"""The kernel of the node: home, pods, processes and their ends; implements `nri_netdev.custody.ports.Kernel`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nri_netdev.shells.kernel.host import Host
+from nri_netdev.shells.kernel.pidfds import Pidfds
 from nri_netdev.shells.kernel.pods import Pods, Timed
 from nri_netdev.shells.kernel.processes import Processes
 
@@ -18,6 +19,7 @@ class NodeKernel:
     host: Host
     pods: Pods
     processes: Processes
+    pidfds: Pidfds
 
 
 def _untimed(_direction: str, _driver: str) -> AbstractContextManager[None]:
@@ -32,4 +34,4 @@ def open_kernel(run_dir: Path, *, timed: Timed = _untimed) -> NodeKernel:
         timed: measures moves.
     """
     host = Host()
-    return NodeKernel(host=host, pods=Pods(host, run_dir, timed), processes=Processes())
+    return NodeKernel(host=host, pods=Pods(host, run_dir, timed), processes=Processes(), pidfds=Pidfds())
