@@ -252,7 +252,6 @@ class Custody:
         """Look at every claim, and do whatever must be done."""
         for claim in self.claims:
             self._settler.settle(claim)
-        self.deaths.keep()
 
     def tick(self) -> None:
         """Do what no event asks for: releases, holders that went without an event, interfaces in transit, retries."""

@@ -30,7 +30,7 @@ class Deaths:
     """Watches the first process of every container that holds an interface.
 
     Args:
-        claims: the claims; the pid of each is that of a process seen in the pod's netns, else 0.
+        claims: the claims; the pid of each is that of a process that a daemon has seen in the pod's netns, or 0.
         holders: what the engine says; it is told of each container that has died.
         kernel: the node.
         settler: brings home what they held.
@@ -71,11 +71,8 @@ class Deaths:
             self.watch(container)
 
     def keep(self) -> None:
-        """Watch every process that a claim names, as after a restart, and no other."""
-        holding = {claim.owner.container_id: claim for claim in self._claims.binding() if self._is_mortal(claim)}
-        self._kernel.pidfds.keep(holding)
-        for container_id, claim in holding.items():
-            self._kernel.pidfds.watch(container_id, claim.pid, claim.netns)
+        """Watch no process any more but those of containers that hold something."""
+        self._kernel.pidfds.keep({c.owner.container_id for c in self._claims.binding() if self._may_die(c)})
 
     def close(self) -> None:
         """Watch nothing any more."""
@@ -88,9 +85,12 @@ class Deaths:
         return self._shares_pids and container.pid > 0 and not self._kernel.processes.is_alive(container.pid)
 
     def report(self) -> None:
-        """Report every container that has died as stopped, as the engine would; nothing moves yet."""
+        """Report every container that has died as stopped, as the engine would; nothing moves yet.
+
+        Processes that the ledger alone knows, after a restart, are watched from now on.
+        """
         ended = self._kernel.pidfds.ended()
-        dead = [c for c in self._claims.binding() if self._is_mortal(c) and self._has_died(c, ended)]
+        dead = [c for c in self._claims.binding() if self._may_die(c) and self._has_died(c, ended)]
         for claim in dead:
             event(_log, logging.INFO, "holder.died", **about(claim), pid=claim.pid, engine_has_told=False)
         self._holders.report(Report.STOPPED, *(claim.owner.container_id for claim in dead))
@@ -106,10 +106,9 @@ class Deaths:
 
     # -- within ----------------------------------------------------------------------------------------------------
 
-    def _is_mortal(self, claim: Claim) -> bool:
-        """Whether the holder has a known process and is not known to have ended."""
-        is_containers = claim.owner.scope is Scope.CONTAINER and claim.state.is_given
-        return is_containers and claim.pid > 0 and not self._holders.has_ended(claim)
+    def _may_die(self, claim: Claim) -> bool:
+        """Whether the holder has a known process, and is not known to have ended."""
+        return claim.state.is_given and claim.pid > 0 and not self._holders.has_ended(claim)
 
     def _has_died(self, claim: Claim, ended: Collection[str]) -> bool:
         """Whether its process has ended, by its pidfd, or, where there is none, by its pid."""

@@ -71,8 +71,8 @@ class Promiser:
             owner = claim.owner
             if (owner.scope, owner.pod_id, owner.container) != (Scope.CONTAINER, pod.id, container.name):
                 continue
-            is_dead = claim.state is not State.HELD or self._holders.has_ended(claim)
-            if owner.container_id != container.id and (is_dead or not self._kernel.processes.is_alive(claim.pid)):
+            is_alive = claim.state is State.HELD and self._kernel.processes.is_alive(claim.pid)
+            if owner.container_id != container.id and not is_alive:
                 self._holders.report(Report.STOPPED, owner.container_id)
 
     def again(self, entries: Sequence[Entry], own: Sequence[Claim], container: Container) -> tuple[Grant, ...]:

@@ -120,7 +120,7 @@ class Claim:
     ifindex: int | None = None
     """Its ifindex in the pod, once found there: what a container cannot change."""
     pid: int = 0
-    """The holder's process in the host's pid namespace; 0 while unknown, and for a pod."""
+    """The container's first process, as seen in `netns`; 0 while none was, and for a pod."""
     home_ifname: str | None = None
     """What it is called at home, while that is not `ifname`."""
     troubles: tuple[str, ...] = ()

@@ -37,6 +37,7 @@ def test_comes_home_as_soon_as_the_process_has_ended(world: World, caplog: pytes
 
     assert world.home() == before
     world.assert_all_is_home()
+    assert world.custody._holders._liveness == {}
     fields = [record.fields for record in caplog.records if record.message == "holder.died"]  # type: ignore[attr-defined]
     assert [(one["ifname"], one["container"], one["pid"]) for one in fields] == [
         (ifname, "app", container.pid) for ifname in ("ens1", "ens2")
@@ -77,14 +78,19 @@ def test_the_netns_may_have_gone_before(world: World) -> None:
     world.assert_all_is_home()
 
 
-def test_what_cannot_come_home_at_once_comes_later(world: World) -> None:
-    """The kernel refuses to move it, and then no longer."""
+def test_what_cannot_come_home_at_once_comes_later(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """The kernel refuses to move it, and then no longer; meanwhile an engine comes back that lists it as running."""
+    caplog.set_level(logging.INFO)
     died(world)
     world.kernel.refused.add("bring_home")
     world.custody.deaths.settle()
 
     assert {claim.state for claim in world.custody.claims} == {State.RETURNING}
     assert not world.kernel.pidfds.watched
+
+    world.synchronize()
+
+    assert caplog.messages.count("holder.died") == 2
 
     world.kernel.refused.clear()
     for _ in range(10):
@@ -100,6 +106,15 @@ def test_the_next_container_of_the_pod_gets_it_again(world: World) -> None:
     world.run(pod, "app", ("ens1", "net1"), ("ens2", "net2"))
 
     assert inside(world, pod) == {"net1", "net2"}
+
+
+def test_what_is_released_is_watched_no_more(world: World) -> None:
+    """By force, while its holder runs on."""
+    world.run(world.run_pod(), "app", ("ens1", "net1"))
+    world.ledger.asked = set(world.ledger.rows)
+    world.custody.tick()
+
+    world.assert_all_is_home()
 
 
 # -- who does not die so -----------------------------------------------------------------------------------------------
@@ -179,6 +194,50 @@ def test_a_new_daemon_watches_who_runs(world: World, synchronize: bool) -> None:
 
     world.die(container, told=False, noticed=False)
     world.custody.deaths.settle()
+
+    world.assert_all_is_home()
+
+
+def test_a_container_that_started_while_no_daemon_ran_is_watched(world: World) -> None:
+    """Its pid comes with the engine's list."""
+    container = world.create(world.run_pod(), "app", ("ens1", "net1"))
+    world.namespaces[container.pod_id].processes.add(container.pid)
+    world.live[container.id] = dataclasses.replace(container, is_running=True)
+    world.start_daemon()
+
+    assert world.kernel.pidfds.watched == {container.id: container.pid}
+
+    world.die(container, told=False, noticed=False)
+    world.custody.deaths.settle()
+
+    world.assert_all_is_home()
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_a_holder_that_a_daemon_died_over_is_watched(world: World, scope: Scope) -> None:
+    """What was given and not written down as given is bound to its container, with its process; or to its pod."""
+    pod = world.run_pod()
+    asked = entries(("ens1", "net1"), scope=scope)
+    world.prepare(pod, {"app": asked})
+    container = world.answer(pod, "app", asked)
+    world.ledger.kept = {m: dataclasses.replace(c, state=State.PREPARED) for m, c in world.ledger.kept.items()}
+    world.namespaces[pod.id].processes.add(container.pid)
+    world.live[container.id] = dataclasses.replace(container, is_running=True)
+    world.start_daemon()
+
+    world.wait()
+    is_containers = scope is Scope.CONTAINER
+
+    assert [(claim.state, claim.pid) for claim in world.custody.claims] == [
+        (State.HELD, container.pid if is_containers else 0)
+    ]
+
+    world.die(container, told=False, noticed=False)
+    world.custody.deaths.settle()
+
+    assert bool(world.custody.claims) != is_containers
+
+    world.remove_pod(pod)
 
     world.assert_all_is_home()
 
