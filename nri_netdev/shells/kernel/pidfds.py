@@ -10,6 +10,7 @@ import errno
 import os
 import select
 from collections.abc import Collection
+from pathlib import Path
 
 from nri_netdev.domain.claim import Netns
 from nri_netdev.shells.kernel.netns import is_same_netns
@@ -78,11 +79,11 @@ class Pidfds:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs: any thread of it. One of which nothing can be learnt counts as alive."""
+    """Whether a process runs: any thread of it. Where no pidfd can be had, whether there is such a process."""
     try:
         pidfd = os.pidfd_open(pid)
     except OSError as error:
-        return error.errno not in _NO_PROCESS
+        return error.errno not in _NO_PROCESS and Path(f"/proc/{pid}").exists()
     try:
         return not _has_ended(pidfd)
     finally:

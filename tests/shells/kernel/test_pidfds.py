@@ -147,7 +147,7 @@ def open_fds() -> set[str]:
 
 
 def test_what_cannot_be_watched(watched: Pidfds, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With no file left to open nobody is watched, and nobody counts as dead."""
+    """With no file left to open nobody is watched, and whoever is there counts as alive."""
 
     def refuse(_: int) -> int:
         raise OSError(24, "Too many open files")
@@ -155,4 +155,5 @@ def test_what_cannot_be_watched(watched: Pidfds, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(os, "pidfd_open", refuse)
 
     assert not watched.watch("c", os.getpid(), own_netns())
-    assert is_alive(FREE_PID)
+    assert is_alive(os.getpid())
+    assert not is_alive(FREE_PID)
