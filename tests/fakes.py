@@ -7,8 +7,10 @@ host under whatever name is free.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
+import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -64,6 +66,7 @@ class FakeKernel:
         self.pods = FakePods(self)
         self.processes = FakeProcesses(self)
         self.watch = FakeWatch(self)
+        self.pidfds = FakePidfds(self)
 
     # -- what tests do to the node ---------------------------------------------------------------------------------
 
@@ -122,6 +125,13 @@ class FakeKernel:
     def change(self, device: Device, **fields: object) -> None:
         """Change how a device looks."""
         device.link = dataclasses.replace(device.link, **fields)
+
+    def exit(self, pid: int) -> None:
+        """A process ends; its netns lives on while something else keeps it."""
+        for namespace in self.namespaces.values():
+            namespace.processes.discard(pid)
+        self.pidfds.exited(pid)
+        self.reap()
 
     def unmount(self, namespace: Namespace) -> None:
         """The engine removes its mount of a pod's netns."""
@@ -368,6 +378,50 @@ class FakeProcesses:
         namespace = self._node.namespaces.get(netns.ino)
         is_inside = namespace is not None and pid in namespace.processes
         return self._node.process_names.get(pid, frozenset()) if is_inside else frozenset()
+
+
+class FakePidfds:
+    """The port `nri_netdev.custody.ports.Pidfds` over a node in memory, for one daemon."""
+
+    def __init__(self, node: FakeKernel) -> None:
+        self._node = node
+        self._readable: int | None = None
+        self.watched: dict[str, int] = {}
+        """Pids, by the names that they are watched under."""
+        self._ended: set[str] = set()
+
+    def exited(self, pid: int) -> None:
+        """A process has ended; whoever gets its pid next is another."""
+        self._ended |= {name for name, watched in self.watched.items() if watched == pid}
+        if self._ended and self._readable is not None:
+            os.eventfd_write(self._readable, 1)
+
+    def fileno(self) -> int:
+        if self._readable is None:
+            self._readable = os.eventfd(0, os.EFD_NONBLOCK)
+        return self._readable
+
+    def watch(self, name: str, pid: int, target: Netns) -> bool:
+        namespace = self._node.namespaces.get(target.ino)
+        if name not in self.watched and namespace is not None and pid in namespace.processes:
+            self.watched[name] = pid
+        return name in self.watched
+
+    def ended(self) -> frozenset[str]:
+        return frozenset(self._ended)
+
+    def keep(self, names: Collection[str]) -> None:
+        self.watched = {name: pid for name, pid in self.watched.items() if name in names}
+        self._ended &= set(self.watched)
+        if not self._ended and self._readable is not None:
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._readable)
+
+    def close(self) -> None:
+        self.keep(())
+        if self._readable is not None:
+            os.close(self._readable)
+            self._readable = None
 
 
 class FakeLedger:

@@ -15,7 +15,7 @@ from nri_netdev.domain.claim import MARK_PREFIX
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.verdict.outcome import Grant
-from tests.fakes import HOME, Device, FakeKernel, FakeLedger, Namespace
+from tests.fakes import HOME, Device, FakeKernel, FakeLedger, FakePidfds, Namespace
 
 
 class Killed(BaseException):
@@ -30,6 +30,8 @@ class World:
     ledger: FakeLedger = field(default_factory=FakeLedger)
     clock: float = 1000.0
     made: int = 0
+    shares_pids: bool = True
+    """Whether the engine is in the daemon's pid namespace."""
 
     def __post_init__(self) -> None:
         self.live_pods: dict[str, PodSandbox] = {}
@@ -38,6 +40,7 @@ class World:
         self.start_daemon()
 
     def start_daemon(self, *, synchronize: bool = True) -> None:
+        self.kernel.pidfds = FakePidfds(self.kernel)  # an old one's have gone with it
         self.custody = Custody(
             self.ledger, self.kernel, encode=encoded, now_s=lambda: self.clock, monotonic_s=lambda: self.clock
         )
@@ -45,7 +48,7 @@ class World:
             self.synchronize()
 
     def synchronize(self) -> None:
-        self.custody.synchronize(self.live_pods.values(), self.live.values())
+        self.custody.synchronize(self.live_pods.values(), self.live.values(), shares_pids=self.shares_pids)
 
     def run_pod(self, *, host: bool = False) -> PodSandbox:
         self.made += 1
@@ -69,7 +72,7 @@ class World:
         self.made += 1
         container = Container(id=f"c{self.made}", name=name, pod_id=pod.id, pid=10_000 + self.made)
         grants = self.custody.create(pod, container, entries(*asked, scope=scope))
-        self.live[container.id] = container
+        self.live[container.id] = dataclasses.replace(container, pid=0)  # it has no process yet
         if moves:
             self.kernel.runtime_create(
                 self.namespaces[pod.id], {grant.link.ifname: grant.entry.inside for grant in grants}
@@ -96,7 +99,7 @@ class World:
         container = Container(id=f"c{self.made}", name=name, pod_id=pod.id, pid=10_000 + self.made)
         prepared = self.custody.ready(pod.id, name)
         grants = self.custody.create(pod, container, asked) if prepared is None else prepared.grants
-        self.live[container.id] = container  # it has its answer by now
+        self.live[container.id] = dataclasses.replace(container, pid=0)  # it has its answer by now
         if prepared is not None:
             self.custody.give(prepared, container.id, name)
         if not late:
@@ -118,10 +121,17 @@ class World:
         self.start(container)
         return container
 
-    def die(self, container: Container, *, told: bool = True) -> None:
-        self.live.pop(container.id, None)
-        self.namespaces[container.pod_id].processes.discard(container.pid)
-        self.kernel.reap()
+    def die(self, container: Container, *, told: bool = True, noticed: bool = True) -> None:
+        """A container's process ends.
+
+        Args:
+            container: the container.
+            told: whether the engine tells the daemon.
+            noticed: whether the engine has noticed; else it still lists the container as running.
+        """
+        if noticed:
+            self.live.pop(container.id, None)
+        self.kernel.exit(container.pid)
         if told:
             self.custody.end(container.id)
 
@@ -151,6 +161,7 @@ class World:
         assert self.ledger.prepared == {}
         assert not self.custody.preparations
         assert not self.custody.holders()
+        assert not self.kernel.pidfds.watched
         assert self.kernel.pods.pins() == frozenset()
         assert all(d.netns == HOME for d in self.kernel.devices)
         assert not [n for d in self.kernel.devices for n in d.link.altnames if n.startswith(MARK_PREFIX)]

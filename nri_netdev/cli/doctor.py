@@ -24,6 +24,7 @@ from nri_netdev.errors import KernelError, NriNetdevError, StateError
 from nri_netdev.shells.engine.visit import Visit, visit
 from nri_netdev.shells.kernel.changes import try_altname
 from nri_netdev.shells.kernel.netns import in_new_netns
+from nri_netdev.shells.kernel.processes import is_same_namespace
 from nri_netdev.shells.observe.status import read as read_status
 from nri_netdev.shells.store.ledger import Ledger
 from nri_netdev.shells.store.lock import Lock
@@ -139,7 +140,7 @@ def _state(settings: Settings) -> Iterator[Check]:
 
 def _mounts(settings: Settings) -> Iterator[Check]:
     """Whether pins that are made in a container reach the host; those that do not end with the container."""
-    if _same_namespace("mnt", 1) is not False:
+    if is_same_namespace("mnt", 1) is not False:
         yield Check(topic="mounts", found="the mount namespace is that of process 1")
         return
     for directory, wanted, mode in (
@@ -168,14 +169,6 @@ def _propagation(path: Path) -> tuple[str, ...]:
         if (real == point or real.startswith(point.rstrip("/") + "/")) and len(point) >= best[0]:
             best = len(point), tuple(fields[6 : fields.index("-")])
     return best[1]
-
-
-def _same_namespace(kind: str, pid: int) -> bool | None:
-    """Whether a process is in our namespace of a kind; None if it cannot be read."""
-    try:
-        return os.stat(f"/proc/{pid}/ns/{kind}").st_ino == os.stat(f"/proc/self/ns/{kind}").st_ino  # noqa: PTH116
-    except OSError:
-        return None
 
 
 # -- the engine --------------------------------------------------------------------------------------------------------
@@ -225,7 +218,7 @@ def _visited(settings: Settings, visited: Visit) -> Iterator[Check]:
     yield Check(topic="engine", found=f"{engine.runtime_name} {engine.runtime_version} answers at {settings.socket}")
     yield _nri(engine)
     for kind, name in (("net", "hostNetwork"), ("pid", "hostPID")):
-        same = _same_namespace(kind, pid) if pid else False
+        same = is_same_namespace(kind, pid) if pid else False
         if same:
             yield Check(topic="namespaces", found=f"the {kind} namespace is the engine's")
         else:

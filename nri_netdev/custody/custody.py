@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from nri_netdev.custody.arrival import Arrival
 from nri_netdev.custody.claims import Claims, about, reported
+from nri_netdev.custody.deaths import Deaths
 from nri_netdev.custody.evaluate import Asker, Evaluator
 from nri_netdev.custody.holders import Holders
 from nri_netdev.custody.locate import is_mounted
@@ -66,7 +67,9 @@ class Custody:
         self._claims = Claims(ledger)
         self._holders = Holders()
         self._settler = Settler(self._claims, self._holders, kernel, monotonic_s)
-        self._promiser = Promiser(self._claims, self._holders, kernel, self._settler)
+        self.deaths = Deaths(self._claims, self._holders, kernel, self._settler)
+        """The ends of containers that the engine has not told."""
+        self._promiser = Promiser(self._claims, self._holders, kernel, self._settler, self.deaths)
         self._arrival = Arrival(self._claims, kernel, self._settler)
         self.evaluator = Evaluator(kernel, now_s=now_s, policy=policy)
         """Decides what can be given; its `policy` may be exchanged."""
@@ -210,9 +213,9 @@ class Custody:
         if missed:
             self.create(pod, container, missed)
         self.record(container.id)
+        self.deaths.watch(container)
         for claim in self._claims.of(container.id):
-            is_known = not container.pid or claim.owner.scope is Scope.POD
-            self._settler.settle(claim if is_known else self._claims.put(dataclasses.replace(claim, pid=container.pid)))
+            self._settler.settle(claim)
         moved = self._arrival.complete(container.id, may_move=may_move)
         self._holders.report(Report.STARTED, container.id)
         return moved
@@ -226,13 +229,24 @@ class Custody:
                 self._holders.report(Report.STOPPED, claim.owner.container_id)
             self._settler.settle(claim)
         self._holders.forget_all_but(self.holders())
+        self.deaths.keep()
 
-    def synchronize(self, pods: Iterable[PodSandbox], containers: Iterable[Container]) -> None:
-        """Take the engine's list of all that exists: whatever is not in it has ended."""
+    def synchronize(
+        self, pods: Iterable[PodSandbox], containers: Collection[Container], *, shares_pids: bool = False
+    ) -> None:
+        """Take the engine's list of all that exists: whatever is not in it has ended.
+
+        Args:
+            pods: every pod.
+            containers: every container.
+            shares_pids: whether the engine is in our pid namespace, so that its pids mean the same here.
+        """
         self.preparations.withdraw_all()
         self.evaluator.forget_runtimes()
         self._holders.synchronize(pods, containers, concern=self.holders(), now_s=self._monotonic_s())
+        self.deaths.synchronize(containers, shares_pids=shares_pids)
         self.settle()
+        self.deaths.settle()
 
     # -- at any time -----------------------------------------------------------------------------------------------
 
@@ -242,9 +256,10 @@ class Custody:
             self._settler.settle(claim)
 
     def tick(self) -> None:
-        """Do what no event asks for: releases, pods that went without an event, interfaces in transit, retries."""
+        """Do what no event asks for: releases, holders that went without an event, interfaces in transit, retries."""
         self._ticks += 1
         self._claims.catch_up()
+        self.deaths.settle()
         is_retry = self._ticks % _TICKS_UNTIL_RETRY == 0
         for claim in self.claims:
             if self._is_abandoned(claim):
@@ -258,6 +273,7 @@ class Custody:
                 self._settler.settle(claim)
         for mark in self._claims.releases():
             self.release(mark)
+        self.deaths.keep()
         self.preparations.refresh()
         self.preparations.renew_snapshots()
 
@@ -306,6 +322,6 @@ class Custody:
 
     def _is_abandoned(self, claim: Claim) -> bool:
         """Whether the pod went without an event: its netns is neither mounted by the engine nor in use by a process."""
-        if claim.state not in {State.PLANNED, State.HELD}:
+        if not claim.state.is_given:
             return False
         return not is_mounted(self._kernel, claim.netns) and not self._kernel.processes.has_processes(claim.netns)

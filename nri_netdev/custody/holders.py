@@ -14,7 +14,7 @@ GRACE_S = 10.0
 
 
 class Holders:
-    """The liveness of every pod and container that has claims, from the engine's reports."""
+    """The liveness of every pod and container that has claims: from the engine's reports, and from deaths."""
 
     def __init__(self) -> None:
         self._liveness: dict[str, Liveness] = {}
@@ -27,7 +27,7 @@ class Holders:
         """Whether the engine has listed what exists since this daemon started."""
 
     def report(self, report: Report, *ids: str) -> None:
-        """Take what the engine reports of pods and containers."""
+        """Take what is reported of pods and containers, by the engine or because their process has ended."""
         self._liveness.update(dict.fromkeys(ids, LIVENESS[report]))
 
     def synchronize(

@@ -124,10 +124,26 @@ class Processes(Protocol):
         """Whether a process is in a netns."""
 
     def is_alive(self, pid: int) -> bool:
-        """Whether a process runs."""
+        """Whether a process runs, or may run."""
 
-    def names(self, pid: int, netns: Netns) -> frozenset[str]:
-        """What a process is called: its program, and what it calls itself; empty if it is not in this netns."""
+
+class Pidfds(Protocol):
+    """Processes whose end is waited for, each under a name."""
+
+    def fileno(self) -> int:
+        """An fd that is readable while a watched process has ended; on any thread."""
+
+    def watch(self, name: str, pid: int, target: Netns) -> bool:
+        """Watch a process from now on if it is in a netns; returns whether the name is watched."""
+
+    def ended(self) -> frozenset[str]:
+        """The names of watched processes that have ended."""
+
+    def keep(self, names: Collection[str]) -> None:
+        """Watch no process but those of these names any more."""
+
+    def close(self) -> None:
+        """Watch nothing any more."""
 
 
 class Watch(Protocol):
@@ -162,3 +178,7 @@ class Kernel(Protocol):
     @property
     def pci_of(self) -> PciOf:
         """Reads what is at a PCI address."""
+
+    @property
+    def pidfds(self) -> Pidfds:
+        """The processes whose end is waited for."""

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from nri_netdev.custody.claims import Claims, about
+from nri_netdev.custody.deaths import Deaths
 from nri_netdev.custody.evaluate import Evaluation
 from nri_netdev.custody.holders import Holders
 from nri_netdev.custody.ports import Kernel
@@ -34,13 +35,15 @@ class Promiser:
         holders: what the engine says.
         kernel: the node.
         settler: settles the claims of a promise that came to nothing.
+        deaths: knows which holders are dead.
     """
 
-    def __init__(self, claims: Claims, holders: Holders, kernel: Kernel, settler: Settler) -> None:
+    def __init__(self, claims: Claims, holders: Holders, kernel: Kernel, settler: Settler, deaths: Deaths) -> None:
         self._claims = claims
         self._holders = holders
         self._kernel = kernel
         self._settler = settler
+        self._deaths = deaths
 
     def own(self, pod: PodSandbox, container: Container) -> list[Claim]:
         """The claims of a container and of its pod."""
@@ -54,6 +57,7 @@ class Promiser:
 
     def make_way(self, pod: PodSandbox, container: Container, entries: Sequence[Entry]) -> None:
         """Settle whatever may stand in the way of a container that is being created."""
+        self._deaths.report()
         self._supersede(pod, container)
         wanted = {entry.interface for entry in entries}
         for claim in self._claims.binding():

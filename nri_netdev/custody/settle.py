@@ -98,9 +98,11 @@ class Settler:
     def bind(self, claim: Claim, container: Container) -> None:
         """Make an uncertain claim a container's own."""
         owner = dataclasses.replace(claim.owner, container_id=container.id, container=container.name)
-        pid = container.pid if owner.scope is Scope.CONTAINER else 0
+        has_process = owner.scope is Scope.CONTAINER and self._kernel.pidfds.watch(
+            container.id, container.pid, claim.netns
+        )
         self._holders.report(Report.STARTED if container.is_running else Report.CREATED, container.id)
-        self.settle(self._claims.advance(claim, Trigger.GIVEN, owner=owner, pid=pid))
+        self.settle(self._claims.advance(claim, Trigger.GIVEN, owner=owner, pid=container.pid if has_process else 0))
 
     def release(self, claim: Claim) -> tuple[str, ...]:
         """Bring an interface home whoever holds it, and forget the claim, whatever is still wrong.

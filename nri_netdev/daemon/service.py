@@ -39,6 +39,7 @@ from nri_netdev.shells.engine.connection import EngineConnection, connect, launc
 from nri_netdev.shells.engine.translate import adjustment
 from nri_netdev.shells.kernel.mirror import host_events
 from nri_netdev.shells.kernel.node import open_kernel
+from nri_netdev.shells.kernel.processes import is_same_namespace
 from nri_netdev.shells.observe.metrics import MOVE_SECONDS, Meters
 from nri_netdev.shells.store.ledger import Ledger
 from nri_netdev.shells.store.lock import Lock
@@ -91,6 +92,8 @@ class Daemon:
         self._connection: EngineConnection | None = None
         self._is_healthy = False
         self._links_changed = asyncio.Event()
+        self._opened = asyncio.Event()
+        """Set once there is custody."""
         self._rereading = threading.Lock()
         """The timer reads the configuration again, and whatever an engine passes comes on another thread."""
 
@@ -129,7 +132,8 @@ class Daemon:
         view = View(settings=self._settings, meters=self.meters, daemon=self)
         async with view.probed(), self._locked(), view.shown():
             await self._open()
-            tasks = [asyncio.ensure_future(work) for work in (self._serve(), self._tick(), self._watch_links())]
+            works = (self._serve(), self._tick(), self._watch_links(), self._watch_holders())
+            tasks = [asyncio.ensure_future(work) for work in works]
             try:
                 ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 for task in ended:
@@ -177,6 +181,7 @@ class Daemon:
             return
         try:
             await self._lane.open(lambda: self._new_custody(self._settings))
+            self._opened.set()
         except StateError as error:
             self._log_trouble(error)
 
@@ -206,7 +211,7 @@ class Daemon:
         await self._background.finish(DRAIN_S)
         if self._connection is not None:
             self._connection.close()
-        await self._done(lambda custody: custody.preparations.withdraw_all())
+        await self._done(_let_go)
         await self._lane.close()
         event(_log, logging.INFO, "daemon.stopped")
 
@@ -256,11 +261,12 @@ class Daemon:
         pods: tuple[PodSandbox, ...] = what.pods
         containers: tuple[Container, ...] = what.containers
         connection.reply(what.request, None)
+        shares_pids = is_same_namespace("pid", connection.peer_pid()) is True
         self._is_healthy = True
         event(_log, logging.INFO, "engine.synchronized", pods=what.pod_count, containers=what.container_count)
 
         def job(custody: Custody) -> None:
-            custody.synchronize(pods, containers)
+            custody.synchronize(pods, containers, shares_pids=shares_pids)
             self._seek_missed(custody, {pod.id: pod for pod in pods if pod.annotations}, containers)
 
         self._lane.later(job)
@@ -269,7 +275,7 @@ class Daemon:
         """Find running containers that were created while no daemon ran; the others are found when they start."""
         for container in containers:
             pod = pods.get(container.pod_id)
-            if pod is None or not container.is_running:
+            if pod is None or not container.is_running or custody.deaths.is_dead(container):
                 continue
             try:
                 missing = custody.missing(pod, container, entries_of(pod, container))
@@ -329,6 +335,14 @@ class Daemon:
             elif self._lane.holders or self._lane.custody.is_behind:
                 await self._done(Custody.tick)
 
+    async def _watch_holders(self) -> None:
+        """Bring home what a container held as soon as its first process has ended, whatever the engine does."""
+        await self._opened.wait()
+        custody = self._lane.custody
+        while custody is not None:
+            await _readable(custody.deaths.fileno())
+            await self._done(lambda custody: custody.deaths.settle())
+
     async def _watch_links(self) -> None:
         """Settle what is not yet home whenever the host's links change, and prepare anew."""
         events = host_events()
@@ -354,6 +368,22 @@ class Daemon:
         finally:
             loop.remove_reader(events.fileno())
             events.close()
+
+
+async def _readable(fd: int) -> None:
+    """Wait until there is something to read from an fd."""
+    loop, found = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(fd, found.set)
+    try:
+        await found.wait()
+    finally:
+        loop.remove_reader(fd)
+
+
+def _let_go(custody: Custody) -> None:
+    """Give up what only a daemon that runs can keep."""
+    custody.preparations.withdraw_all()
+    custody.deaths.close()
 
 
 def open_custody(settings: Settings, meters: Meters) -> Custody:

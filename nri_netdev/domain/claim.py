@@ -36,6 +36,11 @@ class State(StrEnum):
     """Its holder has ended and it is in no netns that can be found."""
 
     @property
+    def is_given(self) -> bool:
+        """Whether a container or pod certainly has the interface, or is about to get it."""
+        return self in {State.PLANNED, State.HELD}
+
+    @property
     def is_homeward(self) -> bool:
         """Whether the holder has ended, so that nothing but the way home is left."""
         return self in {State.RETURNING, State.PARTIAL, State.LOST}
@@ -115,7 +120,7 @@ class Claim:
     ifindex: int | None = None
     """Its ifindex in the pod, once found there: what a container cannot change."""
     pid: int = 0
-    """The holder's process in the host's pid namespace; 0 while unknown, and for a pod."""
+    """The container's first process, as seen in `netns`; 0 while none was, and for a pod."""
     home_ifname: str | None = None
     """What it is called at home, while that is not `ifname`."""
     troubles: tuple[str, ...] = ()

@@ -307,12 +307,13 @@ class Engine:
         await self._relay(EventKind.POST_CREATE_CONTAINER, pod, self._current(container))
 
     async def start_container(self, pod: nri_pb2.PodSandbox, container: nri_pb2.Container) -> None:
-        """Relay StartContainer.
+        """Relay StartContainer, with the pid of the process that is to run.
 
         Raises:
             PeerError: A plugin refused.
         """
         current = self._current(container)
+        current.pid = container.pid
         await self._relay(EventKind.START_CONTAINER, pod, current)
         current.state = nri_pb2.CONTAINER_RUNNING
 

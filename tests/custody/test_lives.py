@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Callable
 
@@ -34,6 +33,8 @@ class Lives(RuleBasedStateMachine):
         for ifname, kind in self.kinds.items():
             self.world.kernel.add(ifname, kind=kind)
         self.is_up = True
+        self.is_synchronized = True
+        """Whether the engine has listed what exists since the daemon started."""
         self.run_pod()
         self.run_pod()
 
@@ -77,8 +78,10 @@ class Lives(RuleBasedStateMachine):
         pod, app, asked = self.some_asker(data)
         made: list[Container] = []
         moves, late = runtime != "fails", runtime == "is quick"
-        with contextlib.suppress(RequestError):
+        try:
             self.perhaps_killed(at, lambda: made.append(self.world.answer(pod, app, asked, moves=moves, late=late)))
+        except RequestError:
+            assert {entry.interface for entry in asked}.isdisjoint(self.dead_who_hold())
         if not made or not go:
             return
         try:
@@ -99,16 +102,33 @@ class Lives(RuleBasedStateMachine):
                 self.asked[pod_id, name] = asked
         return self.world.live_pods[pod_id], app, self.asked[pod_id, app]
 
+    def dead_who_hold(self) -> set[str]:
+        """Interfaces that containers hold whose process has ended, as far as a daemon ever saw that process."""
+        is_alive = self.world.kernel.processes.is_alive
+        if not self.is_synchronized:  # then a pid that is free may be one of another pid namespace
+            return set()
+        claims = [claim for claim in self.world.custody.claims if claim.owner.scope is Scope.CONTAINER]
+        return {claim.ifname for claim in claims if claim.state.is_given and claim.pid and not is_alive(claim.pid)}
+
     def perhaps_killed(self, at: int, action: Callable[[], object]) -> None:
         """Do something, and kill the daemon at this fault point if it comes to it."""
         if killed_at(at, action):
             self.is_up = False
 
     @precondition(lambda self: self.world.live)
-    @rule(data=st.data(), told=st.booleans())
-    def die(self, data: st.DataObject, told: bool) -> None:
+    @rule(data=st.data(), told=st.booleans(), noticed=st.booleans())
+    def die(self, data: st.DataObject, told: bool, noticed: bool) -> None:
+        """The engine tells, or has noticed and tells nothing, or has not even noticed."""
         container = self.world.live[data.draw(st.sampled_from(sorted(self.world.live)))]
-        self.world.die(container, told=told and self.is_up)
+        self.world.die(container, told=told and noticed and self.is_up, noticed=noticed)
+
+    @precondition(lambda self: self.is_up)
+    @rule(at=deaths)
+    def hear_of_deaths(self, at: int) -> None:
+        """The kernel tells of processes that have ended."""
+        self.perhaps_killed(at, self.world.custody.deaths.settle)
+        if self.is_up:
+            assert not self.dead_who_hold()
 
     @precondition(lambda self: self.world.live_pods)
     @rule(data=st.data(), told=st.booleans(), netns_first=st.booleans())
@@ -125,11 +145,13 @@ class Lives(RuleBasedStateMachine):
     def start_daemon(self, synchronize: bool) -> None:
         self.world.start_daemon(synchronize=synchronize)
         self.is_up = True
+        self.is_synchronized = synchronize
 
     @precondition(lambda self: self.is_up)
     @rule(at=st.integers(1, 6))
     def kill_daemon_within(self, at: int) -> None:
         """Kill it at one of the next fault points of a Synchronize."""
+        self.is_synchronized = True
         self.perhaps_killed(at, self.world.synchronize)
 
     @precondition(lambda self: self.is_up)
@@ -185,6 +207,13 @@ class Lives(RuleBasedStateMachine):
         before = (dict(self.world.ledger.rows), [dataclasses.replace(d) for d in self.world.kernel.devices])
         self.world.custody.settle()
         assert before == (self.world.ledger.rows, self.world.kernel.devices)
+
+    @precondition(lambda self: self.is_up)
+    @invariant()
+    def no_process_is_watched_in_vain(self) -> None:
+        """But for that of a container that holds something; after the invariants above, which settle."""
+        holders = {claim.owner.container_id for claim in self.world.custody.claims if claim.state.is_given}
+        assert set(self.world.kernel.pidfds.watched) <= holders
 
 
 Lives.TestCase.settings = settings(

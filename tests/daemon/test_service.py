@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 
+from nri_netdev.daemon import service
 from nri_netdev.domain.claim import State
 from nri_netdev.errors import ConfigurationError, RemoteError, StateError
 from tests.daemon.node import Node, announced, is_untouched, on_loop, until, until_given
@@ -185,6 +186,57 @@ async def test_releases_that_are_asked_for(node: Node) -> None:
         node.ledger.asked = {claim.mark for claim in tuple(node.ledger.rows.values())}
         await until(lambda: node.nic.netns == HOME)
         await until(lambda: not tuple(node.ledger.rows.values()))
+
+
+def test_a_process_that_ends_unheard(
+    node: Node, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its interface comes home although the engine says nothing, before any timer; so does the next container's."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(service, "TICK_S", 600.0)
+
+    @on_loop
+    async def check(node: Node) -> None:
+        async with node.engine() as engine, node.daemon():
+            await engine.wait_plugin()
+            for number in (1, 2):
+                container = node.container(number)
+                await engine.create_container(node.pod(), container)
+                node.kernel.runtime_create(node.netns, {"ens1": "ens1"})
+                container.pid = 1000 + number
+                node.netns.processes.add(container.pid)
+                await engine.start_container(node.pod(), container)
+                node.kernel.exit(container.pid)
+                await until(lambda: is_untouched(node))
+                assert node.nic.netns == HOME
+                await engine.stop_container(node.pod(), container)
+            await engine.create_container(node.pod(), node.container(3))
+            node.kernel.runtime_create(node.netns, {"ens1": "ens1"})
+            container = node.container(3)
+            container.pid = 1003
+            node.netns.processes.add(container.pid)
+            await engine.start_container(node.pod(), container)
+            assert node.kernel.pidfds.watched == {"c3": 1003}
+
+    check(node)
+    assert node.kernel.pidfds.watched == {}
+    assert caplog.messages.count("holder.died") == 2
+
+
+@on_loop
+async def test_a_list_that_names_the_dead(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    """The engine comes back with a container whose process has ended: nobody misses anything there."""
+    caplog.set_level(logging.INFO)
+    container = node.container()
+    async with node.engine() as engine:
+        await engine.run_pod_sandbox(node.pod())
+        await engine.create_container(node.pod(), container)
+        container.pid = 1001
+        await engine.start_container(node.pod(), container)
+        async with node.daemon():
+            await until(lambda: "engine.synchronized" in caplog.messages)
+            await engine.create_container(node.pod(), node.container(2))  # waits for its turn
+    assert "container.missed" not in caplog.messages
 
 
 @pytest.mark.parametrize("on_missed", ["report", "attach"])

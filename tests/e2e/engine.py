@@ -1,12 +1,13 @@
 """Real engines in a stand-in for a machine, at their default paths: what they have in common, and containerd."""
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import tomllib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
@@ -145,6 +146,20 @@ class Engine(ABC):
         """Stop and start it."""
         self.stop()
         self.start()
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stop it and the monitors of its containers on the spot, as if they hung; they go on afterwards."""
+        assert self._process is not None
+        processes = self.machine.processes().items()
+        pids = [self._process.pid, *(pid for pid, line in processes if self.monitor in line.split(" ")[0])]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
 
     def is_running(self) -> bool:
         """Tell whether its process lives."""

@@ -368,6 +368,46 @@ def test_containers_that_end_while_the_engine_is_down(
 
 
 @pytest.mark.matrix
+@pytest.mark.parametrize("daemons", ["the daemon that gave it", "a new daemon"])
+def test_a_container_that_dies_while_the_engine_hangs(
+    engine: Engine, daemon: Daemon, node: Node, crictl: Crictl, daemons: str
+) -> None:
+    """Home within a second, though engine and shim are stopped; they go on, tell of the end, and all is well."""
+    dressed(node)
+    before = host_state(node, "nic0")
+    pod = crictl.run_pod("web", annotations={KEY: "- {interface: nic0, name: net1}"})
+    container = crictl.run(pod, "app")
+    pid = str(crictl.inspect(container)["info"]["pid"])
+    with contextlib.ExitStack() as stack:
+        with engine.frozen():
+            if daemons == "a new daemon":
+                daemon.kill9()
+                daemon = stack.enter_context(node.daemon(wait_registered=False))
+                daemon.wait_logged("engine.connecting")
+                wait_until(lambda: pidfds(daemon), timeout_s=5, what="its process is watched")
+            node.machine.run("kill", "-9", pid)
+            wait_until(lambda: host_state(node, "nic0") == before, timeout_s=1, what="home while the engine hangs")
+
+            assert len(daemon.logged("holder.died")) == 1
+
+        wait_until(lambda: crictl.state(container) == "CONTAINER_EXITED", timeout_s=10, what="its end")
+        wait_home(node, before, "nic0")
+        again = crictl.run(pod, "app")
+
+        assert inside(crictl, again) == {"net1"}
+
+        crictl.delete_pod(pod)
+        wait_home(node, before, "nic0")
+
+    assert not daemon.logged("ERROR")
+
+
+def pidfds(daemon: Daemon) -> list[str]:
+    """The processes that a daemon watches."""
+    return [info.name for info in Path(f"/proc/{daemon.pid}/fdinfo").iterdir() if "\nPid:\t" in info.read_text()]
+
+
+@pytest.mark.matrix
 def test_a_pod_from_before_an_engine_restart(engine: Engine, daemon: Daemon, node: Node, crictl: Crictl) -> None:
     """containerd sends no pod events for pods from before its restart: their end is noticed all the same."""
     dressed(node)

@@ -117,6 +117,14 @@ class EngineConnection:
         with self._lock:
             self._send(self._session.answer(peek, payload))
 
+    def peer_pid(self) -> int:
+        """The process that listens on the engine's socket; 0 if that is in a pid namespace that cannot be seen."""
+        try:
+            pid, _, _ = struct.unpack("=iII", self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        except OSError:  # the connection is over
+            return 0
+        return int(pid)
+
     def close(self) -> None:
         """Hang up."""
         with contextlib.suppress(OSError):

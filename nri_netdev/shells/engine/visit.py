@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,11 +86,9 @@ async def _visit(path: Path) -> Visit:
     def session() -> PluginSession:
         return PluginSession(PLUGIN_NAME, "99", events=event_mask(EventKind.REMOVE_POD_SANDBOX))
 
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.connect(str(path))
-        pid, _, _ = struct.unpack("=iII", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     visitor = _Visitor(asyncio.get_running_loop())
     connection, closed = await connect(path, session, visitor)
+    pid = connection.peer_pid()
     try:
         async with asyncio.timeout(PATIENCE_S):
             engine, state = await visitor.answer

@@ -1,4 +1,4 @@
-"""The kernel of the node: home, pods and processes; implements `nri_netdev.custody.ports.Kernel`."""
+"""The kernel of the node: home, pods, processes and their ends; implements `nri_netdev.custody.ports.Kernel`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nri_netdev.domain.pci import PciOf
 from nri_netdev.shells.kernel.host import Host
+from nri_netdev.shells.kernel.pidfds import Pidfds
 from nri_netdev.shells.kernel.pods import Pods, Timed
 from nri_netdev.shells.kernel.processes import Processes
 from nri_netdev.shells.kernel.sysfs import pci_function
@@ -23,6 +24,7 @@ class NodeKernel:
     processes: Processes
     watch: Watch
     pci_of: PciOf
+    pidfds: Pidfds
 
 
 def _untimed(_direction: str, _driver: str) -> AbstractContextManager[None]:
@@ -38,5 +40,10 @@ def open_kernel(run_dir: Path, *, timed: Timed = _untimed) -> NodeKernel:
     """
     host = Host()
     return NodeKernel(
-        host=host, pods=Pods(host, run_dir, timed), processes=Processes(), watch=Watch(), pci_of=pci_function
+        host=host,
+        pods=Pods(host, run_dir, timed),
+        processes=Processes(),
+        watch=Watch(),
+        pci_of=pci_function,
+        pidfds=Pidfds(),
     )

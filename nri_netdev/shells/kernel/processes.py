@@ -12,6 +12,7 @@ from pathlib import Path
 
 from nri_netdev.domain.claim import Netns
 from nri_netdev.errors import KernelError
+from nri_netdev.shells.kernel import pidfds
 from nri_netdev.shells.kernel.netns import OWN, netns_id
 
 _PROC = Path("/proc")
@@ -36,11 +37,7 @@ class Processes:
 
     def is_alive(self, pid: int) -> bool:
         """Whether a process runs: it exists, and is no zombie."""
-        try:
-            stat = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return False
-        return pid > 0 and stat.rpartition(") ")[2][:1] not in {"Z", "X"}
+        return pidfds.is_alive(pid)
 
     def names(self, pid: int, netns: Netns) -> frozenset[str]:
         """What a process is called: its program's file, its `comm` and its first argument, without their directories.
@@ -57,6 +54,15 @@ class Processes:
             return frozenset()
         names = (program, *(name.decode(errors="replace").rstrip("\n") for name in own))
         return frozenset(name.rpartition("/")[2] for name in names) - {""}
+
+
+def is_same_namespace(kind: str, pid: int) -> bool | None:
+    """Whether a process is in our namespace of a kind, as `pid` or `net`; None if that cannot be seen."""
+    try:
+        theirs, ours = (os.stat(_PROC / str(of) / "ns" / kind) for of in (pid, "self"))  # noqa: PTH116
+    except OSError:
+        return None
+    return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
 
 
 def kill_in_netns(pid: int, netns_path: str) -> bool:

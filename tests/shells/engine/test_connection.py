@@ -103,6 +103,18 @@ async def test_from_registration_to_the_end(path: Path) -> None:
 
 
 @on_loop
+async def test_who_is_at_the_other_end(path: Path) -> None:
+    """The engine's process; nobody any more once the connection is over."""
+    plugin = Plugin()
+    async with Engine(path):
+        connection, closed = await connect(path, plugin.session, plugin)
+        assert connection.peer_pid() == os.getpid()
+        connection.close()
+        await closed
+    assert connection.peer_pid() == 0
+
+
+@on_loop
 async def test_nobody_listens(path: Path) -> None:
     """It is an error that says why."""
     with pytest.raises(FileNotFoundError):
