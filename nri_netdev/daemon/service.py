@@ -28,6 +28,7 @@ from nri_netdev.daemon.hooks import ENGINES_THAT_HEED_START_ERRORS, EVENTS, Hook
 from nri_netdev.daemon.injection import InjectionMemory
 from nri_netdev.daemon.lane import Lane, patience_s
 from nri_netdev.daemon.relevance import Relevance
+from nri_netdev.daemon.unread import UnreadKey, UnreadKeys
 from nri_netdev.daemon.view import View
 from nri_netdev.domain.annotations.entries import entries_of
 from nri_netdev.domain.claim import Claim
@@ -84,7 +85,15 @@ class Daemon:
         self._lane = Lane()
         self._background = Background()
         self._relevance = Relevance(lambda: self._lane.holders, self.meters)
-        self._hooks = Hooks(self._lane, self._relevance, self._injection, self.meters, self._background.spawn)
+        self._unread = UnreadKeys()
+        self._hooks = Hooks(
+            self._lane,
+            self._relevance,
+            injection=self._injection,
+            unread=self._unread,
+            meters=self.meters,
+            spawn=self._background.spawn,
+        )
         self.answer_now = self._hooks.answer_now
         self._lock: Lock | None = None
         self.engine: Configured | None = None
@@ -115,6 +124,11 @@ class Daemon:
     def policy(self) -> Policy:
         """The policy in force."""
         return self._settings.policy
+
+    @property
+    def unread(self) -> tuple[UnreadKey, ...]:
+        """The annotation keys that nobody reads."""
+        return self._unread.keys
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -257,6 +271,7 @@ class Daemon:
         containers: tuple[Container, ...] = what.containers
         connection.reply(what.request, None)
         self._is_healthy = True
+        self._unread.synchronize(pods, containers)
         event(_log, logging.INFO, "engine.synchronized", pods=what.pod_count, containers=what.container_count)
 
         def job(custody: Custody) -> None:
@@ -322,6 +337,7 @@ class Daemon:
         while True:
             await asyncio.sleep(TICK_S)
             self.reload()
+            self._unread.tick()
             if self._lane.custody is None:
                 await self._open()
                 if self._lane.custody is not None and self._connection is not None:
