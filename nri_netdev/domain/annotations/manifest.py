@@ -136,7 +136,7 @@ def pods_in(text: str) -> tuple[ManifestPod, ...]:
                 labels=template.labels,
                 runtime_handler=template.runtime_class,
             ),
-            containers=tuple(container.name for container in _containers(template)),
+            containers=tuple(container.name or "any" for container in _containers(template)),
             is_host_network=template.is_host_network,
         )
         for document, node in enumerate(yaml_nodes.load_all(text), 1)
@@ -191,9 +191,11 @@ def _template_findings(file: str, document: int, template: Template) -> Iterator
 
 def _problems(template: Template) -> Iterator[Problem]:
     texts: dict[str, str] = {}
-    names = None if template.containers is None else {one.name: None for one in template.containers}
+    names = None if template.containers is None else {one.name: None for one in template.containers if one.name}
     for key, (_, value) in template.annotations.items():
-        yield from _key_problems(key, names, is_host_network=template.is_host_network)
+        yield from _key_problems(key, template)
+        if names is not None:
+            yield from _missing(key, names, has_others=template.has_others)
         if isinstance(value, yaml_nodes.YamlScalar):
             texts[key] = "" if value.is_null else value.text
         else:
@@ -202,28 +204,30 @@ def _problems(template: Template) -> Iterator[Problem]:
     yield from _reading_problems(template, texts)
 
 
-def _key_problems(key: str, names: Mapping[str, None] | None, *, is_host_network: bool) -> Iterator[Problem]:
-    if is_host_network:
+def _key_problems(key: str, template: Template) -> Iterator[Problem]:
+    if template.is_host_network:
         message = "the pod is on the host network, where every interface already is; remove hostNetwork: true or "
         yield Problem(key=key, message=message + "the annotation")
     prefix, _, name = key.partition("/")
     if len(name) > KEY_NAME_CHARS:
         message = f"the part after / has {len(name)} characters, and Kubernetes takes {KEY_NAME_CHARS}; "
         yield Problem(key=key, message=message + "shorten the container's name, or ask for the pod")
-    container, unknown = named_container(key), why_unknown(key)
-    if container and names is not None and container not in names:
-        yield Problem(key=key, message=f"the pod has no container {quote(container)}{_has(container, names)}")
-    if unknown and (container is not None or prefix != ANNOTATION_PREFIX):  # else `parse` tells it
+    unknown = why_unknown(key)
+    if unknown and (named_container(key) is not None or prefix != ANNOTATION_PREFIX):  # else `parse` tells it
         yield Problem(key=key, message=unknown)
 
 
-def _has(container: str, names: Mapping[str, None]) -> str:
-    """The container that is meant, or all that there are."""
+def _missing(key: str, names: Mapping[str, None], *, has_others: bool) -> Iterator[Problem]:
+    """A container that the pod does not have; if it may have others, only where one that it has is meant."""
+    container = named_container(key)
+    if not container or container in names:
+        return
     first = list(islice(names, _CONTAINERS_READ))
-    if meant := did_you_mean(container, {name.lower(): name for name in first}):
-        return meant
-    shown = ", ".join(map(quote, first[:_NAMES_SHOWN])) + (", …" if len(names) > _NAMES_SHOWN else "")
-    return f"; it has {shown}" if shown else ""
+    told = did_you_mean(container, {name.lower(): name for name in first})
+    if not told and not has_others and first:
+        told = "; it has " + ", ".join(map(quote, first[:_NAMES_SHOWN])) + (", …" if len(names) > _NAMES_SHOWN else "")
+    if told or not has_others:
+        yield Problem(key=key, message=f"the pod has no container {quote(container)}{told}")
 
 
 def _reading_problems(template: Template, texts: Mapping[str, str]) -> Iterator[Problem]:

@@ -30,6 +30,7 @@ class TemplateContainer:
     """A container of a pod or a pod template."""
 
     name: str
+    """"" if it is listed without one: Knative gives it one."""
     is_init: bool = False
     is_sidecar: bool = False
     """An init container that restarts always, so it runs beside every later container."""
@@ -60,6 +61,8 @@ class Template:
     annotations: Annotations
     containers: tuple[TemplateContainer, ...] | None
     """None where the document does not tell."""
+    has_others: bool = False
+    """Whether the pod may have containers that are not among these."""
     is_host_network: bool = False
     namespace: str = ""
     name: str = ""
@@ -129,6 +132,7 @@ _SHAPES = (
         annotations=("annotations",),
         needs_annotations=True,
         lists=tuple((name,) for name in _POD_LISTS),
+        own=("kserve-container",),
     ),
 )
 
@@ -141,8 +145,10 @@ _NAMED: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = (
 """Names of fields, and the path from there to annotations of pods whose containers the document does not tell: of the
 operators of Prometheus, Strimzi, CloudNativePG, Spark, OpenTelemetry and many more, of Helm values, of Kustomize."""
 
-_COPIED = frozenset({"Notebook", "TaskRun", "PipelineRun", "InferenceService"})
-"""Kinds of Kubeflow, Tekton and KServe whose controllers give an object's own annotations to its pods."""
+_MERGED = re.compile(r".*podTemplate(Spec)?", re.IGNORECASE)
+"""Names of fields with a pod template that operators merge with one of their own, which has further containers."""
+_COPIED = frozenset({"Notebook", "TaskRun", "PipelineRun", "InferenceService", "OpenTelemetryCollector"})
+"""Kinds of Kubeflow, Tekton, KServe and OpenTelemetry whose controllers give an object's annotations to its pods."""
 
 
 # -- the search ----------------------------------------------------------------------------------------------------
@@ -244,17 +250,21 @@ class _Search:
 
     def _containers_at(self, node: Node | None, shape: _Shape) -> tuple[TemplateContainer, ...]:
         if (id(node), shape) not in self._containers:
-            own = [TemplateContainer(name=name) for name in shape.own]
             listed = [one for path in shape.lists for one in self._listed(self.at(node, *path), path[-1])]
+            names = {one.name for one in listed}
+            own = [TemplateContainer(name=name) for name in shape.own if name not in names]
             self._containers[id(node), shape] = (*own, *listed)
         return self._containers[id(node), shape]
 
     def _listed(self, nodes: Node | None, name: str) -> Iterator[TemplateContainer]:
         is_init = name == "initContainers"
         for place, node in enumerate(islice(nodes.items, CONTAINERS_READ) if isinstance(nodes, YamlList) else ()):
-            if name := self._text(node, "name"):
+            if isinstance(node, YamlMapping):
                 is_sidecar = is_init and self._text(node, "restartPolicy") == "Always"
-                yield TemplateContainer(name=name, is_init=is_init, is_sidecar=is_sidecar, place=place)
+                one = TemplateContainer(
+                    name=self._text(node, "name"), is_init=is_init, is_sidecar=is_sidecar, place=place
+                )
+                yield one
 
     # -- places
 
@@ -325,11 +335,13 @@ class _Search:
         spec = self.at(like.node, *shape.spec) if shape else None
         host_network = self.at(spec, "hostNetwork")
         around = place.object.node if place.object else None
+        containers = self._containers_at(spec, shape) if shape else None
         return Template(
             object=self._title(place),
             path=place.path(path),
             annotations=annotations,
-            containers=self._containers_at(spec, shape) if shape else None,
+            containers=containers,
+            has_others=_MERGED.fullmatch(like.name) is not None or any(not one.name for one in containers or ()),
             is_host_network=isinstance(host_network, YamlScalar) and host_network.is_true,
             namespace=self._text(around, "metadata", "namespace"),
             name=self._text(around, "metadata", "name"),
