@@ -124,6 +124,8 @@ EVENTS = {
     "engine.refused": "The engine refuses the plugin. Check for another one with this name and index.",
     "engine.registered": "The engine has registered the plugin.",
     "engine.synchronized": "The engine has listed its pods and containers; interfaces whose holder is gone come home.",
+    "key.unread": "Nobody reads an annotation key of a pod: no container of that name has come, or no grammar has the "
+    "key. Correct the key; if the container comes later after all, it is served, and `status` shows the key no more.",
     "ledger.unusable": "The ledger cannot be used, so nothing is given. The daemon tries it every second.",
     "runtime.ignored": "An OCI runtime or engine ignores `linux.netDevices`; nri-netdev moves interfaces. Upgrade.",
     "start.prevented": "A container whose interfaces did not arrive was killed before it ran (CRI-O).",

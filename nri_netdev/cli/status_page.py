@@ -33,6 +33,10 @@ def _lines(document: Document, now_s: int) -> Iterator[str]:
     yield _line("containers", f"{asked['true']} with annotations, {asked['false']} without")
     yield _line("claims", _counts(document["claims"]))
     yield _line("refused", _counts(document["refusals"]))
+    unread = document["unread"]
+    yield _line("unread", f"{unread['count']} annotation keys" if unread["count"] else "none")
+    for one in unread["keys"]:
+        yield _line("", f"{one['pod']}, annotation {one['key']}: {one['reason']}")
     if document["latest"]:
         yield ""
     for recent in document["latest"]:

@@ -126,6 +126,9 @@ class Processes(Protocol):
     def is_alive(self, pid: int) -> bool:
         """Whether a process runs, or may run."""
 
+    def names(self, pid: int, netns: Netns) -> frozenset[str]:
+        """What a process is called: its program, and what it calls itself; empty if it is not in this netns."""
+
 
 class Pidfds(Protocol):
     """Processes whose end is waited for, each under a name."""

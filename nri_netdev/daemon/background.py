@@ -42,3 +42,13 @@ class Background:
         """Wait for what was spawned, no longer than this."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout_s)
+
+
+async def readable(fd: int) -> None:
+    """Wait until there is something to read from an fd."""
+    loop, found = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(fd, found.set)
+    try:
+        await found.wait()
+    finally:
+        loop.remove_reader(fd)

@@ -17,6 +17,7 @@ from nri_netdev.custody.custody import Custody
 from nri_netdev.daemon.injection import InjectionMemory
 from nri_netdev.daemon.lane import Lane, refusal_for_bug
 from nri_netdev.daemon.relevance import Relevance
+from nri_netdev.daemon.unread import UnreadKeys
 from nri_netdev.domain.annotations.entries import entries_by_container, entries_of
 from nri_netdev.domain.annotations.relevance import mentions
 from nri_netdev.domain.pods import Container, PodSandbox
@@ -46,6 +47,7 @@ class Hooks:
         lane: custody.
         relevance: which events concern us.
         injection: who moves interfaces in.
+        unread: the keys that nobody reads.
         meters: what is counted.
         spawn: runs a coroutine on the daemon's loop, from any thread.
     """
@@ -54,13 +56,16 @@ class Hooks:
         self,
         lane: Lane,
         relevance: Relevance,
+        *,
         injection: InjectionMemory,
+        unread: UnreadKeys,
         meters: Meters,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
         self._lane = lane
         self._relevance = relevance
         self._injection = injection
+        self._unread = unread
         self._meters = meters
         self._spawn = spawn
         self.heeds_start_errors = False
@@ -95,6 +100,7 @@ class Hooks:
         """RunPodSandbox: answer at once, then prepare what the pod's containers will ask for."""
         connection.reply(request, None)
         pod = pod_of(request.pod)
+        self._unread.pod_runs(pod)
         asked = entries_by_container(pod) if self._injection.asks(pod.runtime_handler) else {}
         if asked:
             self._lane.later(lambda custody: custody.prepare(pod, asked))
@@ -119,6 +125,7 @@ class Hooks:
         if not container_id or not self._lane.try_now(give):
             return False
         self._lane.later(lambda custody: custody.record(container_id))
+        self._unread.container_comes(peek.pod_id, name)
         self._meters.count(CONTAINERS, "true")
         self._meters.count(GRANTS, "ready")
         self._meters.observe(CREATE_SECONDS, time.perf_counter() - begin_s)
@@ -133,6 +140,7 @@ class Hooks:
             return
         begin_s = time.perf_counter()
         pod, container = pod_of(request.pod), container_of(request.container)
+        self._unread.container_comes(pod.id, container.name)
         asks = self._injection.asks(pod.runtime_handler)
         try:
             entries = entries_of(pod, container)
@@ -181,6 +189,7 @@ class Hooks:
             connection.reply(request, None)
             return
         pod, container = pod_of(request.pod), container_of(request.container)
+        self._unread.container_starts(pod.id, container.id)
         try:
             entries = entries_of(pod, container)
         except RequestError as error:
@@ -226,14 +235,17 @@ class Hooks:
 
     def stop_container(self, connection: EngineConnection, request: Request) -> None:
         """StopContainer: bring home what the container held."""
+        self._unread.container_ends(request.pod.id, request.container.id)
         self._end(connection, request, request.container.id)
 
     def remove_container(self, connection: EngineConnection, request: Request) -> None:
         """RemoveContainer: the same. Where a plugin before us fails at StopContainer, that does not reach us."""
+        self._unread.container_ends(request.pod.id, request.container.id)
         self._end(connection, request, request.container.id)
 
     def stop_pod_sandbox(self, connection: EngineConnection, request: Request) -> None:
         """StopPodSandbox: bring home what the pod and its containers held."""
+        self._unread.pod_ends(request.pod.id)
         self._end(connection, request, request.pod.id)
 
     def _end(self, connection: EngineConnection, request: Request, holder_id: str) -> None:

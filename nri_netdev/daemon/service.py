@@ -23,11 +23,12 @@ from nri_netdev import __version__
 from nri_netdev.config.settings import Injection, OnMissed, Settings
 from nri_netdev.config.watched import Reload, Watched
 from nri_netdev.custody.custody import Custody
-from nri_netdev.daemon.background import Background
+from nri_netdev.daemon.background import Background, readable
 from nri_netdev.daemon.hooks import ENGINES_THAT_HEED_START_ERRORS, EVENTS, Hooks, who
 from nri_netdev.daemon.injection import InjectionMemory
 from nri_netdev.daemon.lane import Lane, patience_s
 from nri_netdev.daemon.relevance import Relevance
+from nri_netdev.daemon.unread import UnreadKey, UnreadKeys
 from nri_netdev.daemon.view import View
 from nri_netdev.domain.annotations.entries import entries_of
 from nri_netdev.domain.claim import Claim
@@ -85,7 +86,15 @@ class Daemon:
         self._lane = Lane()
         self._background = Background()
         self._relevance = Relevance(lambda: self._lane.holders, self.meters)
-        self._hooks = Hooks(self._lane, self._relevance, self._injection, self.meters, self._background.spawn)
+        self._unread = UnreadKeys()
+        self._hooks = Hooks(
+            self._lane,
+            self._relevance,
+            injection=self._injection,
+            unread=self._unread,
+            meters=self.meters,
+            spawn=self._background.spawn,
+        )
         self.answer_now = self._hooks.answer_now
         self._lock: Lock | None = None
         self.engine: Configured | None = None
@@ -118,6 +127,11 @@ class Daemon:
     def policy(self) -> Policy:
         """The policy in force."""
         return self._settings.policy
+
+    @property
+    def unread(self) -> tuple[UnreadKey, ...]:
+        """The annotation keys that nobody reads."""
+        return self._unread.keys
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -263,6 +277,7 @@ class Daemon:
         connection.reply(what.request, None)
         shares_pids = is_same_namespace("pid", connection.peer_pid()) is True
         self._is_healthy = True
+        self._unread.synchronize(pods, containers)
         event(_log, logging.INFO, "engine.synchronized", pods=what.pod_count, containers=what.container_count)
 
         def job(custody: Custody) -> None:
@@ -328,6 +343,7 @@ class Daemon:
         while True:
             await asyncio.sleep(TICK_S)
             self.reload()
+            self._unread.tick()
             if self._lane.custody is None:
                 await self._open()
                 if self._lane.custody is not None and self._connection is not None:
@@ -340,7 +356,7 @@ class Daemon:
         await self._opened.wait()
         custody = self._lane.custody
         while custody is not None:
-            await _readable(custody.deaths.fileno())
+            await readable(custody.deaths.fileno())
             await self._done(lambda custody: custody.deaths.settle())
 
     async def _watch_links(self) -> None:
@@ -368,16 +384,6 @@ class Daemon:
         finally:
             loop.remove_reader(events.fileno())
             events.close()
-
-
-async def _readable(fd: int) -> None:
-    """Wait until there is something to read from an fd."""
-    loop, found = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(fd, found.set)
-    try:
-        await found.wait()
-    finally:
-        loop.remove_reader(fd)
 
 
 def _let_go(custody: Custody) -> None:

@@ -13,12 +13,14 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Protocol
 
 from nri_netdev import __version__
 from nri_netdev.config.settings import Settings
 from nri_netdev.daemon.readiness import Able, Readiness
+from nri_netdev.daemon.unread import UnreadKey
 from nri_netdev.domain.address import ListenAddress
 from nri_netdev.domain.claim import Claim, State
 from nri_netdev.domain.links import Inventory
@@ -39,7 +41,8 @@ _log = logging.getLogger(__name__)
 _TURN_S = 1.0
 """How long the loop may take to come round and still count as alive."""
 
-
+UNREAD_SHOWN = 50
+"""Keys in the document."""
 _POOLS_S = 10.0
 """How long a count of the pools is shown again: to read a thousand interfaces takes 20 ms of processor time."""
 
@@ -54,6 +57,10 @@ class DaemonView(Able, Protocol):
     @property
     def policy(self) -> Policy:
         """What is in force."""
+
+    @property
+    def unread(self) -> Sequence[UnreadKey]:
+        """The annotation keys that nobody reads."""
 
     @property
     def engine(self) -> Configured | None:
@@ -93,7 +100,7 @@ class View:
 
     def document(self) -> status.Document:
         """What `nri-netdev status --json` prints."""
-        engine = self.daemon.engine
+        engine, unread = self.daemon.engine, self.daemon.unread
         is_ready, since = self._readiness.look(), self._readiness.since_s
         counters, _ = self.meters.read()
         refusals: Counter[str] = Counter()
@@ -115,6 +122,7 @@ class View:
             },
             "refusals": dict(sorted(refusals.items())),
             "claims": self._states(),
+            "unread": {"count": len(unread), "keys": [asdict(one) for one in unread[-UNREAD_SHOWN:]]},
             "latest": [{"at_s": int(one.at_s), "event": one.name, **one.fields} for one in tuple(self.meters.recent)],
         }
 

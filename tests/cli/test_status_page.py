@@ -18,6 +18,7 @@ DOCUMENT: dict[str, Any] = {
     "containers": {"true": 3, "false": 40},
     "claims": {"planned": 0, "held": 2, "lost": 1},
     "refusals": {"absent": 1},
+    "unread": {"count": 2, "keys": [{"pod": "default/web", "key": "nri-netdev.io/container.ap", "reason": "none"}]},
     "latest": [
         {
             "at_s": 1_000_060,
@@ -38,6 +39,8 @@ ready       yes, since 1970-01-12T13:47:10Z (1 min)
 containers  3 with annotations, 40 without
 claims      2 held, 1 lost
 refused     1 absent
+unread      2 annotation keys
+            default/web, annotation nri-netdev.io/container.ap: none
 
 1970-01-12T13:47:40Z  create.refused  default/web app: because
 1970-01-12T13:47:41Z  claim.trouble  ens1: it is lost
@@ -53,10 +56,11 @@ def test_a_daemon_that_does_not() -> None:
     """It says why, or that it does not know; nothing is counted as none."""
     trouble = "cannot open the ledger; move it away"
     idle = {"ready": False, "trouble": trouble, "engine": None, "claims": {}, "refusals": {}, "latest": []}
+    idle["unread"] = {"count": 0, "keys": []}
     lines = page(DOCUMENT | idle, now_s=1_000_090).splitlines()
     assert lines[1] == "engine      none connected"
     assert lines[3] == f"ready       no: {trouble}"
-    assert lines[5:] == ["claims      none", "refused     none"]
+    assert lines[5:] == ["claims      none", "refused     none", "unread      none"]
     assert page(DOCUMENT | idle | {"trouble": ""}, now_s=1_000_090).splitlines()[3] == "ready       no"
 
 

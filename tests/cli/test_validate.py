@@ -28,6 +28,18 @@ def test_validate(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatc
     assert "cannot read" in err
 
 
+def test_a_key_that_no_pod_gets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is a mistake like any other, whatever it is on."""
+    path = tmp_path / "service.yaml"
+    path.write_text("kind: Service\nmetadata:\n  name: web\n  annotations:\n    nri-netdev.io/pod: '[ens1]'\n")
+    status, out, _ = run("validate", path, capsys=capsys)
+    assert status == 1
+    assert out == (
+        f"{path}:1:nri-netdev.io/pod:-: no pod gets it from metadata.annotations; "
+        "move it to the metadata.annotations of a pod or of a pod template (Service web, line 5)\n"
+    )
+
+
 def test_validate_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every problem with its line; nothing when all is well."""
     path = tmp_path / "config.yaml"

@@ -164,7 +164,7 @@ async def test_a_guest_that_only_its_process_shows(node: Node, handler: str) -> 
         pod, container = node.pod(), node.container()
         pod.runtime_handler = handler
         await engine.create_container(pod, container)
-        engine.containers["c1"].pid = 4711
+        container.pid = 4711
         with pytest.raises(RemoteError, match="its process is cloud-hypervisor"):
             await engine.start_container(pod, container)
         assert node.nic.netns == HOME

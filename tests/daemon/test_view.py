@@ -15,7 +15,8 @@ import pytest
 from nri_netdev import __version__
 from nri_netdev.cli.status_page import page
 from nri_netdev.config.settings import Settings
-from nri_netdev.daemon.view import View
+from nri_netdev.daemon.unread import UnreadKey
+from nri_netdev.daemon.view import UNREAD_SHOWN, View
 from nri_netdev.domain.claim import Claim
 from nri_netdev.domain.links import Inventory
 from nri_netdev.domain.policy.rules import Policy
@@ -64,10 +65,22 @@ class Seen:
     is_ready = True
     trouble = ""
     engine = None
+    unread: tuple[UnreadKey, ...] = ()
 
     def __init__(self, policy: Policy, claims: tuple[Claim, ...]) -> None:
         self.policy = policy
         self.claims = claims
+
+
+def test_of_many_unread_keys_the_latest_are_shown(tmp_path: Path) -> None:
+    """And their number."""
+    seen = Seen(Policy(), ())
+    seen.unread = tuple(
+        UnreadKey(pod="default/web", key=f"key {number}", reason="") for number in range(UNREAD_SHOWN + 1)
+    )
+    unread = View(settings=Settings(state_dir=tmp_path), meters=Meters(), daemon=seen).document()["unread"]
+    assert unread["count"] == UNREAD_SHOWN + 1
+    assert [one["key"] for one in unread["keys"]] == [f"key {number}" for number in range(1, UNREAD_SHOWN + 1)]
 
 
 def test_pools_are_counted_now_and_then(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 # Everything internal that this file knows.
 from nri_netdev.cli import main
 from nri_netdev.config.settings import Settings
+from nri_netdev.daemon.unread import UnreadKey
 from nri_netdev.daemon.view import View
 from nri_netdev.domain.policy.rules import Policy
 from nri_netdev.shells.observe.metrics import Meters
@@ -167,6 +168,7 @@ class _Seen:
     trouble = ""
     claims = ()
     policy = Policy()
+    unread = (UnreadKey(pod="default/web", key="nri-netdev.io/x", reason="unknown annotation key"),)
     engine = Configured(
         config="",
         runtime_name="containerd",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 
-from nri_netdev.domain.annotations.grammars import CONTAINER_PREFIXES
+from nri_netdev.domain.annotations.keys import named_container
 from nri_netdev.domain.annotations.relevance import concerning, names_container
 from nri_netdev.domain.annotations.request import Entry, Parsed, parse
 from nri_netdev.domain.pods import Container, PodSandbox
@@ -39,9 +39,9 @@ def entries_by_container(pod: PodSandbox) -> dict[str, tuple[Entry, ...]]:
     Containers whose entries are not known before they come are left out: where annotations name containers and also ask
     for the pod, it is open which container gets the pod's.
     """
-    keys = [key for key in pod.annotations if key.startswith(CONTAINER_PREFIXES)]
+    names = {name for key in pod.annotations if (name := named_container(key)) is not None}
     found: dict[str, tuple[Entry, ...]] = {}
-    for name in {key.partition("/container.")[2] for key in keys} or {""}:
+    for name in names or {""}:
         with contextlib.suppress(RequestError):
             entries = entries_of(pod, Container(id="", name=name, pod_id=pod.id))
             if name == "" or all(entry.scope is Scope.CONTAINER for entry in entries):

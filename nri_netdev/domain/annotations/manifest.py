@@ -1,18 +1,21 @@
 """Checks the annotations in files of Kubernetes manifests as the daemon will read them, without a node.
 
-Finds the pod template of every object that has one, reads its annotations for each of its containers with
-`nri_netdev.domain.annotations.request`, and adds the problems that only the whole pod shows: a container that is not
-there, an interface that two of its containers would hold at once, the host's network.
+`nri_netdev.domain.annotations.templates` finds pods and pod templates. Their annotations are read for each container
+with `nri_netdev.domain.annotations.request`. To that come the problems that only the whole pod shows: a container that
+is not there, an interface that two of its containers would hold at once, the host's network, a key that nobody reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from itertools import islice
 
-from nri_netdev.domain.annotations.grammars import ALL_PREFIXES, ANNOTATION_PREFIX, CONTAINER_PREFIXES
+from nri_netdev.domain.annotations.grammars import ANNOTATION_PREFIX, sources
+from nri_netdev.domain.annotations.keys import named_container, why_unknown
 from nri_netdev.domain.annotations.request import Entry, parse
+from nri_netdev.domain.annotations.templates import StrayKey, Template, TemplateContainer, search
 from nri_netdev.domain.pods import PodSandbox
 from nri_netdev.domain.problem import Problem
 from nri_netdev.domain.scope import Scope
@@ -25,12 +28,16 @@ KEY_NAME_CHARS = 63
 _CONTAINERS_READ = 64
 """Of a pod: more than known pods have; each is compared with each other."""
 
-_TEMPLATES: Mapping[str, tuple[str, ...]] = {
-    "Pod": (),
-    "PodTemplate": ("template",),
-    "CronJob": ("spec", "jobTemplate", "spec", "template"),
-}
-"""Where the pod template of a kind is; of every other kind, Deployment to third parties' own, in `spec.template`."""
+_NAMES_SHOWN = 8
+"""Of a pod's containers, in one message."""
+
+MOST_FINDINGS = 1000
+"""Of one file: more than anybody reads."""
+MOST_READ_CHARS = 4 * 1024 * 1024
+"""Of annotations in one file, each counted for each container that it is read for: ten thousand pods. A small file can
+ask for far more by aliases. Reading so much takes two seconds."""
+_READING_CHARS = 64
+"""What it costs to read an annotation, beside its length."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,25 +63,40 @@ class Finding:
 
 
 def validate_text(name: str, text: str) -> tuple[Finding, ...]:
-    """Check the text of one file: YAML or JSON, any number of documents, any kinds; objects without a pod are skipped.
+    """Check the text of one file: YAML or JSON, any number of documents, any kinds.
 
     Args:
         name: the file's, for messages.
         text: its content.
 
     Returns:
-        Findings in the order of the file; where the text cannot be read any further, that is the last one.
+        Findings in the order of the file; where it cannot be read or checked any further, that is the last one.
     """
-    findings: list[Finding] = []
-    document = 0
+    found = list(islice(_findings(name, text), MOST_FINDINGS + 1))
+    if len(found) > MOST_FINDINGS:
+        last = found[MOST_FINDINGS]
+        message = f"{MOST_FINDINGS} findings are told, and there are more; correct these first"
+        found[MOST_FINDINGS:] = [Finding(file=name, document=last.document, message=message)]
+    return tuple(found)
+
+
+def _findings(name: str, text: str) -> Iterator[Finding]:
+    document = read_chars = 0
     try:
         for document, node in enumerate(yaml_nodes.load_all(text), 1):
-            for template in _templates(node):
-                findings.extend(_findings(name, document, template))
+            for found in search(node):
+                if isinstance(found, StrayKey):
+                    yield _stray(name, document, found)
+                    continue
+                read_chars += _cost_chars(found)
+                if read_chars > MOST_READ_CHARS:
+                    message = "its pods have more annotations in all than are checked; split the file"
+                    yield Finding(file=name, document=document, message=message)
+                    return
+                yield from _template_findings(name, document, found)
     except yaml_nodes.YamlError as error:
         about = f"line {error.line}" if error.line else ""
-        findings.append(Finding(file=name, document=document + 1, message=f"the file {error.reason}", about=about))
-    return tuple(findings)
+        yield Finding(file=name, document=document + 1, message=f"the file {error.reason}", about=about)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +115,7 @@ class ManifestPod:
 
 
 def pods_in(text: str) -> tuple[ManifestPod, ...]:
-    """The pods, and templates of pods, in the text of a file of manifests.
+    """The pods, and templates of pods, that have annotations for us, in the text of a file of manifests.
 
     Raises:
         YamlError: It cannot be read.
@@ -114,151 +136,66 @@ def pods_in(text: str) -> tuple[ManifestPod, ...]:
                 labels=template.labels,
                 runtime_handler=template.runtime_class,
             ),
-            containers=tuple(container.name for container in template.containers),
+            containers=tuple(container.name or "any" for container in _containers(template)),
             is_host_network=template.is_host_network,
         )
         for document, node in enumerate(yaml_nodes.load_all(text), 1)
-        for template in _templates(node)
+        for template in search(node)
+        if isinstance(template, Template)
     )
 
 
-_Annotations: TypeAlias = Mapping[str, tuple[yaml_nodes.YamlScalar, yaml_nodes.Node]]
-"""Those that concern us: each key with its own node, for the line, and the value's."""
+def _containers(template: Template) -> Sequence[TemplateContainer]:
+    """The containers to read the annotations for; those that they name, where the manifest does not list any."""
+    if template.containers is not None:
+        return template.containers
+    named = dict.fromkeys(filter(None, map(named_container, template.annotations)))
+    return [TemplateContainer(name=name) for name in named or ("any",)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Container:
-    name: str
-    is_init: bool = False
-    is_sidecar: bool = False
-    """An init container that restarts always, so it runs beside every later container."""
-    place: int = 0
-    """Among the init containers."""
-
-    def meets(self, other: _Container) -> bool:
-        """Whether both can run at the same time."""
-        passing = [one for one in (self, other) if one.is_init and not one.is_sidecar]
-        if not passing:
-            return True
-        stays = other if passing[0] is self else self
-        return len(passing) == 1 and stays.is_sidecar and stays.place < passing[0].place
+# -- findings ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Template:
-    """A pod or a pod template."""
-
-    object: str
-    """Kind, namespace and name of the object that it is in."""
-    annotations: _Annotations
-    outer: _Annotations
-    """The annotations of the object around the template."""
-    containers: tuple[_Container, ...]
-    is_host_network: bool
-    namespace: str = ""
-    name: str = ""
-    """Of the object."""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    """The pod's."""
-    runtime_class: str = ""
+def _stray(file: str, document: int, found: StrayKey) -> Finding:
+    about = f"{found.object}, line {found.line}"
+    return Finding(file=file, document=document, annotation=found.key, message=found.message, about=about)
 
 
-def _findings(file: str, document: int, template: _Template) -> Iterator[Finding]:
-    for those, problems in (
-        (template.outer, _misplaced(template)),
-        (template.annotations, _problems(template)),
-    ):
-        for problem in dict.fromkeys(problems):
-            about = (
-                template.object,
-                f"line {those[problem.key][0].line}",
-                f"field {escape(problem.field)}" if problem.field else "",
-                f"line {problem.line} of the value" if problem.line else "",
-            )
-            yield Finding(
-                file=file,
-                document=document,
-                annotation=problem.key,
-                entry=problem.entry,
-                message=problem.message,
-                about=", ".join(part for part in about if part),
-            )
+def _cost_chars(template: Template) -> int:
+    texts = [value.text for _, value in template.annotations.values() if isinstance(value, yaml_nodes.YamlScalar)]
+    chars = sum(map(len, texts)) + _READING_CHARS * len(template.annotations)
+    return chars * (1 + min(len(_containers(template)), _CONTAINERS_READ))
 
 
-# -- finding the templates ---------------------------------------------------------------------------------------
-
-
-def _templates(document: yaml_nodes.Node) -> Iterator[_Template]:
-    if not isinstance(document, yaml_nodes.YamlMapping):
-        return
-    items = document.get("items")
-    # Kubernetes nests no list in a list, and following one would let anchors multiply.
-    is_list = _text(document.get("kind")).endswith("List") and isinstance(items, yaml_nodes.YamlList)
-    for node in items.items if is_list and isinstance(items, yaml_nodes.YamlList) else (document,):
-        if isinstance(node, yaml_nodes.YamlMapping) and (template := _template(node)):
-            yield template
-
-
-def _template(node: yaml_nodes.YamlMapping) -> _Template | None:
-    kind = _text(node.get("kind"))
-    template = node.at(*_TEMPLATES.get(kind, ("spec", "template")))
-    if not isinstance(template, yaml_nodes.YamlMapping):
-        return None
-    spec = template.get("spec")
-    if not isinstance(spec, yaml_nodes.YamlMapping) or not isinstance(spec.get("containers"), yaml_nodes.YamlList):
-        return None
-    names = [_text(node.at("metadata", key)) for key in ("namespace", "name")]
-    host_network, labels = spec.get("hostNetwork"), template.at("metadata", "labels")
-    return _Template(
-        object=escape(f"{kind or 'object'} {'/'.join(name for name in names if name)}".rstrip()),
-        annotations=_annotations(template),
-        outer={} if template is node else _annotations(node),
-        containers=tuple(_containers(spec)),
-        is_host_network=isinstance(host_network, yaml_nodes.YamlScalar) and host_network.is_true,
-        namespace=names[0],
-        name=names[1],
-        labels={key.text: _text(value) for key, value in labels.pairs}
-        if isinstance(labels, yaml_nodes.YamlMapping)
-        else {},
-        runtime_class=_text(spec.get("runtimeClassName")),
-    )
-
-
-def _containers(spec: yaml_nodes.YamlMapping) -> Iterator[_Container]:
-    for group in ("initContainers", "containers"):
-        nodes = spec.get(group)
-        for place, node in enumerate(nodes.items if isinstance(nodes, yaml_nodes.YamlList) else ()):
-            if isinstance(node, yaml_nodes.YamlMapping) and (name := _text(node.get("name"))):
-                is_init = group == "initContainers"
-                is_sidecar = is_init and _text(node.get("restartPolicy")) == "Always"
-                yield _Container(name=name, is_init=is_init, is_sidecar=is_sidecar, place=place)
-
-
-def _annotations(node: yaml_nodes.YamlMapping) -> _Annotations:
-    annotations = node.at("metadata", "annotations")
-    pairs = annotations.pairs if isinstance(annotations, yaml_nodes.YamlMapping) else ()
-    return {key.text: (key, value) for key, value in pairs if key.text.partition("/")[0] in ALL_PREFIXES}
-
-
-def _text(node: yaml_nodes.Node | None) -> str:
-    return node.text if isinstance(node, yaml_nodes.YamlScalar) and not node.is_null else ""
-
-
-# -- judging one -------------------------------------------------------------------------------------------------
-
-
-def _misplaced(template: _Template) -> Iterator[Problem]:
-    for key in template.outer:
-        message = (
-            "stands beside the pod template and does nothing there; move it to the template's metadata.annotations"
+def _template_findings(file: str, document: int, template: Template) -> Iterator[Finding]:
+    for problem in dict.fromkeys(_problems(template)):
+        about = (
+            template.object,
+            "" if template.path == "metadata.annotations" else template.path,
+            f"line {template.annotations[problem.key][0].line}",
+            f"field {escape(problem.field)}" if problem.field else "",
+            f"line {problem.line} of the value" if problem.line else "",
         )
-        yield Problem(key=key, message=message)
+        yield Finding(
+            file=file,
+            document=document,
+            annotation=problem.key,
+            entry=problem.entry,
+            message=problem.message,
+            about=", ".join(part for part in about if part),
+        )
 
 
-def _problems(template: _Template) -> Iterator[Problem]:
+# -- judging one template ----------------------------------------------------------------------------------------
+
+
+def _problems(template: Template) -> Iterator[Problem]:
     texts: dict[str, str] = {}
+    names = None if template.containers is None else {one.name: None for one in template.containers if one.name}
     for key, (_, value) in template.annotations.items():
         yield from _key_problems(key, template)
+        if names is not None:
+            yield from _missing(key, names, has_others=template.has_others)
         if isinstance(value, yaml_nodes.YamlScalar):
             texts[key] = "" if value.is_null else value.text
         else:
@@ -267,7 +204,7 @@ def _problems(template: _Template) -> Iterator[Problem]:
     yield from _reading_problems(template, texts)
 
 
-def _key_problems(key: str, template: _Template) -> Iterator[Problem]:
+def _key_problems(key: str, template: Template) -> Iterator[Problem]:
     if template.is_host_network:
         message = "the pod is on the host network, where every interface already is; remove hostNetwork: true or "
         yield Problem(key=key, message=message + "the annotation")
@@ -275,35 +212,56 @@ def _key_problems(key: str, template: _Template) -> Iterator[Problem]:
     if len(name) > KEY_NAME_CHARS:
         message = f"the part after / has {len(name)} characters, and Kubernetes takes {KEY_NAME_CHARS}; "
         yield Problem(key=key, message=message + "shorten the container's name, or ask for the pod")
-    container = _container_of(key)
-    names = [container.name for container in template.containers]
-    if container is not None and container not in names:
-        meant = did_you_mean(container, {name.lower(): name for name in names})
-        yield Problem(key=key, message=f"the pod has no container {quote(container)}{meant}")
-    if container is None and prefix != ANNOTATION_PREFIX and name not in {"", "pod"}:
-        yield Problem(key=key, message="unknown annotation key, which is ignored")
+    unknown = why_unknown(key)
+    if unknown and (named_container(key) is not None or prefix != ANNOTATION_PREFIX):  # else `parse` tells it
+        yield Problem(key=key, message=unknown)
 
 
-def _container_of(key: str) -> str | None:
-    prefix = next((prefix for prefix in CONTAINER_PREFIXES if key.startswith(prefix)), None)
-    return None if prefix is None else key.removeprefix(prefix)
+def _missing(key: str, names: Mapping[str, None], *, has_others: bool) -> Iterator[Problem]:
+    """A container that the pod does not have; if it may have others, only where one that it has is meant."""
+    container = named_container(key)
+    if not container or container in names:
+        return
+    first = list(islice(names, _CONTAINERS_READ))
+    told = did_you_mean(container, {name.lower(): name for name in first})
+    if not told and not has_others and first:
+        told = "; it has " + ", ".join(map(quote, first[:_NAMES_SHOWN])) + (", …" if len(names) > _NAMES_SHOWN else "")
+    if told or not has_others:
+        yield Problem(key=key, message=f"the pod has no container {quote(container)}{told}")
 
 
-def _reading_problems(template: _Template, texts: Mapping[str, str]) -> Iterator[Problem]:
+def _reading_problems(template: Template, texts: Mapping[str, str]) -> Iterator[Problem]:
     """Problems in the values. Pod-level values are read again for each container."""
-    containers = template.containers[:_CONTAINERS_READ]
-    for key in list(texts)[:1] if len(template.containers) > len(containers) else ():
+    containers = _containers(template)[:_CONTAINERS_READ]
+    is_whole = len(containers) == len(_containers(template))
+    for key in () if is_whole else list(texts)[:1]:
         yield Problem(key=key, message=f"is checked for the first {_CONTAINERS_READ} containers of the pod only")
-    asked: list[tuple[_Container, tuple[Entry, ...]]] = []
+    asked: list[tuple[TemplateContainer, tuple[Entry, ...]]] = []
     for container in containers:
         parsed = parse(texts, container=container.name)
         yield from parsed.problems
         asked.append((container, parsed.entries))
-    names = {container.name for container in template.containers}
+    names = {container.name for container in _containers(template)}
     for key, text in texts.items():
-        stray = _container_of(key)
+        stray = named_container(key)
         if stray is not None and stray not in names:
             yield from parse({key: text}, container=stray).problems
+    if is_whole and containers:
+        yield from _unread(texts, names)
+    if template.containers is not None:
+        yield from _all_clashes(asked)
+
+
+def _unread(texts: Mapping[str, str], names: AbstractSet[str]) -> Iterator[Problem]:
+    """Annotations that no container reads though each could be read: of another plugin's, the first counts."""
+    read = {source.key for name in names for source in sources(texts, container=name)}
+    for key in texts:
+        if key not in read and why_unknown(key) is None and named_container(key) in {None, *names}:
+            message = "no container reads it, since another annotation of that plugin comes first; remove one of them"
+            yield Problem(key=key, message=message)
+
+
+def _all_clashes(asked: Sequence[tuple[TemplateContainer, tuple[Entry, ...]]]) -> Iterator[Problem]:
     for place, (container, entries) in enumerate(asked):
         for earlier, others in asked[:place]:
             meets = container.meets(earlier)
@@ -312,7 +270,7 @@ def _reading_problems(template: _Template, texts: Mapping[str, str]) -> Iterator
             yield from _clashes(entries, staying, earlier)
 
 
-def _clashes(entries: Iterable[Entry], others: Iterable[Entry], other: _Container) -> Iterator[Problem]:
+def _clashes(entries: Iterable[Entry], others: Iterable[Entry], other: TemplateContainer) -> Iterator[Problem]:
     """Interfaces and names that two containers of a pod, in one network namespace, cannot both have."""
     interfaces = {entry.interface: entry for entry in others if entry.interface}
     names = {entry.fixed_inside: entry for entry in others if entry.fixed_inside}

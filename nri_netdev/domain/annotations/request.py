@@ -12,20 +12,19 @@ from functools import partial
 
 from nri_netdev.domain.annotations.grammars import (
     ANNOTATION_PREFIX,
-    CONTAINER_KEY_PREFIX,
     GRAMMARS,
-    POD_KEY,
     Grammar,
     GrammarSpec,
     Source,
     sources,
 )
+from nri_netdev.domain.annotations.keys import named_container, why_unknown
 from nri_netdev.domain.pods import MAX_INTERFACES
 from nri_netdev.domain.policy.selectors import FIELDS, Selector, is_glob
 from nri_netdev.domain.problem import Problem
 from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.text import yaml_nodes
-from nri_netdev.domain.text.names import POOL_NAME, did_you_mean, fill, quote, quote_key, why_invalid
+from nri_netdev.domain.text.names import POOL_NAME, fill, quote, quote_key, why_invalid
 from nri_netdev.domain.text.pasted import with_advice
 from nri_netdev.domain.text.shape import Flaw, FlawKind, Reader
 
@@ -115,14 +114,8 @@ def parse(annotations: Mapping[str, str], *, container: str) -> Parsed:
 def _unknown_keys(annotations: Mapping[str, str]) -> Iterator[Problem]:
     """Unknown keys with our prefix: were a slip ignored, the container would start without its interface."""
     for key in annotations:
-        if key.startswith(f"{ANNOTATION_PREFIX}/") and key != POD_KEY and not key.startswith(CONTAINER_KEY_PREFIX):
-            yield Problem(key=key, message=f"unknown annotation key{_key_meant(key)}")
-
-
-def _key_meant(key: str) -> str:
-    head, _, container = key.removeprefix(f"{ANNOTATION_PREFIX}/").partition(".")
-    keys = {"pod": POD_KEY, "container": CONTAINER_KEY_PREFIX + (container or "NAME")}
-    return did_you_mean(head, keys)
+        if key.startswith(f"{ANNOTATION_PREFIX}/") and named_container(key) is None and (why := why_unknown(key)):
+            yield Problem(key=key, message=why)
 
 
 def _rivals(found: Iterable[Source]) -> Iterator[Problem]:

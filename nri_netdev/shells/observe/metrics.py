@@ -122,6 +122,12 @@ MISSED = Metric(
     kind=MetricKind.COUNTER,
     text="Running containers found without the interfaces that they ask for, created while no daemon was there.",
 )
+UNREAD = Metric(
+    name="nri_netdev_unread_keys_total",
+    kind=MetricKind.COUNTER,
+    text="Annotation keys that nobody reads, by why: container (none of that name comes), unknown (no grammar has it).",
+    labels=("why",),
+)
 PREVENTED = Metric(
     name="nri_netdev_starts_prevented_total",
     kind=MetricKind.COUNTER,
@@ -164,6 +170,7 @@ METRICS = (
     TROUBLES,
     IGNORED,
     MISSED,
+    UNREAD,
     PREVENTED,
     REGISTRATIONS,
     LEDGER_ERRORS,
@@ -214,6 +221,7 @@ COUNTED: tuple[tuple[str, Metric, Callable[[Fields], Labels | None]], ...] = (
     ("claim.trouble", TROUBLES, _text("state")),
     ("runtime.ignored", IGNORED, _text("handler")),
     ("container.missed", MISSED, _plain),
+    ("key.unread", UNREAD, _text("why")),
     ("engine.registered", REGISTRATIONS, _plain),
     ("ledger.unusable", LEDGER_ERRORS, _plain),
     ("custody.refused", LEDGER_ERRORS, lambda fields: () if fields.get("doing") in _LEDGER_WORK else None),

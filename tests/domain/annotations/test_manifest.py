@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nri_netdev.domain.annotations.manifest import Finding, validate_text
+from nri_netdev.domain.annotations.manifest import MOST_FINDINGS, Finding, validate_text
 from tests.domain.work import calls_of
 
 
@@ -86,13 +86,19 @@ PROBLEMS = {
                 'web.yaml:1:nri-netdev.io/container.ap:-: the pod has no container "ap" (did you mean "app"?) '
                 "(Pod default/web, line 7)"
             ),
-            'web.yaml:1:network-devices.nri.io/container.zzz:-: the pod has no container "zzz" (Pod default/web, line 8)',
+            (
+                'web.yaml:1:network-devices.nri.io/container.zzz:-: the pod has no container "zzz"; it has "app" '
+                "(Pod default/web, line 8)"
+            ),
         ],
     ),
     "its value is read all the same": (
         pod("nri-netdev.io/container.zzz: '[a b]'"),
         [
-            'web.yaml:1:nri-netdev.io/container.zzz:-: the pod has no container "zzz" (Pod default/web, line 7)',
+            (
+                'web.yaml:1:nri-netdev.io/container.zzz:-: the pod has no container "zzz"; it has "app" '
+                "(Pod default/web, line 7)"
+            ),
             (
                 'web.yaml:1:nri-netdev.io/container.zzz:1: interface "a b" contains whitespace (" ") '
                 "(Pod default/web, line 7, field interface)"
@@ -155,8 +161,51 @@ PROBLEMS = {
         ),
         [
             (
-                "web.yaml:1:nri-netdev.io/pod:-: stands beside the pod template and does nothing there; "
-                "move it to the template's metadata.annotations (Deployment web, line 2)"
+                "web.yaml:1:nri-netdev.io/pod:-: no pod gets it from metadata.annotations; "
+                "move it to spec.template.metadata.annotations (Deployment web, line 2)"
+            )
+        ],
+    ),
+    "another comes first": (
+        pod(
+            "network-devices.noderesource.dev/pod: '- hostIf: a'\nnetwork-devices.nri.io/pod: '- hostIf: b'\n"
+            "network-devices.nri.io/container.log: '- hostIf: c'",
+            containers="[{name: app}, {name: log}]",
+        ),
+        [
+            (
+                "web.yaml:1:network-devices.nri.io/pod:-: no container reads it, since another annotation of that plugin "
+                "comes first; remove one of them (Pod default/web, line 8)"
+            ),
+        ],
+    ),
+    "no container at all": (
+        pod("nri-netdev.io/container.: '[a]'\nnri-netdev.io/container.a: '[b]'", containers="[]"),
+        [
+            (
+                "web.yaml:1:nri-netdev.io/container.:-: unknown annotation key, which names no container "
+                "(Pod default/web, line 7)"
+            ),
+            'web.yaml:1:nri-netdev.io/container.a:-: the pod has no container "a" (Pod default/web, line 8)',
+        ],
+    ),
+    "many containers": (
+        pod(
+            "nri-netdev.io/container.zzz: '[a]'", containers="[" + ", ".join(f"{{name: c{n}}}" for n in range(9)) + "]"
+        ),
+        [
+            (
+                'web.yaml:1:nri-netdev.io/container.zzz:-: the pod has no container "zzz"; it has "c0", "c1", "c2", "c3", '
+                '"c4", "c5", "c6", "c7", … (Pod default/web, line 7)'
+            )
+        ],
+    ),
+    "in a template": (
+        pod("nri-netdev.io/pod: '[a b]'", kind="CronJob"),
+        [
+            (
+                'web.yaml:1:nri-netdev.io/pod:1: interface "a b" contains whitespace (" ") (CronJob web, '
+                "spec.jobTemplate.spec.template.metadata.annotations, line 13, field interface)"
             )
         ],
     ),
@@ -281,6 +330,10 @@ def test_a_pod_without_end_is_read_in_part_and_says_so() -> None:
     assert "is checked for the first 64 containers of the pod only" in finding
 
 
+SHARED = "pods:\n" + "- {metadata: {annotations: *a}, spec: {containers: [{name: a}]}}\n" * 1500
+"""Pods that have the same annotations by an alias."""
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -289,13 +342,39 @@ def test_a_pod_without_end_is_read_in_part_and_says_so() -> None:
         "x: &x [a]\n" + "".join(f"x{n}: &x{n} [*x{n - 1 if n else ''}, *x]\n" for n in range(50)),
         pod("\n".join(f"nri-netdev.io/container.x{n}: '[a b]'" for n in range(2000))),
         pod("nri-netdev.io/pod: '" + "[" * 200_000 + "'", containers="[" + "{name: a}, " * 50_000 + "]"),
+        f"a: &a {{{', '.join(f'nri-netdev.io/container.x{n}: x' for n in range(2000))}}}\n{SHARED}",
+        f"a: &a {{{', '.join(f'x{n}: x' for n in range(20_000))}}}\n{SHARED}",
+        f"a: &a {{nri-netdev.io/pod: '[{'a, ' * 4000}]'}}\n{SHARED}",
+        "- {nri-netdev.io/pod: '[a]'}\n" * 20_000,
+        "annotations: {" + ", ".join(f"nri-netdev{n}: x" for n in range(20_000)) + "}",
     ],
-    ids=["brackets", "lists of themselves", "laughs", "strays", "containers"],
+    ids=[
+        "brackets",
+        "lists of themselves",
+        "laughs",
+        "strays",
+        "containers",
+        "shared annotations",
+        "shared annotations of others",
+        "shared values",
+        "keys without a pod",
+        "nearly ours",
+    ],
 )
 def test_a_hostile_file_costs_little(text: str) -> None:
     """A change from a stranger can be checked by a build."""
     assert all(isinstance(finding, Finding) for finding in validate_text("x", text))
     assert calls_of(lambda: validate_text("x", text)) < 9_000_000
+
+
+def test_a_file_without_end_is_told_in_part_and_says_so() -> None:
+    """Whether it has more mistakes than anybody reads, or more to read than a build should wait for."""
+    findings = validate_text("x", "- {nri-netdev.io/pod: '[a]'}\n" * 2000)
+    assert len(findings) == MOST_FINDINGS + 1
+    assert str(findings[-1]) == "x:1:-:-: 1000 findings are told, and there are more; correct these first"
+    value = "[" + ", ".join(f"a{n}" for n in range(60)) + "]" + " " * 200_000
+    [finding] = validate_text("x", f"a: &a {{nri-netdev.io/pod: '{value}'}}\n{SHARED}")
+    assert str(finding) == "x:1:-:-: its pods have more annotations in all than are checked; split the file"
 
 
 @given(

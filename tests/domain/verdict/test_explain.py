@@ -152,5 +152,6 @@ def test_pods_are_found_in_manifests() -> None:
 
 def test_a_manifest_without_a_namespace_is_for_the_default_one() -> None:
     """And what is no pod is passed over."""
-    pods = pods_in("kind: Service\n---\nkind: Pod\nspec: {containers: [{name: a}]}\n")
+    asking = "metadata: {annotations: {nri-netdev.io/pod: '[a]'}}"
+    pods = pods_in(f"kind: Service\n---\nkind: Pod\n{asking}\nspec: {{containers: [{{name: a}}]}}\n")
     assert [(one.document, one.pod.namespace, one.pod.labels) for one in pods] == [(2, "default", {})]
