@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from nri_netdev.domain.children import PAIRS, carried, children
 from nri_netdev.domain.links import Inventory, Link
 from nri_netdev.domain.policy.rules import Describes
 from nri_netdev.domain.policy.selectors import FactsOf, Selector, no_facts
@@ -99,12 +100,11 @@ class Lifelines:
         self._given = tuple(given)
         self._by_index = {link.ifindex: link for link in inventory.links}
         self._ports: dict[int, list[Link]] = {}
-        self._tunnels: dict[int, list[Link]] = {}
         for link in inventory.links:
             if link.master is not None:
                 self._ports.setdefault(link.master, []).append(link)
-            if link.kind == "vxlan" and link.link is not None and link.link_netnsid is None:
-                self._tunnels.setdefault(link.link, []).append(link)
+        leaving = {(child.ifindex, child.ifname) for child in self._given}
+        self._children = children(link for link in inventory.links if (link.ifindex, link.ifname) not in leaving)
         self._vital: dict[int, str] = {}
         for carrier, reason in _carriers(inventory):
             self._vital.setdefault(carrier, reason)
@@ -152,14 +152,14 @@ class Lifelines:
             yield f"is enslaved to {of}; release it first"
         for port in self._ports.get(link.ifindex, ()):
             yield f"is the master of {port.ifname}"
-        for tunnel in self._tunnels.get(link.ifindex, ()):
-            yield f"carries {tunnel.ifname}, a vxlan device that the kernel would delete"
+        if own := self._children.get(link.ifindex):
+            yield carried(own)
 
     def _uses_of_pods(self, link: Link) -> Iterator[Obstacle]:
         if link.kind == "veth" and link.link_netnsid in self._inventory.pod_netnsids:
             yield Obstacle("is the host's end of a pod's own network", _OF_PODS)
         for child in self._given:
-            if child.link == link.ifindex and child.link_netnsid is None and child.kind != "veth":
+            if child.link == link.ifindex and child.link_netnsid is None and child.kind not in PAIRS:
                 text = f"carries {child.ifname}, a {child.kind or 'device'} that is given away"
                 yield Obstacle(text, Reason.LIFELINE)
         if link.parent_bus == "pci":

@@ -96,23 +96,69 @@ def test_so_is_what_has_the_nodes_own_address() -> None:
     assert names(inventory) == {"nic0": f"is beneath node0, which {reason}", "node0": reason}
 
 
-def test_so_is_whose_children_would_die_or_serve_others() -> None:
-    """vxlan devices die with a move; what others were given goes through their parent."""
+@pytest.mark.parametrize(
+    ("links", "text"),
+    [
+        ([Link(ifindex=8, ifname="nic0.100", kind="vlan", link=2)], "carries nic0.100 of the host"),
+        ([Link(ifindex=8, ifname="iv0", kind="ipvlan", link=2)], "carries iv0 of the host"),
+        ([Link(ifindex=8, ifname="gre1", kind="gre", link=2)], "carries gre1 of the host"),
+        ([Link(ifindex=8, ifname="lan1", kind="dsa", link=2)], "carries lan1 of the host"),
+        (
+            [Link(ifindex=8, ifname="vx0", kind="vxlan", link=2)],
+            "carries vx0 of the host (the kernel would delete vx0)",
+        ),
+        (
+            [
+                Link(ifindex=8, ifname="nic0.100", kind="vlan", link=2),
+                Link(ifindex=9, ifname="ms0", kind="macsec", link=2),
+            ],
+            "carries nic0.100 and ms0 of the host (the kernel would delete ms0)",
+        ),
+        (
+            [Link(ifindex=number, ifname=f"nic0.{number}", kind="vlan", link=2) for number in range(8, 13)],
+            "carries nic0.8, nic0.9, nic0.10 and 2 more of the host",
+        ),
+    ],
+)
+def test_so_is_what_other_interfaces_of_the_host_stand_on(links: list[Link], text: str) -> None:
+    """Whatever their kind; the first three are named, and those that the kernel would delete."""
+    assert names(Inventory(links=(NIC0, *links, FREE))) == {"nic0": text}
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        Link(ifindex=8, ifname="veth0", kind="veth", link=2),
+        Link(ifindex=8, ifname="nk0", kind="netkit", link=2),
+        Link(ifindex=8, ifname="nic0.7", kind="vlan", link=2, link_netnsid=0),
+        Link(ifindex=8, ifname="gre0", kind="gre", link=0),
+        Link(ifindex=8, ifname="gre1", kind="gre"),
+    ],
+    ids=["pair", "pair of another kind", "lower device elsewhere", "bound to none", "none"],
+)
+def test_what_only_looks_like_a_child_is_none(link: Link) -> None:
+    """The other end of a pair, and a device whose lower one has this index in another netns."""
+    assert names(Inventory(links=(NIC0, link))) == {}
+
+
+def test_so_is_whose_children_serve_others() -> None:
+    """What others were given goes through its parent, also while it is still on the host."""
     inventory = Inventory(
         links=(NIC0, NIC1, replace(FREE, parent_bus="pci", parent_dev="0000:3b:00.0"), Link(ifindex=7, ifname="p0")),
     )
-    vxlan = replace(inventory, links=(*inventory.links, Link(ifindex=8, ifname="vx0", kind="vxlan", link=2)))
     given = [
         Link(ifindex=30, ifname="mv0", kind="macvlan", link=3),
         Link(ifindex=31, ifname="ve0", kind="veth", link=7),
         Link(ifindex=32, ifname="mv1", kind="macvlan", link=7, link_netnsid=4),
         Link(ifindex=33, ifname="free0v1", parent_bus="pci", parent_dev="0000:3b:02.1"),
     ]
-    assert names(vxlan) == {"nic0": "carries vx0, a vxlan device that the kernel would delete"}
-    assert names(inventory, given=given, facts_of=lambda link: Facts(pf="0000:3b:00.0")) == {
+    found = {
         "nic1": "carries mv0, a macvlan that is given away",
         "free0": "has the virtual function free0v1 that is given away",
     }
+    assert names(inventory, given=given, facts_of=lambda link: Facts(pf="0000:3b:00.0")) == found
+    here = replace(inventory, links=(*inventory.links, given[0]))
+    assert names(here, given=given, facts_of=lambda link: Facts(pf="0000:3b:00.0")) == found
 
 
 @pytest.mark.parametrize(

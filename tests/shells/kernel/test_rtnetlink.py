@@ -6,6 +6,8 @@ import errno
 
 import pytest
 
+from nri_netdev.domain.children import DELETED, children
+from nri_netdev.domain.policy.lifelines import Lifelines
 from nri_netdev.errors import KernelError
 from nri_netdev.shells.kernel.rtnetlink import Rtnl
 from tests.shells.conftest import Net
@@ -77,6 +79,29 @@ def test_default_routes_are_found_however_they_leave(home: Net) -> None:
     names = {link.ifindex: link.ifname for link in inventory.links}
     assert {names[index] for index in inventory.default_routes} == {"v0", "v1", "v2", "v3", "v4"}
     assert inventory.default_sources == {"192.0.0.1"}
+
+
+def test_what_stands_on_an_interface_is_found_and_suffers(home: Net, pod: Net) -> None:
+    """As it was told: what the kernel deletes is gone after the move, the other child is still there."""
+    home.ip("link add veth0 type veth peer name veth1")
+    home.ip("link add mv0 link veth0 type macvlan")
+    home.ip("link add mv1 link veth0 type macvlan")
+    home.ip("link set mv1 netns " + pod.path)
+    home.ip("link add vx0 type vxlan id 5 dev veth0 dstport 4789")
+    inventory = home.call(Rtnl.inventory)
+
+    [own] = children(inventory.links).values()
+
+    assert [child.ifname for child in own] == ["mv0", "vx0"]
+    assert Lifelines(inventory).why(home.link("veth1")) is None
+    obstacle = Lifelines(inventory).why(home.link("veth0"))
+    assert obstacle is not None
+    assert obstacle.text == "carries mv0 and vx0 of the host (the kernel would delete vx0)"
+
+    home.ip("link set veth0 netns " + pod.path)
+
+    assert {child.ifname for child in own if child.kind not in DELETED} == {"mv0"}
+    assert home.names() & {"mv0", "vx0"} == {"mv0"}
 
 
 def test_thousands_of_links_are_read_whole(home: Net) -> None:
