@@ -19,6 +19,8 @@ class Obstacle:
     text: str
     """The rest of a sentence that begins with the interface: "is a bridge that …"; or a whole one."""
     reason: Reason
+    is_source_route: bool = False
+    """Whether a rule that gives interfaces with source routes of their own gives it all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,10 +47,11 @@ class Availability:
 
     def lifeline(self, link: Link, rules: Iterable[Rule]) -> Obstacle | None:
         """Why an interface is a lifeline, unless one of these rules gives it all the same."""
-        reason = self._lifelines.why(link)
-        if reason is None or any(rule.may_give_protected(link, self.describes) for rule in rules):
-            return None
-        return reason
+        reason, policy = self._lifelines.why(link), self.node.policy
+        if reason is None or policy is None:
+            return reason
+        is_given = any(policy.gives_lifeline(rule, link, reason, self.describes) for rule in rules)
+        return None if is_given else reason
 
     def is_free(self, link: Link, rules: Iterable[Rule]) -> bool:
         """Whether an interface of the host can be given, by one of these rules if it is a lifeline."""

@@ -10,6 +10,9 @@ import pytest
 from nri_netdev.domain.links import Address, Inventory, Link
 from nri_netdev.domain.policy.lifelines import CNI_NAMES, Lifelines, why_immovable
 from nri_netdev.domain.policy.selectors import Facts, Selector
+from nri_netdev.domain.problem import Obstacle
+from nri_netdev.domain.routing import SourceRoute
+from nri_netdev.errors import Reason
 
 
 def names(inventory: Inventory, **more: object) -> dict[str, str]:
@@ -185,6 +188,67 @@ def test_so_is_the_hosts_end_of_a_pods_own_network() -> None:
     assert names(Inventory(links=links, pod_netnsids=frozenset({7}))) == {
         "x": "is the host's end of a pod's own network"
     }
+
+
+def source_routed(*sources: str, ifindex: int = 2, source: str | None = None) -> Inventory:
+    """A host with a default route in table 102 by an interface that has 192.0.2.5/24."""
+    return Inventory(
+        links=(NIC0, NIC1, FREE),
+        addresses={
+            2: (Address(family=2, address="192.0.2.5", prefixlen=24),),
+            3: (Address(family=2, address="198.51.100.7", prefixlen=32),),
+        },
+        source_routes=(SourceRoute(table=102, leaves_by=frozenset({ifindex}), source=source, sources=sources),),
+    )
+
+
+OWN = "carries a default route of table 102, which only rules with `from` reach"
+
+
+@pytest.mark.parametrize(
+    ("sources", "text", "is_source_route"),
+    [
+        ((), "carries a default route of table 102, which no rule reaches", True),
+        (("192.0.2.5/32",), OWN, True),
+        (("192.0.2.0/24",), OWN, True),
+        (("192.0.2.4/30",), OWN, True),
+        (("192.0.2.5/32", "192.0.2.6/32"), "carries a default route for packets from 192.0.2.6 (table 102)", False),
+        (("192.0.2.8/29",), "carries a default route for packets from 192.0.2.8/29 (table 102)", False),
+        (("192.0.0.0/16",), "carries a default route for packets from 192.0.0.0/16 (table 102)", False),
+        (("198.51.100.7/32",), "carries a default route for packets from 198.51.100.7 (table 102)", False),
+        (("2001:db8::5/128",), "carries a default route for packets from 2001:db8::5 (table 102)", False),
+    ],
+)
+def test_so_is_what_packets_from_some_addresses_leave_by(
+    sources: tuple[str, ...], text: str, *, is_source_route: bool
+) -> None:
+    """It is told apart where they are its own: those of others, such as pods, would lose their way."""
+    assert Lifelines(source_routed(*sources)).why(NIC0) == Obstacle(
+        text, Reason.LIFELINE, is_source_route=is_source_route
+    )
+
+
+def test_so_is_what_has_the_address_that_such_a_route_uses() -> None:
+    """Wherever the address is."""
+    found = Lifelines(source_routed("192.0.2.5/32", source="198.51.100.7"))
+
+    assert found.why(NIC0) == Obstacle(OWN, Reason.LIFELINE, is_source_route=True)
+    text = "has the address 198.51.100.7 that a default route of table 102 uses"
+    assert found.why(NIC1) == Obstacle(text, Reason.LIFELINE, is_source_route=True)
+    assert found.why(FREE) is None
+
+
+def test_a_source_route_is_the_lightest_reason() -> None:
+    """An interface that is a lifeline for anything else is told to be that."""
+    inventory = source_routed("192.0.2.5/32")
+    vlan = Link(ifindex=8, ifname="nic0.7", kind="vlan", link=2)
+
+    assert names(replace(inventory, default_routes=frozenset({2}))) == {"nic0": ROUTE}
+    assert names(replace(inventory, links=(NIC0, vlan))) == {"nic0": "carries nic0.7 of the host"}
+    protected = Lifelines(inventory, protected=[Selector(interface="nic0")], describes=lambda _, link: link is NIC0)
+    reason = protected.why(NIC0)
+    assert reason is not None
+    assert not reason.is_source_route
 
 
 def test_so_is_what_the_operator_says() -> None:

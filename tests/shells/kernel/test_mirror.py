@@ -47,6 +47,11 @@ CHANGES = (
     "nexthop replace id {n} dev dev{n}",
     "route add default nhid {n} metric 6{n}",
     "route del default nhid {n} metric 6{n}",
+    "rule add from 192.0.2.{n} lookup 10{n}",
+    "rule add fwmark {n} lookup 10{n}",
+    "rule del lookup 10{n}",
+    "-6 rule add from 2001:db8::{n} lookup 10{n}",
+    "-6 route add default via 2001:db8::ff dev dev{n} table 10{n}",
 )
 """Some are refused, depending on what came before: that is a change too."""
 
@@ -105,6 +110,7 @@ def test_it_shows_what_is_there(home: Net, pod: Net, seed: int) -> None:
             assert cached.default_sources == read.default_sources
             # A route that goes without an event may stay cached for longer: that protects too much, never too little.
             assert cached.default_routes >= read.default_routes
+            assert {*cached.source_routes} >= {*read.source_routes}
 
 
 def test_it_reads_all_again_when_it_has_missed_something(home: Net) -> None:
@@ -147,6 +153,9 @@ COUNTED = {
     "default route": ("route add default via 192.0.2.254", True),
     "default route in another table": ("route add default via 192.0.2.254 table 100", True),
     "IPv6 default route": ("route add default via 2001:db8::ff dev dev0", True),
+    "rule": ("rule add from 192.0.2.1 lookup 100", True),
+    "rule gone": ("rule del lookup 200", True),
+    "IPv6 rule": ("-6 rule add from 2001:db8::1 lookup 100", True),
     "nexthop": ("nexthop add id 7 dev dev0", True),
     "a mark": ("link property add dev dev0 altname nri-netdev-0123456789ab", False),
     "a mark taken away": ("link property del dev dev0 altname nri-netdev-old", False),
@@ -166,6 +175,7 @@ def test_the_revision_grows_with_what_a_verdict_depends_on(home: Net, what: str)
     set_up(home, "br0", "spare", "peer0", "dev0")
     home.ip("address add 192.0.2.1/24 dev dev0")
     home.ip("address add 2001:db8::1/64 dev dev0 nodad")
+    home.ip("rule add from 192.0.2.1 lookup 200")
     home.ip("link property add dev dev0 altname given")
     home.ip("link property add dev dev0 altname nri-netdev-old")
     with mirrored(home) as call:
