@@ -8,6 +8,7 @@ from pathlib import Path
 from nri_netdev.config.settings import Settings
 from nri_netdev.domain.claim import Claim
 from nri_netdev.domain.verdict.node import Held, NodeState
+from nri_netdev.shells.kernel.attachments import attached_reader
 from nri_netdev.shells.kernel.rtnetlink import read_inventory
 from nri_netdev.shells.kernel.sysfs import facts_reader
 from nri_netdev.shells.store.ledger import Ledger
@@ -29,4 +30,5 @@ def read_node_state(settings: Settings) -> NodeState:
         held=tuple(map(Held.of, binding_claims(settings.state_dir))),
         at_s=int(time.time()),
         facts_of=facts_reader(),
+        attached_of=attached_reader(),
     )

@@ -25,7 +25,7 @@ _FATES: Mapping[str, str] = {
     "ipvtap": _THROUGH,
     "macvlan": _THROUGH,
     "macvtap": _THROUGH,
-    "vlan": "would lose its routes and IPv6 addresses, and send and receive through it inside the pod",
+    "vlan": "would lose routes and IPv6 addresses, and send and receive through it inside the pod",
     **dict.fromkeys(DELETED, "would be deleted by the kernel, for good"),
 }
 

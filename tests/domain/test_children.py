@@ -23,7 +23,7 @@ def test_children_are_found_by_what_they_stand_on() -> None:
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
-        ("vlan", "would lose its routes and IPv6 addresses"),
+        ("vlan", "would lose routes and IPv6 addresses"),
         ("macvlan", "would send and receive through it inside the pod"),
         ("ipvlan", "would send and receive through it inside the pod"),
         ("gre", "would have nothing to send through"),

@@ -143,6 +143,10 @@ class Lifelines:
         """
         return next(self._reasons(link), None)
 
+    def children_of(self, link: Link) -> Sequence[Link]:
+        """The host's interfaces that stand on one, those left out that are given away."""
+        return self._children.get(link.ifindex, ())
+
     def _reasons(self, link: Link) -> Iterator[Obstacle]:
         """Every reason, the weightiest first."""
         for text in self._uses_of_node(link):
@@ -165,7 +169,7 @@ class Lifelines:
             yield f"is enslaved to {of}; release it first"
         for port in self._ports.get(link.ifindex, ()):
             yield f"is the master of {port.ifname}"
-        if own := self._children.get(link.ifindex):
+        if own := self.children_of(link):
             yield carried(own)
 
     def _uses_of_pods(self, link: Link) -> Iterator[Obstacle]:

@@ -11,6 +11,7 @@ from functools import partial
 
 from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.claim import MARK_PREFIX
+from nri_netdev.domain.effects import effects
 from nri_netdev.domain.links import Link
 from nri_netdev.domain.pods import PodSandbox
 from nri_netdev.domain.policy.lifelines import Lifelines, why_immovable
@@ -56,6 +57,17 @@ class Availability:
     def is_free(self, link: Link, rules: Iterable[Rule]) -> bool:
         """Whether an interface of the host can be given, by one of these rules if it is a lifeline."""
         return link.ifname not in self._held and why_immovable(link) is None and self.lifeline(link, rules) is None
+
+    def effects(self, link: Link) -> tuple[str, ...]:
+        """What giving an interface of the host away does besides; empty for what the kernel does not move."""
+        if why_immovable(link):
+            return ()
+        return effects(
+            link,
+            addresses=self.node.inventory.addresses.get(link.ifindex, ()),
+            children=self._lifelines.children_of(link),
+            attached=self.node.attached_of(link),
+        )
 
     def everything(self) -> tuple[Link, ...]:
         """The interfaces of the host, including those that are away, in the order in which they are given."""

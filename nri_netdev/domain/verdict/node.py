@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from nri_netdev.domain.claim import Claim, Owner, State
+from nri_netdev.domain.effects import AttachedOf, nothing_attached
 from nri_netdev.domain.links import Inventory, Link
 from nri_netdev.domain.policy.rules import Policy
 from nri_netdev.domain.policy.selectors import FactsOf, no_facts
@@ -54,6 +55,8 @@ class NodeState:
     """The moment, in seconds since the epoch; messages say for how long an interface has been held."""
     facts_of: FactsOf = no_facts
     """Reads facts of an interface that rtnetlink does not have."""
+    attached_of: AttachedOf = nothing_attached
+    """Reads what is attached to an interface, for people; no verdict depends on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

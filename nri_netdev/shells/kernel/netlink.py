@@ -21,7 +21,7 @@ _NLM_F_CAPPED, _NLM_F_ACK_TLVS = 0x100, 0x200
 _NLMSGERR_ATTR_MSG = 1
 _SOL_NETLINK, _NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK = 270, 10, 11, 12
 _NETLINK_ADD_MEMBERSHIP = 1
-_NETLINK_ROUTE = 0
+NETLINK_ROUTE = 0
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _ERROR = struct.Struct("=i")
 _ATTRIBUTE = struct.Struct("=HH")  # length, type
@@ -39,14 +39,17 @@ class NetlinkError(OSError):
 
 
 class RouteSocket:
-    """A socket of `NETLINK_ROUTE` in the netns of the thread that opens it. For one thread at a time.
+    """A socket for requests, in the netns of the thread that opens it. For one thread at a time.
+
+    Args:
+        protocol: `NETLINK_*`.
 
     Raises:
         OSError: The socket cannot be opened.
     """
 
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_ROUTE)
+    def __init__(self, protocol: int = NETLINK_ROUTE) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         self._sequence = 0
         self._buffer = bytearray(_BUFFER_BYTES)
         try:
@@ -119,7 +122,7 @@ class RouteEvents:
 
     def __init__(self, *groups: int) -> None:
         kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-        self._socket = socket.socket(socket.AF_NETLINK, kind, _NETLINK_ROUTE)
+        self._socket = socket.socket(socket.AF_NETLINK, kind, NETLINK_ROUTE)
         try:
             self._socket.bind((0, 0))
             for group in groups:

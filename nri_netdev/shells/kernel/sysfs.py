@@ -1,4 +1,4 @@
-"""Facts about interfaces that sysfs has and rtnetlink lacks: PCI identity, NUMA node, speed, physical function.
+"""Facts about interfaces that sysfs has and rtnetlink lacks: PCI identity, NUMA node, speed, SR-IOV functions.
 
 `/sys/bus` is the same in every netns. `/sys/class/net` shows the netns in which sysfs was mounted, so an entry is used
 only if its ifindex is the interface's.
@@ -48,6 +48,12 @@ def facts(link: Link, sysfs: Path = _SYSFS) -> Facts:
         speed_mbps=_speed(link, sysfs),
         pf=_target(device / "physfn"),
     )
+
+
+def virtual_functions(link: Link, sysfs: Path = _SYSFS) -> int:
+    """How many virtual functions of SR-IOV an interface's PCI device has now; 0 if that cannot be read."""
+    device = _pci_device(link, sysfs)
+    return (_number(device / "sriov_numvfs") or 0) if device else 0
 
 
 def _pci_device(link: Link, sysfs: Path) -> Path | None:
