@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from ipaddress import ip_address, ip_interface, ip_network
+from functools import lru_cache
+from ipaddress import ip_interface, ip_network
 
 from nri_netdev.domain.children import PAIRS, carried, children, listing
 from nri_netdev.domain.links import Address, Inventory, Link
@@ -220,13 +221,22 @@ def _having(inventory: Inventory, wanted: Iterable[str]) -> Iterator[tuple[int, 
                 yield ifindex, address.address
 
 
+_ADDRESS_BITS = {2: 32, 10: 128}
+"""By address family (`AF_INET`, `AF_INET6`)."""
+
+
 def _foreign(route: SourceRoute, addresses: Sequence[Address]) -> list[str]:
     """What packets take a source route from, without an interface's own addresses and networks of those."""
-    own = {f"{address.address}/{ip_address(address.address).max_prefixlen}" for address in addresses}
-    rest = [ip_network(sources, strict=False) for sources in route.sources if sources not in own]
-    networks = [ip_interface(str(address)) for address in addresses] if rest else []
+    own = {f"{address.address}/{_ADDRESS_BITS[address.family]}": str(address) for address in addresses}
     return [
-        str(sources).removesuffix(f"/{sources.max_prefixlen}")
-        for sources in rest
-        if not any(one.ip in sources and sources.prefixlen >= one.network.prefixlen for one in networks)
+        sources.removesuffix("/128" if ":" in sources else "/32")
+        for sources in route.sources
+        if sources not in own and not any(_has_within(sources, address) for address in own.values())
     ]
+
+
+@lru_cache(maxsize=1024)
+def _has_within(sources: str, address: str) -> bool:
+    """Whether a network has an address in it, and is no larger than that address's own network."""
+    network, interface = ip_network(sources, strict=False), ip_interface(address)
+    return interface.ip in network and network.prefixlen >= interface.network.prefixlen

@@ -216,6 +216,7 @@ OWN = "carries a default route of table 102, which only rules with `from` reach"
         (("192.0.2.8/29",), "carries a default route for packets from 192.0.2.8/29 (table 102)", False),
         (("192.0.0.0/16",), "carries a default route for packets from 192.0.0.0/16 (table 102)", False),
         (("198.51.100.7/32",), "carries a default route for packets from 198.51.100.7 (table 102)", False),
+        (("2001:db8::/32",), "carries a default route for packets from 2001:db8::/32 (table 102)", False),
         (("2001:db8::5/128",), "carries a default route for packets from 2001:db8::5 (table 102)", False),
     ],
 )

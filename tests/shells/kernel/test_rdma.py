@@ -1,8 +1,9 @@
-"""RDMA devices as `NETLINK_RDMA` tells them. The machine has none: replies are made of the attributes that matter."""
+"""RDMA devices as `NETLINK_RDMA` tells them: from a recording, and from replies made of the attributes that matter."""
 
 from __future__ import annotations
 
 import errno
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,56 @@ class Answers:
         if driver == 0:
             raise NetlinkError(errno.ENOENT, "")
         return [pack_all({70: from_text("uverbs0"), 73: u32(driver)})], False
+
+
+RECORDED = {
+    (GET, ""): [
+        (
+            "080001000000000009000200727865300000000008000300010000000c000400763c2201c00100000c000600010100feff0054500c0007"
+            "00010100feff00545005000e00010000000500540000000000050065000100000009004300726f636500000000"
+        ),
+        (
+            "080001000100000009000200727865310000000008000300010000000c000400763c2201c00100000c000600020100feff0054500c0007"
+            "00020100feff00545005000e00010000000500540000000000050065000100000009004300726f636500000000"
+        ),
+    ],
+    (PORT_GET, "0800010000000000"): [
+        (
+            "0800010000000000090002007278653000000000080003000100000005000c000400000005000d000500000008003200020000000b0033"
+            "00656e703173300000"
+        )
+    ],
+    (PORT_GET, "0800010001000000"): [
+        (
+            "0800010001000000090002007278653100000000080003000100000005000c000100000005000d000300000008003200030000000b0033"
+            "00656e703273300000"
+        )
+    ],
+    (SYS_GET, ""): ["05004200000000000500600000000000050067000100000005005d0001000000"],
+    (GET_CHARDEV, "08000100000000000b0045007576657262730000"): [
+        "080049000e0000000c004800c0e70000000000000c00470002000000000000000c0046007576657262733000"
+    ],
+    (GET_CHARDEV, "08000100010000000b0045007576657262730000"): [
+        "080049000e0000000c004800c1e70000000000000c00470002000000000000000c0046007576657262733100"
+    ],
+}
+"""What Linux 7.3 answered with rxe0 on interface 2 and rxe1 on interface 3, in the exclusive mode (little-endian)."""
+
+
+class Recorded:
+    """Answers what was recorded, and nothing else."""
+
+    def request(self, kind: int, _: int, payload: bytes) -> tuple[list[bytes], bool]:
+        return [*map(bytes.fromhex, RECORDED[kind, payload.hex()])], False
+
+
+@pytest.mark.skipif(sys.byteorder != "little", reason="RECORDED ELSEWHERE: the recording is little-endian")
+def test_a_kernels_own_answers_are_read() -> None:
+    """Recorded on a virtual machine, with devices of rdma_rxe."""
+    assert read(Recorded(), has_verbs=True) == {
+        2: (RdmaDevice(name="rxe0", is_software=True, is_exclusive=True),),
+        3: (RdmaDevice(name="rxe1", is_software=True, is_exclusive=True),),
+    }
 
 
 def test_devices_are_found_by_their_interfaces() -> None:
