@@ -36,8 +36,8 @@ class Attached:
     """What is attached to an interface, and is neither an address nor another interface."""
 
     rdma: tuple[RdmaDevice, ...] = ()
-    has_xdp: bool = False
-    """Whether it has an XDP program."""
+    programs: tuple[str, ...] = ()
+    """Kinds of the BPF programs on it that a move keeps: XDP, tcx."""
     qdiscs: tuple[str, ...] = ()
     """Kinds of the qdiscs that somebody set."""
     virtual_functions: int = 0
@@ -122,8 +122,8 @@ def _of_children(children: Sequence[Link]) -> Iterator[str]:
 def _of_attached(attached: Attached) -> Iterator[str]:
     for device in attached.rdma:
         yield f"its RDMA device {device.name} {_rdma_fate(device)}"
-    if attached.has_xdp:
-        yield "its XDP program comes along, and goes on filtering in the pod"
+    if attached.programs:
+        yield f"its programs ({listing(attached.programs)}) come along, and go on filtering in the pod"
     if attached.qdiscs:
         kinds = listing(sorted(set(attached.qdiscs)))
         yield f"its qdiscs ({kinds}) do not come along, nor do their classes and filters"

@@ -93,7 +93,10 @@ def test_children_are_told_by_what_becomes_of_them() -> None:
         ),
         (Attached(rdma=(RdmaDevice(name="mlx5_0", is_exclusive=True),)), "its RDMA device mlx5_0 stays on the host"),
         (Attached(rdma=(RdmaDevice(name="rxe0", is_software=True),)), "its RDMA device rxe0 is destroyed by the move"),
-        (Attached(has_xdp=True), "its XDP program comes along, and goes on filtering in the pod"),
+        (
+            Attached(programs=("XDP", "tcx")),
+            "its programs (XDP and tcx) come along, and go on filtering in the pod",
+        ),
         (
             Attached(qdiscs=("htb", "clsact", "htb")),
             "its qdiscs (clsact and htb) do not come along, nor do their classes and filters",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import struct
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from nri_netdev.domain.effects import Attached, AttachedOf
 from nri_netdev.shells.kernel.attributes import attributes, to_text
+from nri_netdev.shells.kernel.bpf import has_tcx
 from nri_netdev.shells.kernel.messages import (
     IFLA_XDP,
     RTM_GETLINK,
@@ -45,10 +46,10 @@ def attached(rtnl: Rtnl, ifindex: int = 0, sysfs: Path = _SYSFS) -> Mapping[int,
     qdiscs, rdma = _qdiscs(rtnl), rdma_devices(sysfs / "class")
     found: dict[int, Attached] = {}
     for payload in whole:
-        link, xdp = parse_link(payload), attributes(link_attributes(payload).get(IFLA_XDP, b""))
+        link = parse_link(payload)
         found[link.ifindex] = Attached(
             rdma=rdma.get(link.ifindex, ()),
-            has_xdp=any(xdp.get(_IFLA_XDP_ATTACHED, b"")),
+            programs=tuple(_programs(link.ifindex, link_attributes(payload))),
             qdiscs=tuple(qdiscs.get(link.ifindex, ())),
             virtual_functions=virtual_functions(link, sysfs),
         )
@@ -64,6 +65,13 @@ def attached_reader() -> AttachedOf:
             return attached(rtnl)
 
     return lambda link: everything().get(link.ifindex, Attached())
+
+
+def _programs(ifindex: int, attrs: Mapping[int, bytes]) -> Iterator[str]:
+    if any(attributes(attrs.get(IFLA_XDP, b"")).get(_IFLA_XDP_ATTACHED, b"")):
+        yield "XDP"
+    if has_tcx(ifindex):
+        yield "tcx"
 
 
 def _qdiscs(rtnl: Rtnl) -> Mapping[int, list[str]]:

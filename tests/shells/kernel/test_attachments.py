@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import platform
-import struct
 
 import pytest
 
@@ -17,22 +14,9 @@ from nri_netdev.shells.kernel.messages import IFLA_XDP, RTM_NEWLINK, pack_link
 from nri_netdev.shells.kernel.netns import call_in_netns
 from nri_netdev.shells.kernel.rtnetlink import Rtnl
 from tests.shells.conftest import Net
+from tests.shells.kernel.test_bpf import XDP, attach_tcx, load
 
 pytestmark = pytest.mark.root
-
-NR_BPF = {"x86_64": 321, "aarch64": 280}
-
-
-def xdp_program() -> int:
-    """The fd of an XDP program that passes everything."""
-    code = ctypes.create_string_buffer(struct.pack("=BBhi", 0xB7, 0, 0, 2) + struct.pack("=BBhi", 0x95, 0, 0, 0))
-    licence = ctypes.create_string_buffer(b"GPL")
-    request = struct.pack("=IIQQ", 6, 2, ctypes.addressof(code), ctypes.addressof(licence)).ljust(128, b"\0")
-    libc = ctypes.CDLL(None, use_errno=True)
-    fd = libc.syscall(NR_BPF[platform.machine()], 5, ctypes.create_string_buffer(request, 128), 128)
-    if fd < 0:
-        pytest.skip(f"NOT TESTED WITH A PROGRAM: bpf: {os.strerror(ctypes.get_errno())}")
-    return int(fd)
 
 
 def attach(rtnl: Rtnl, ifindex: int, program: int) -> None:
@@ -83,20 +67,21 @@ def test_qdiscs_that_somebody_set_are_found_and_gone_in_the_pod(home: Net, pod: 
     assert pod.call(attached)[pod.link("dev0").ifindex] == Attached()
 
 
-def test_a_program_is_found_and_comes_along(home: Net, pod: Net) -> None:
-    """As it is told."""
+def test_programs_are_found_and_come_along(home: Net, pod: Net) -> None:
+    """As it is told, of both kinds."""
     home.ip("link add dev0 type veth peer name dev1")
-    program = xdp_program()
+    program = load(XDP)
     try:
         home.call(attach, home.link("dev0").ifindex, program)
+        call_in_netns(home.fd, attach_tcx, home.link("dev0").ifindex)
     finally:
         os.close(program)
 
-    assert home.call(attached)[home.link("dev0").ifindex] == Attached(has_xdp=True)
+    assert home.call(attached)[home.link("dev0").ifindex] == Attached(programs=("XDP", "tcx"))
 
     home.ip(f"link set dev0 netns {pod.path}")
 
-    assert pod.call(attached)[pod.link("dev0").ifindex] == Attached(has_xdp=True)
+    assert pod.call(attached)[pod.link("dev0").ifindex] == Attached(programs=("XDP", "tcx"))
 
 
 def test_the_reader_reads_when_it_is_asked(home: Net) -> None:
