@@ -11,9 +11,8 @@ from nri_netdev.cli.inputs import read_settings
 from nri_netdev.cli.node_state import read_node_state
 from nri_netdev.cli.table import print_table
 from nri_netdev.domain.links import Link
-from nri_netdev.domain.pods import PodSandbox
 from nri_netdev.domain.text.names import quote
-from nri_netdev.domain.verdict.availability import PodAvailability
+from nri_netdev.domain.verdict.availability import Availability
 from nri_netdev.errors import NriNetdevError
 
 HEAD = ("NAME", "KIND", "DRIVER", "PCI", "MAC", "MTU", "STATE", "MASTER", "ADDRESSES", "POOLS", "RULES", "FREE")
@@ -22,7 +21,7 @@ HEAD = ("NAME", "KIND", "DRIVER", "PCI", "MAC", "MTU", "STATE", "MASTER", "ADDRE
 def run(options: argparse.Namespace) -> int:
     """Print interfaces, also those that pods hold: every one, or those that are named, with what giving them does."""
     node = read_node_state(read_settings(options))
-    available = PodAvailability(node, PodSandbox(id=""))
+    available = Availability(node)
     here = [_device(link, available) for link in sorted(node.inventory.links, key=lambda link: link.ifname)]
     away = [
         {"ifname": one.ifname, "free": False, "why_not": f"is held by {one.owner}"}
@@ -52,7 +51,7 @@ def _named(names: Sequence[str], devices: Sequence[dict[str, Any]]) -> list[dict
     return [known[name] for name in dict.fromkeys(names)] if names else list(devices)
 
 
-def _device(link: Link, available: PodAvailability) -> dict[str, Any]:
+def _device(link: Link, available: Availability) -> dict[str, Any]:
     node, describes = available.node, available.describes
     policy = node.policy
     master = node.inventory.by_index(link.master) if link.master is not None else None

@@ -78,3 +78,29 @@ def test_one_device_is_told_with_what_does_not_come_along(home: Net, tmp_path: P
     unknown = in_net(home, "devices", "ens1", "ens9", *options)
     assert (unknown.returncode, unknown.stdout) == (1, "")
     assert unknown.stderr == 'nri-netdev: interface "ens9" is not on this node, and nobody holds it\n'
+
+
+@pytest.mark.root
+def test_what_a_rule_gives_to_some_is_free(home: Net, tmp_path: Path) -> None:
+    """A lifeline too; and it is not said that no rule gives it."""
+    for command in (
+        "link add ens1 type veth peer name ens2",
+        "link set ens2 up",
+        "link set ens1 up",
+        "addr add 192.0.2.5/24 dev ens1",
+        "route add default via 192.0.2.1 table 102",
+        "rule add from 192.0.2.5 lookup 102",
+    ):
+        home.ip(command)
+    rule = "rules: [{namespaces: [shop], interfaces: ['ens*'], allow_source_routed: %s}]\n"
+    found = {}
+    for value in ("true", "false"):
+        (tmp_path / "config.yaml").write_text(f"state_dir: {tmp_path}\nrun_dir: {tmp_path}\n{rule % value}")
+        done = in_net(home, "devices", "ens1", "--json", "--config", tmp_path / "config.yaml")
+        [found[value]] = json.loads(done.stdout)
+
+    assert (found["true"]["free"], found["true"]["why_not"]) == (True, None)
+    assert found["false"]["why_not"] == (
+        "carries a default route of table 102, which only rules with `from` reach; no rule of this node gives it with "
+        "allow_source_routed: true"
+    )

@@ -58,6 +58,14 @@ class Availability:
         """Whether an interface of the host can be given, by one of these rules if it is a lifeline."""
         return link.ifname not in self._held and why_immovable(link) is None and self.lifeline(link, rules) is None
 
+    def why_not(self, link: Link) -> Obstacle | None:
+        """Why an interface cannot be given to anybody, whoever holds it; None if it can."""
+        if reason := why_immovable(link):
+            return reason
+        policy = self.node.policy
+        lifeline = self.lifeline(link, policy.rules if policy else ())
+        return lifeline if lifeline is None or policy is None else words.protected(lifeline, None)
+
     def effects(self, link: Link) -> tuple[str, ...]:
         """What giving an interface of the host away does besides; empty for what the kernel does not move."""
         if why_immovable(link):
