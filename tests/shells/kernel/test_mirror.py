@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -86,11 +87,16 @@ def comparable(inventory: Inventory) -> Inventory:
 
 
 def looked_at_rest(call: Callable[[Callable[[Mirror, Rtnl], Inventory]], Inventory]) -> tuple[Inventory, Inventory]:
-    """A reading of the whole host and the inventory of the mirror, while nothing changes by itself."""
+    """A reading of the whole host and the inventory of the mirror, while nothing changes by itself.
+
+    An IPv6 address that has just been added is waited for: the kernel sends its event from a work queue.
+    """
+    until_s = time.monotonic() + 5
     while True:
         read = comparable(call(lambda _, rtnl: rtnl.inventory()))
         cached = comparable(call(lambda mirror, rtnl: mirror.inventory(rtnl)))
-        if comparable(call(lambda _, rtnl: rtnl.inventory())) == read:
+        is_told = cached.addresses == read.addresses or time.monotonic() > until_s
+        if is_told and comparable(call(lambda _, rtnl: rtnl.inventory())) == read:
             return read, cached
 
 
