@@ -65,6 +65,12 @@ COMMANDS = (
         name="devices",
         text="Every interface of this host, and whether it is free or why not.",
         shared=(*_STATE, "--json"),
+        options=(
+            (
+                "interfaces",
+                {"nargs": "*", "metavar": "INTERFACE", "help": "only these; and what does not come along, or suffers"},
+            ),
+        ),
     ),
     Command(
         name="claims",

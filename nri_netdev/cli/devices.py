@@ -4,36 +4,54 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from nri_netdev.cli.inputs import read_settings
 from nri_netdev.cli.node_state import read_node_state
 from nri_netdev.cli.table import print_table
 from nri_netdev.domain.links import Link
-from nri_netdev.domain.pods import PodSandbox
-from nri_netdev.domain.verdict.availability import PodAvailability
+from nri_netdev.domain.text.names import quote
+from nri_netdev.domain.verdict.availability import Availability
+from nri_netdev.errors import NriNetdevError
 
 HEAD = ("NAME", "KIND", "DRIVER", "PCI", "MAC", "MTU", "STATE", "MASTER", "ADDRESSES", "POOLS", "RULES", "FREE")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print every interface, also those that pods hold."""
+    """Print interfaces, also those that pods hold: every one, or those that are named, with what giving them does."""
     node = read_node_state(read_settings(options))
-    available = PodAvailability(node, PodSandbox(id=""))
+    available = Availability(node)
     here = [_device(link, available) for link in sorted(node.inventory.links, key=lambda link: link.ifname)]
     away = [
         {"ifname": one.ifname, "free": False, "why_not": f"is held by {one.owner}"}
         for one in node.held
         if node.inventory.by_name(one.ifname) is None
     ]
+    devices = _named(options.interfaces, [*here, *away])
     if options.json:
-        print(json.dumps([*here, *away], indent=2))
-    else:
-        print_table(HEAD, [_row(device) for device in (*here, *away)])
+        print(json.dumps(devices, indent=2))
+        return 0
+    print_table(HEAD, [_row(device) for device in devices])
+    for device in devices if options.interfaces else ():
+        for text in device.get("effects", ()):
+            print(f"{device['ifname']}: {text}")
     return 0
 
 
-def _device(link: Link, available: PodAvailability) -> dict[str, Any]:
+def _named(names: Sequence[str], devices: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The devices of these names, or all of them if none is named.
+
+    Raises:
+        NriNetdevError: There is none of such a name.
+    """
+    known = {name: device for device in devices for name in (*device.get("altnames", ()), device["ifname"])}
+    if unknown := [name for name in names if name not in known]:
+        raise NriNetdevError(f"interface {quote(unknown[0])} is not on this node, and nobody holds it")
+    return [known[name] for name in dict.fromkeys(names)] if names else list(devices)
+
+
+def _device(link: Link, available: Availability) -> dict[str, Any]:
     node, describes = available.node, available.describes
     policy = node.policy
     master = node.inventory.by_index(link.master) if link.master is not None else None
@@ -56,6 +74,7 @@ def _device(link: Link, available: PodAvailability) -> dict[str, Any]:
         "rules": [str(rule) for rule in policy.rules if policy.covers(rule, link, describes)] if policy else [],
         "free": reason is None,
         "why_not": reason and reason.text,
+        "effects": list(available.effects(link)),
     }
 
 

@@ -1,4 +1,4 @@
-"""`nri-netdev explain`: what would happen to a pod's annotations on this node now, and by which rule."""
+"""`nri-netdev explain`: what would happen to a pod's annotations on this node now, by which rule, and what suffers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         for title, explanation in explained:
             print(f"{title}, container {explanation.container}, {explanation.asked}")
-            for line in (*explanation.steps, explanation.verdict):
+            for line in (*explanation.steps, explanation.verdict, *explanation.effects):
                 print(f"  {line}")
     return 0 if all(explanation.is_granted for _, explanation in explained) else 1
 

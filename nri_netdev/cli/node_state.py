@@ -8,6 +8,7 @@ from pathlib import Path
 from nri_netdev.config.settings import Settings
 from nri_netdev.domain.claim import Claim
 from nri_netdev.domain.verdict.node import Held, NodeState
+from nri_netdev.shells.kernel.attachments import attached_reader
 from nri_netdev.shells.kernel.rtnetlink import read_inventory
 from nri_netdev.shells.kernel.sysfs import facts_reader, pci_function
 from nri_netdev.shells.store.ledger import Ledger
@@ -30,4 +31,5 @@ def read_node_state(settings: Settings) -> NodeState:
         at_s=int(time.time()),
         facts_of=facts_reader(),
         pci_of=pci_function,
+        attached_of=attached_reader(),
     )

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from nri_netdev.domain.routing import SourceRoute
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
@@ -102,6 +104,8 @@ class Inventory:
     """ifindexes that default routes of the host leave by, of any family and table, multipath ones included."""
     default_sources: frozenset[str] = frozenset()
     """Addresses that default routes name as their source (`RTA_PREFSRC`)."""
+    source_routes: tuple[SourceRoute, ...] = ()
+    """Default routes that only packets from certain addresses take; neither of the above has these."""
     pod_netnsids: frozenset[int] = frozenset()
     """The values of `Link.link_netnsid` that are known to be netns of pods."""
 

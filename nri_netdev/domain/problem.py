@@ -21,6 +21,8 @@ class Obstacle:
     reason: Reason
     hint: str = ""
     """As of `Problem`."""
+    is_source_route: bool = False
+    """Whether a rule that gives interfaces with source routes of their own gives it all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

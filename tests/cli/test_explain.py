@@ -35,6 +35,27 @@ def test_explain(home: Net, tmp_path: Path) -> None:
     assert "ens1" in granted.stdout.splitlines()[-1]
     [told] = json.loads(in_net(home, "explain", "--json", *options).stdout)
     assert told["is_granted"] is True
+    assert told["effects"] == []
+
+
+@pytest.mark.root
+def test_what_does_not_come_along_is_told(home: Net, tmp_path: Path) -> None:
+    """Whether the interface is given or refused."""
+    home.ip("link add ens1 type veth peer name ens2")
+    home.ip("addr add 192.0.2.6/24 dev ens1 valid_lft 3600 preferred_lft 3600")
+    text = "ens1: its address 192.0.2.6/24 does not come along: leased or autoconfigured"
+    for policy, status in ((POLICY, 0), ("", 1)):
+        (tmp_path / "config.yaml").write_text(f"state_dir: {tmp_path}\nrun_dir: {tmp_path}\n{policy}")
+        manifest = tmp_path / "pod.yaml"
+        manifest.write_text(POD.replace("name: web", "name: web\n  namespace: shop"))
+        options = ("--config", tmp_path / "config.yaml", manifest)
+
+        told = in_net(home, "explain", *options)
+
+        assert told.returncode == status
+        assert told.stdout.splitlines()[-1] == f"  {text}"
+        [explanation] = json.loads(in_net(home, "explain", "--json", *options).stdout)
+        assert explanation["effects"] == [text]
 
 
 def test_a_pod_of_the_engine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

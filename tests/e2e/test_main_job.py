@@ -143,7 +143,7 @@ REFUSALS = {
     "bridge": ("- br0", "is a bridge that the kernel never lets leave its network namespace"),
     "enslaved": ("- port0", "is enslaved to bridge br0"),
     "default route": (f"- {UPLINK}", "carries a default route of the node"),
-    "vxlan below": ("- nic0", "carries vx0, a vxlan device that the kernel would delete"),
+    "vxlan below": ("- nic0", "carries vx0 of the host (the kernel would delete vx0)"),
     "name too long": ("- {interface: nic0, name: abcdefghijklmnop}", "longer than 15 bytes"),
     "name is a template": ('- {interface: nic0, name: "net%d"}', "template"),
     "name with a dash": ("- {interface: nic0, name: -net}", "-"),

@@ -45,6 +45,7 @@ rules:
     count: 2
     names: ["net*", left]
     allow_protected: true
+    allow_source_routed: true
   - {namespaces: ["*"], pools: [shared]}
 """
 TEXTS = (

@@ -30,6 +30,7 @@ from nri_netdev.domain.pci import PciFunction
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.policy.rules import Policy
 from nri_netdev.domain.policy.selectors import Facts
+from nri_netdev.domain.routing import SourceRoute
 from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.snapshot import Snapshot
 from nri_netdev.errors import KernelError, Reason, RequestError, StateError
@@ -166,11 +167,20 @@ NODE = Inventory(
         Link(ifindex=19, ifname="dummyport", master=18),
         Link(ifindex=20, ifname="team0", kind="dummy"),
         Link(ifindex=21, ifname="teamport", master=20),
+        Link(ifindex=22, ifname="cloud0"),
+        Link(ifindex=23, ifname="unused0"),
+        Link(ifindex=24, ifname="foreign0"),
     ),
     addresses={
         2: (Address(family=2, address="192.0.2.2", prefixlen=24),),
         12: (Address(family=2, address="203.0.113.9", prefixlen=32),),
+        22: (Address(family=2, address="198.51.100.2", prefixlen=24),),
     },
+    source_routes=(
+        SourceRoute(table=102, leaves_by=frozenset({22}), sources=("198.51.100.2/32",)),
+        SourceRoute(table=103, leaves_by=frozenset({23})),
+        SourceRoute(table=104, leaves_by=frozenset({24}), sources=("198.51.100.9/32",)),
+    ),
     default_routes=frozenset({2}),
     default_sources=frozenset({"203.0.113.9"}),
     pod_netnsids=frozenset({7}),
@@ -289,6 +299,9 @@ VERDICTS: dict[str, Case] = {
     "beneath": judged("[mgmtphy0]"),
     "master": judged("[team0]"),
     "vxlan": judged("[under0]"),
+    "source route": judged("[cloud0]"),
+    "source route that nobody takes": judged("[unused0]"),
+    "source route of others": judged("[foreign0]"),
     "pod's own network": judged("[host0]"),
     "carries what is given": judged("[ens1f0]", held("mv0", kind="macvlan", link=3)),
     "virtual function": judged(
@@ -328,6 +341,10 @@ VERDICTS: dict[str, Case] = {
     "pool is held": judged("[{pool: fast}]", held("ens1f0"), held("ens1f1"), policy=of_rule("pools: [fast]")),
     "pool is returning": judged(
         "[{pool: fast}]", held("ens1f0", state=State.RETURNING), held("ens1f1"), policy=of_rule("pools: [fast]")
+    ),
+    "rule without source routes": judged("[cloud0]", policy=of_rule("interfaces: [cloud0]")),
+    "source routes of others": judged(
+        "[foreign0]", policy=of_rule("interfaces: [foreign0], allow_source_routed: true")
     ),
     "pool of lifelines": judged("[{pool: slow}]", policy=of_rule("pools: [slow]")),
     "pool clashes": judged("[{pool: fast}]", held("ens1f1"), policy=of_rule("pools: [fast]"), names=("enp1s0f0",)),

@@ -154,6 +154,14 @@ RULES: ListOf[Callable[[int], Rule]] = ListOf(
                 text="give also what the node lives by, as far as one of `interfaces` names it without a pattern",
                 default="false",
             ),
+            "allow_source_routed": Member(
+                shape=boolean(),
+                text=(
+                    "give also what carries a default route for packets from its own addresses only, as nodes of "
+                    "clouds have one for each interface; no other lifeline"
+                ),
+                default="false",
+            ),
         },
     )
 )

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from ipaddress import ip_interface, ip_network
 
-from nri_netdev.domain.links import Inventory, Link
+from nri_netdev.domain.children import PAIRS, carried, children, listing
+from nri_netdev.domain.links import Address, Inventory, Link
 from nri_netdev.domain.policy.rules import Describes
 from nri_netdev.domain.policy.selectors import FactsOf, Selector, no_facts
 from nri_netdev.domain.problem import Obstacle
+from nri_netdev.domain.routing import SourceRoute
 from nri_netdev.errors import Reason
 
 IMMOVABLE_KINDS = frozenset(
@@ -99,19 +103,24 @@ class Lifelines:
         self._given = tuple(given)
         self._by_index = {link.ifindex: link for link in inventory.links}
         self._ports: dict[int, list[Link]] = {}
-        self._tunnels: dict[int, list[Link]] = {}
         for link in inventory.links:
             if link.master is not None:
                 self._ports.setdefault(link.master, []).append(link)
-            if link.kind == "vxlan" and link.link is not None and link.link_netnsid is None:
-                self._tunnels.setdefault(link.link, []).append(link)
-        self._vital: dict[int, str] = {}
-        for carrier, reason in _carriers(inventory):
-            self._vital.setdefault(carrier, reason)
-        for carrier in tuple(self._vital):
-            self._note_beneath(carrier)
+        leaving = {(child.ifindex, child.ifname) for child in self._given}
+        self._children = children(link for link in inventory.links if (link.ifindex, link.ifname) not in leaving)
+        self._vital = self._with_beneath(_carriers(inventory))
+        self._by_source = self._with_beneath(_carriers_by_source(inventory))
 
-    def _note_beneath(self, carrier: int) -> None:
+    def _with_beneath(self, carriers: Iterable[tuple[int, str]]) -> Mapping[int, str]:
+        """Carriers and what is beneath them, each with the first reason."""
+        found: dict[int, str] = {}
+        for carrier, reason in carriers:
+            found.setdefault(carrier, reason)
+        for carrier in tuple(found):
+            self._note_beneath(carrier, found)
+        return found
+
+    def _note_beneath(self, carrier: int, found: dict[int, str]) -> None:
         """Note what is below a carrier: ports of a bond or bridge, the parent of a VLAN, the other end of a pair."""
         top = self._by_index.get(carrier)
         pending, seen = [carrier], {carrier}
@@ -121,7 +130,7 @@ class Lifelines:
                 if ifindex not in seen:
                     seen.add(ifindex)
                     pending.append(ifindex)
-                    self._vital.setdefault(ifindex, f"is beneath {top.ifname}, which {self._vital[carrier]}")
+                    found.setdefault(ifindex, f"is beneath {top.ifname}, which {found[carrier]}")
 
     def _lowers(self, link: Link) -> Iterator[int]:
         yield from (port.ifindex for port in self._ports.get(link.ifindex, ()))
@@ -129,8 +138,15 @@ class Lifelines:
             yield link.link
 
     def why(self, link: Link) -> Obstacle | None:
-        """Why an interface is a lifeline, the weightiest reason; None if it is none."""
+        """Why an interface is a lifeline, the weightiest reason; None if it is none.
+
+        That it has a source route of its own is the lightest one: then there is no other.
+        """
         return next(self._reasons(link), None)
+
+    def children_of(self, link: Link) -> Sequence[Link]:
+        """The host's interfaces that stand on one, those left out that are given away."""
+        return self._children.get(link.ifindex, ())
 
     def _reasons(self, link: Link) -> Iterator[Obstacle]:
         """Every reason, the weightiest first."""
@@ -142,6 +158,8 @@ class Lifelines:
         for number, selector in enumerate(self._protected, 1):
             if self._describes(selector, link):
                 yield Obstacle(f"is protected by the configuration (protected, {number})", Reason.LIFELINE)
+        if link.ifindex in self._by_source:
+            yield Obstacle(self._by_source[link.ifindex], Reason.LIFELINE, is_source_route=True)
 
     def _uses_of_node(self, link: Link) -> Iterator[str]:
         if link.ifindex in self._vital:
@@ -152,14 +170,14 @@ class Lifelines:
             yield f"is enslaved to {of}; release it first"
         for port in self._ports.get(link.ifindex, ()):
             yield f"is the master of {port.ifname}"
-        for tunnel in self._tunnels.get(link.ifindex, ()):
-            yield f"carries {tunnel.ifname}, a vxlan device that the kernel would delete"
+        if own := self.children_of(link):
+            yield carried(own)
 
     def _uses_of_pods(self, link: Link) -> Iterator[Obstacle]:
         if link.kind == "veth" and link.link_netnsid in self._inventory.pod_netnsids:
             yield Obstacle("is the host's end of a pod's own network", _OF_PODS)
         for child in self._given:
-            if child.link == link.ifindex and child.link_netnsid is None and child.kind != "veth":
+            if child.link == link.ifindex and child.link_netnsid is None and child.kind not in PAIRS:
                 text = f"carries {child.ifname}, a {child.kind or 'device'} that is given away"
                 yield Obstacle(text, Reason.LIFELINE)
         if link.parent_bus == "pci":
@@ -173,9 +191,52 @@ _OF_PODS = Reason.ANNOTATION
 
 
 def _carriers(inventory: Inventory) -> Iterator[tuple[int, str]]:
+    """What carries a default route of the node, or one for packets from addresses that are not its own."""
     for ifindex in inventory.default_routes:
         yield ifindex, "carries a default route of the node"
-    for ifindex, addresses in inventory.addresses.items() if inventory.default_sources else ():
+    for ifindex, address in _having(inventory, inventory.default_sources):
+        yield ifindex, f"has the address {address} that a default route of the node uses"
+    for route in inventory.source_routes:
+        for ifindex in route.leaves_by:
+            if foreign := _foreign(route, inventory.addresses.get(ifindex, ())):
+                yield ifindex, f"carries a default route for packets from {listing(foreign)} (table {route.table})"
+
+
+def _carriers_by_source(inventory: Inventory) -> Iterator[tuple[int, str]]:
+    """What carries a default route that no packets take but those from its own addresses."""
+    for route in inventory.source_routes:
+        reached = "only rules with `from` reach" if route.sources else "no rule reaches"
+        for ifindex in route.leaves_by:
+            yield ifindex, f"carries a default route of table {route.table}, which {reached}"
+        for ifindex, address in _having(inventory, filter(None, (route.source,))):
+            yield ifindex, f"has the address {address} that a default route of table {route.table} uses"
+
+
+def _having(inventory: Inventory, wanted: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """The interfaces that have one of some addresses, each with that."""
+    among = frozenset(wanted)
+    for ifindex, addresses in inventory.addresses.items() if among else ():
         for address in addresses:
-            if address.address in inventory.default_sources:
-                yield ifindex, f"has the address {address.address} that a default route of the node uses"
+            if address.address in among:
+                yield ifindex, address.address
+
+
+_ADDRESS_BITS = {2: 32, 10: 128}
+"""By address family (`AF_INET`, `AF_INET6`)."""
+
+
+def _foreign(route: SourceRoute, addresses: Sequence[Address]) -> list[str]:
+    """What packets take a source route from, without an interface's own addresses and networks of those."""
+    own = {f"{address.address}/{_ADDRESS_BITS[address.family]}": str(address) for address in addresses}
+    return [
+        sources.removesuffix("/128" if ":" in sources else "/32")
+        for sources in route.sources
+        if sources not in own and not any(_has_within(sources, address) for address in own.values())
+    ]
+
+
+@lru_cache(maxsize=1024)
+def _has_within(sources: str, address: str) -> bool:
+    """Whether a network has an address in it, and is no larger than that address's own network."""
+    network, interface = ip_network(sources, strict=False), ip_interface(address)
+    return interface.ip in network and network.prefixlen >= interface.network.prefixlen

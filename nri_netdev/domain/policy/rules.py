@@ -17,6 +17,7 @@ from nri_netdev.domain.links import Link
 from nri_netdev.domain.pods import PodSandbox
 from nri_netdev.domain.policy.handlers import DEFAULT_HANDLER, Handlers
 from nri_netdev.domain.policy.selectors import Selector, matches_glob, yaml_text
+from nri_netdev.domain.problem import Obstacle
 from nri_netdev.domain.text.names import quote
 
 Describes: TypeAlias = Callable[[Selector, Link], bool]
@@ -95,6 +96,9 @@ class Rule:
     allow_protected: bool = False
     """Whether it gives lifelines too, of those that one of `interfaces` names explicitly."""
 
+    allow_source_routed: bool = False
+    """Whether it gives what is a lifeline only for a default route of packets from its own addresses."""
+
     def __str__(self) -> str:
         return f"rule {self.number}" if self.name is None else f"rule {quote(self.name)}"
 
@@ -108,10 +112,6 @@ class Rule:
         if self.runtime_handlers and handler not in self.runtime_handlers:
             return f"is for the runtime handlers {listed(self.runtime_handlers)}"
         return None
-
-    def may_give_protected(self, link: Link, describes: Describes) -> bool:
-        """Whether it gives this interface even if it is a lifeline of the node."""
-        return self.allow_protected and any(one.is_explicit and describes(one, link) for one in self.interfaces)
 
     def why_not_as(self, ifname: str) -> str | None:
         """Why it does not give an interface under this name in the container; None if it does."""
@@ -145,4 +145,11 @@ class Policy:
         """Whether a rule covers an interface."""
         return any(describes(one, link) for one in rule.interfaces) or any(
             self.is_in_pool(link, pool, describes) for pool in rule.pools
+        )
+
+    def gives_lifeline(self, rule: Rule, link: Link, lifeline: Obstacle, describes: Describes) -> bool:
+        """Whether a rule gives an interface though it is a lifeline for this reason."""
+        is_named = any(one.is_explicit and describes(one, link) for one in rule.interfaces)
+        return (rule.allow_protected and is_named) or (
+            rule.allow_source_routed and lifeline.is_source_route and self.covers(rule, link, describes)
         )

@@ -11,6 +11,7 @@ from functools import partial
 
 from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.claim import MARK_PREFIX
+from nri_netdev.domain.effects import effects
 from nri_netdev.domain.links import Link
 from nri_netdev.domain.pods import PodSandbox
 from nri_netdev.domain.policy.lifelines import Lifelines, why_immovable
@@ -47,14 +48,34 @@ class Availability:
 
     def lifeline(self, link: Link, rules: Iterable[Rule]) -> Obstacle | None:
         """Why an interface is a lifeline, unless one of these rules gives it all the same."""
-        reason = self._lifelines.why(link)
-        if reason is None or any(rule.may_give_protected(link, self.describes) for rule in rules):
-            return None
-        return reason
+        reason, policy = self._lifelines.why(link), self.node.policy
+        if reason is None or policy is None:
+            return reason
+        is_given = any(policy.gives_lifeline(rule, link, reason, self.describes) for rule in rules)
+        return None if is_given else reason
 
     def is_free(self, link: Link, rules: Iterable[Rule]) -> bool:
         """Whether an interface of the host can be given, by one of these rules if it is a lifeline."""
         return link.ifname not in self._held and why_immovable(link) is None and self.lifeline(link, rules) is None
+
+    def why_not(self, link: Link) -> Obstacle | None:
+        """Why an interface cannot be given to anybody, whoever holds it; None if it can."""
+        if reason := why_immovable(link):
+            return reason
+        policy = self.node.policy
+        lifeline = self.lifeline(link, policy.rules if policy else ())
+        return lifeline if lifeline is None or policy is None else words.protected(lifeline, None)
+
+    def effects(self, link: Link) -> tuple[str, ...]:
+        """What giving an interface of the host away does besides; empty for what the kernel does not move."""
+        if why_immovable(link):
+            return ()
+        return effects(
+            link,
+            addresses=self.node.inventory.addresses.get(link.ifindex, ()),
+            children=self._lifelines.children_of(link),
+            attached=self.node.attached_of(link),
+        )
 
     def everything(self) -> tuple[Link, ...]:
         """The interfaces of the host, including those that are away, in the order in which they are given."""

@@ -33,6 +33,8 @@ class Explanation:
     verdict: str = ""
     """The interfaces that would be given, or why none would be."""
     is_granted: bool = False
+    effects: tuple[str, ...] = ()
+    """What giving these interfaces does besides: what does not come along, and what of the host suffers."""
 
 
 def explain_pod(
@@ -115,14 +117,18 @@ def _explained(
     named = available.node.inventory.by_name(entry.interface)
     links = [grant.link for grant in outcome.grants] or ([named] if named else [])
     steps = tuple(step for link in links for step in _steps(available, link))
+    told = tuple(f"{link.ifname}: {text}" for link in links for text in available.effects(link))
     if outcome.problems:
         reasons = [_with_hint(problem.message, problem.hint) for problem in outcome.problems]
-        return _refused(entry, container, steps, "; ".join(reasons))
+        return replace(_refused(entry, container, steps, "; ".join(reasons)), effects=told)
     gives = ", ".join(f"{grant.link.ifname} as {grant.entry.inside}" for grant in outcome.grants)
     if any(other.problems for other in outcomes):
-        return _refused(entry, container, steps, f"would give {gives}, if the other entries were right")
+        reason = f"would give {gives}, if the other entries were right"
+        return replace(_refused(entry, container, steps, reason), effects=told)
     verdict = f"gives {gives}"
-    return Explanation(container=container, asked=_asked(entry), steps=steps, verdict=verdict, is_granted=True)
+    return Explanation(
+        container=container, asked=_asked(entry), steps=steps, verdict=verdict, is_granted=True, effects=told
+    )
 
 
 def _steps(available: PodAvailability, link: Link) -> Iterator[str]:

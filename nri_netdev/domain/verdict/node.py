@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from nri_netdev.domain.claim import Claim, Owner, State
+from nri_netdev.domain.effects import AttachedOf, nothing_attached
 from nri_netdev.domain.links import Inventory, Link
 from nri_netdev.domain.pci import PciOf, no_pci
 from nri_netdev.domain.policy.rules import Policy
@@ -57,6 +58,8 @@ class NodeState:
     """Reads facts of an interface that rtnetlink does not have."""
     pci_of: PciOf = no_pci
     """Reads what is at a PCI address."""
+    attached_of: AttachedOf = nothing_attached
+    """Reads what is attached to an interface, for people; no verdict depends on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

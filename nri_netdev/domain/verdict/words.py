@@ -40,8 +40,9 @@ def held(holding: Held, at_s: int) -> Obstacle:
 
 def protected(lifeline: Obstacle, rule: Rule | None) -> Obstacle:
     """It is a lifeline, and the rule that decides, if any does, does not give lifelines."""
-    rules = "no rule of this node names" if rule is None else f"{rule} does not name"
-    return Obstacle(f"{lifeline.text}; {rules} it with allow_protected: true", Reason.POLICY)
+    verb, key = ("give", "allow_source_routed") if lifeline.is_source_route else ("name", "allow_protected")
+    rules = f"no rule of this node {verb}s" if rule is None else f"{rule} does not {verb}"
+    return Obstacle(f"{lifeline.text}; {rules} it with {key}: true", Reason.POLICY)
 
 
 def clashing(altname: str, link: Link) -> Obstacle:

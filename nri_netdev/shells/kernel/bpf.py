@@ -65,6 +65,14 @@ def attached(ifindex: int, hook: int) -> list[tuple[int, int]]:
     return list(zip(programs[:count], links[:count], strict=True))
 
 
+def has_tcx(ifindex: int) -> bool:
+    """Whether an interface has tcx programs; False if that cannot be read, as before Linux 6.6."""
+    try:
+        return any(attached(ifindex, hook) for hook in (TCX_INGRESS, TCX_EGRESS))
+    except KernelError:
+        return False
+
+
 @contextmanager
 def _open(what: str, command: int, number: int) -> Iterator[int]:
     fd = _bpf(f"open {what} {number}", command, _attr("=I", number))

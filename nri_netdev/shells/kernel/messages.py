@@ -14,6 +14,7 @@ import struct
 from collections.abc import Iterator, Mapping
 
 from nri_netdev.domain.links import Address, Link
+from nri_netdev.domain.routing import RoutingRule
 from nri_netdev.shells.kernel.attributes import attributes, from_text, pack_all, to_int, to_text, u32, walk
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
@@ -50,12 +51,16 @@ NDMSG = struct.Struct("=BxxxiHBB")
 TCMSG = struct.Struct("=BxxxiIII")
 """`struct tcmsg`: family, ifindex, handle, parent, info."""
 
+_RULE = struct.Struct("=BBBBBxxBI")
+"""`struct fib_rule_hdr`: family, dst_len, src_len, tos, table, action, flags."""
+
 IFA_ADDRESS, IFA_LOCAL, IFA_LABEL, IFA_BROADCAST, IFA_CACHEINFO = 1, 2, 3, 4, 6
 IFA_FLAGS, IFA_RT_PRIORITY, IFA_PROTO = 8, 9, 11
 IFA_F_TEMPORARY, IFA_F_NODAD, IFA_F_PERMANENT, IFA_F_NOPREFIXROUTE = 0x01, 0x02, 0x80, 0x200
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_MULTIPATH = 1, 4, 5, 6, 7, 9
 RTA_CACHEINFO, RTA_TABLE, RTA_VIA, RTA_EXPIRES, RTA_NH_ID = 12, 15, 18, 23, 30
 RTN_UNICAST = 1
+RT_TABLE_MAIN = 254
 
 _OPERSTATES = ("UNKNOWN", "NOTPRESENT", "DOWN", "LOWERLAYERDOWN", "TESTING", "DORMANT", "UP")
 _FOREVER = 0xFFFFFFFF
@@ -192,6 +197,28 @@ def pack_address(ifindex: int, address: Address) -> bytes:
         attrs[IFA_PROTO] = bytes([address.proto])
     header = IFADDR.pack(address.family, address.prefixlen, address.flags & 0xFF, address.scope, ifindex)
     return header + pack_all(attrs)
+
+
+def pack_rule(family: int) -> bytes:
+    """The body of an `RTM_GETRULE`."""
+    return _RULE.pack(family, 0, 0, 0, 0, 0, 0)
+
+
+def parse_rule(payload: bytes) -> RoutingRule | None:
+    """Read an `RTM_NEWRULE`; None if it does not lead to a table."""
+    fra_src, fra_table, fra_l3mdev = 2, 15, 19
+    fr_act_to_tbl, fib_rule_invert = 1, 0x2
+    family, _, src_len, _, table, action, flags = _RULE.unpack_from(payload)
+    if action != fr_act_to_tbl:
+        return None
+    attrs = attributes(payload, _RULE.size)
+    is_by_source = src_len and fra_src in attrs and not flags & fib_rule_invert
+    return RoutingRule(
+        family=family,
+        table=to_int(attrs.get(fra_table)) or table,
+        sources=f"{ip_text(attrs[fra_src])}/{src_len}" if is_by_source else None,
+        is_l3mdev=any(attrs.get(fra_l3mdev, b"")),
+    )
 
 
 def ip_text(packed: bytes) -> str:

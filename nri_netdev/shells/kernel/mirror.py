@@ -1,10 +1,11 @@
 """A cache of the host's netns, kept current by events, so that a request does not read the whole host.
 
 An event says only that something changed; what changed is read again, and everything is read again if the kernel
-dropped an event. The kernel sends an event for each change of an interface's name, MAC, master and addresses, and for
-each new route. It sends none for: alternative names, alias, group and queue length of an interface that is down; the
-netns of a veth's other end; tentative IPv6 addresses; IPv4 routes that disappear with their interface. So an interface
-that is granted is read again, and a refusal is made from `Mirror.fresh` (`nri_netdev.custody.evaluate`).
+dropped an event. The kernel sends an event for each change of an interface's name, MAC, master and addresses, for each
+new route, and for each change of a rule. It sends none for: alternative names, alias, group and queue length of an
+interface that is down; the netns of a veth's other end; tentative IPv6 addresses; IPv4 routes that disappear with their
+interface. So an interface that is granted is read again, and a refusal is made from `Mirror.fresh`
+(`nri_netdev.custody.evaluate`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 
 from nri_netdev.domain.claim import lasting
 from nri_netdev.domain.links import Address, Inventory, Link
+from nri_netdev.domain.routing import Defaults
 from nri_netdev.errors import KernelError
 from nri_netdev.shells.kernel.libc import translated
 from nri_netdev.shells.kernel.messages import (
@@ -21,16 +23,18 @@ from nri_netdev.shells.kernel.messages import (
     RTM_DELLINK,
     RTM_DELNEXTHOP,
     RTM_DELROUTE,
+    RTM_DELRULE,
     RTM_NEWADDR,
     RTM_NEWLINK,
     RTM_NEWNEXTHOP,
     RTM_NEWROUTE,
+    RTM_NEWRULE,
     link_header,
 )
 from nri_netdev.shells.kernel.netlink import RouteEvents
 from nri_netdev.shells.kernel.rtnetlink import Rtnl
 
-RTNLGRP_LINK, RTNLGRP_NEXTHOP = 1, 32
+RTNLGRP_LINK, RTNLGRP_NEXTHOP, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE = 1, 32, 8, 19
 RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE = 5, 7, 9, 11
 _GROUPS = (
     RTNLGRP_LINK,
@@ -39,6 +43,8 @@ _GROUPS = (
     RTNLGRP_IPV6_IFADDR,
     RTNLGRP_IPV6_ROUTE,
     RTNLGRP_NEXTHOP,
+    RTNLGRP_IPV4_RULE,
+    RTNLGRP_IPV6_RULE,
 )
 _MANY = 64
 """More changed links than this are read faster by one dump of all."""
@@ -80,7 +86,7 @@ class Mirror:
         self._stale: set[int] | None = None
         """The links to read again; None for all."""
         self._addresses: Mapping[int, tuple[Address, ...]] | None = None
-        self._defaults: tuple[frozenset[int], frozenset[str]] | None = None
+        self._defaults: Defaults | None = None
         self._revision = 0
 
     def close(self) -> None:
@@ -95,12 +101,12 @@ class Mirror:
             self._addresses = rtnl.addresses()
         if self._defaults is None:
             self._defaults = rtnl.defaults()
-        leaving, sources = self._defaults
         return Inventory(
             links=tuple(self._links.values()),
             addresses=self._addresses,
-            default_routes=leaving,
-            default_sources=sources,
+            default_routes=self._defaults.leaving,
+            default_sources=self._defaults.sources,
+            source_routes=self._defaults.by_source,
         )
 
     def revision(self, rtnl: Rtnl) -> int:
@@ -135,13 +141,13 @@ class Mirror:
                 ifindex, _ = link_header(payload)
                 if self._stale is not None:
                     self._stale.add(ifindex)
-                if self._defaults is not None and ifindex in self._defaults[0]:
+                if self._defaults is not None and ifindex in self._defaults.ifindexes:
                     self._defaults = None  # no event says that a route disappeared with its link
                     self._revision += 1
             elif kind in {RTM_NEWADDR, RTM_DELADDR}:
                 self._addresses = None
                 self._revision += 1
-            elif kind in {RTM_NEWNEXTHOP, RTM_DELNEXTHOP} or (
+            elif kind in {RTM_NEWNEXTHOP, RTM_DELNEXTHOP, RTM_NEWRULE, RTM_DELRULE} or (
                 kind in {RTM_NEWROUTE, RTM_DELROUTE} and payload[1] == 0  # rtm_dst_len
             ):
                 self._defaults = None

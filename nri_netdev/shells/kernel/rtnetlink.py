@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from nri_netdev.domain.links import Address, Inventory, Link
+from nri_netdev.domain.routing import DefaultRoute, Defaults, RoutingRule, told_apart
 from nri_netdev.errors import KernelError
 from nri_netdev.lean import bare
 from nri_netdev.shells.kernel.attributes import attributes, from_text, pack, to_int, u32
@@ -26,15 +27,18 @@ from nri_netdev.shells.kernel.messages import (
     AF_INET6,
     IFADDR,
     IFLA_ALT_IFNAME,
+    RT_TABLE_MAIN,
     RTA_MULTIPATH,
     RTA_NH_ID,
     RTA_OIF,
     RTA_PREFSRC,
+    RTA_TABLE,
     RTM_DELLINKPROP,
     RTM_GETADDR,
     RTM_GETLINK,
     RTM_GETNEXTHOP,
     RTM_GETROUTE,
+    RTM_GETRULE,
     RTM_NEWLINKPROP,
     RTMSG,
     RTN_UNICAST,
@@ -42,8 +46,10 @@ from nri_netdev.shells.kernel.messages import (
     ip_text,
     nexthops,
     pack_link,
+    pack_rule,
     parse_address,
     parse_link,
+    parse_rule,
 )
 from nri_netdev.shells.kernel.netlink import (
     NETLINK_GENERIC,
@@ -253,23 +259,42 @@ class Rtnl:
 
     def inventory(self) -> Inventory:
         """Everything that a verdict needs to know about the netns."""
-        leaving, sources = self.defaults()
+        defaults = self.defaults()
         return Inventory(
-            links=self.links(), addresses=self.addresses(), default_routes=leaving, default_sources=sources
+            links=self.links(),
+            addresses=self.addresses(),
+            default_routes=defaults.leaving,
+            default_sources=defaults.sources,
+            source_routes=defaults.by_source,
         )
 
-    def defaults(self) -> tuple[frozenset[int], frozenset[str]]:
-        """The ifindexes that default routes leave by, and the source addresses that they name."""
-        leaving: set[int] = set()
-        sources: set[str] = set()
+    def defaults(self) -> Defaults:
+        """The default routes, told apart by the rules that reach their tables."""
+        routes = [route for family in (AF_INET, AF_INET6) for route in self._default_routes(family)]
+        is_plain = all(route.table == RT_TABLE_MAIN for route in routes)
+        return told_apart(routes, () if is_plain else self.rules())
+
+    def _default_routes(self, family: int) -> Iterator[DefaultRoute]:
+        for payload in self.routes(family, kind=RTN_UNICAST):
+            if payload[1] == 0:  # rtm_dst_len: a default route
+                attrs = attributes(payload, RTMSG.size)
+                yield DefaultRoute(
+                    family=family,
+                    table=to_int(attrs.get(RTA_TABLE)) or payload[4],
+                    leaves_by=frozenset(self._leaves_by(attrs)),
+                    source=ip_text(attrs[RTA_PREFSRC]) if RTA_PREFSRC in attrs else None,
+                )
+
+    def rules(self) -> tuple[RoutingRule, ...]:
+        """The rules that have packets looked up in tables; none of a family for which the kernel has no rules."""
+        found: list[bytes] = []
         for family in (AF_INET, AF_INET6):
-            for payload in self.routes(family, kind=RTN_UNICAST):
-                if payload[1] == 0:  # rtm_dst_len: a default route
-                    attrs = attributes(payload, RTMSG.size)
-                    leaving.update(self._leaves_by(attrs))
-                    if RTA_PREFSRC in attrs:
-                        sources.add(ip_text(attrs[RTA_PREFSRC]))
-        return frozenset(leaving), frozenset(sources)
+            try:
+                found += self.dump("list rules", RTM_GETRULE, pack_rule(family))
+            except KernelError as error:
+                if error.errno not in {errno.EAFNOSUPPORT, errno.EOPNOTSUPP}:
+                    raise
+        return tuple(filter(None, map(parse_rule, found)))
 
     def _leaves_by(self, attrs: Mapping[int, bytes]) -> Iterator[int]:
         """The ifindexes that a route leaves by."""

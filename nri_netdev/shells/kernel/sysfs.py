@@ -1,4 +1,4 @@
-"""What sysfs has and rtnetlink lacks: facts about interfaces, and what is at a PCI address that has no interface.
+"""What sysfs has and rtnetlink lacks: facts about interfaces, SR-IOV functions, what is at a PCI address.
 
 `/sys/bus` is the same in every netns. `/sys/class/net` shows the netns in which sysfs was mounted, so an entry is used
 only if its ifindex is the interface's.
@@ -68,6 +68,12 @@ def pci_function(address: str, sysfs: Path = _SYSFS) -> PciFunction | None:
 def _pci_id(device: Path) -> str | None:
     vendor, product = _text(device / "vendor"), _text(device / "device")
     return f"{vendor[2:]}:{product[2:]}" if vendor and product else None
+
+
+def virtual_functions(link: Link, sysfs: Path = _SYSFS) -> int:
+    """How many virtual functions of SR-IOV an interface's PCI device has now; 0 if that cannot be read."""
+    device = _pci_device(link, sysfs)
+    return (_number(device / "sriov_numvfs") or 0) if device else 0
 
 
 def _pci_device(link: Link, sysfs: Path) -> Path | None:

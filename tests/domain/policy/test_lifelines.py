@@ -10,6 +10,9 @@ import pytest
 from nri_netdev.domain.links import Address, Inventory, Link
 from nri_netdev.domain.policy.lifelines import CNI_NAMES, Lifelines, why_immovable
 from nri_netdev.domain.policy.selectors import Facts, Selector
+from nri_netdev.domain.problem import Obstacle
+from nri_netdev.domain.routing import SourceRoute
+from nri_netdev.errors import Reason
 
 
 def names(inventory: Inventory, **more: object) -> dict[str, str]:
@@ -96,23 +99,69 @@ def test_so_is_what_has_the_nodes_own_address() -> None:
     assert names(inventory) == {"nic0": f"is beneath node0, which {reason}", "node0": reason}
 
 
-def test_so_is_whose_children_would_die_or_serve_others() -> None:
-    """vxlan devices die with a move; what others were given goes through their parent."""
+@pytest.mark.parametrize(
+    ("links", "text"),
+    [
+        ([Link(ifindex=8, ifname="nic0.100", kind="vlan", link=2)], "carries nic0.100 of the host"),
+        ([Link(ifindex=8, ifname="iv0", kind="ipvlan", link=2)], "carries iv0 of the host"),
+        ([Link(ifindex=8, ifname="gre1", kind="gre", link=2)], "carries gre1 of the host"),
+        ([Link(ifindex=8, ifname="lan1", kind="dsa", link=2)], "carries lan1 of the host"),
+        (
+            [Link(ifindex=8, ifname="vx0", kind="vxlan", link=2)],
+            "carries vx0 of the host (the kernel would delete vx0)",
+        ),
+        (
+            [
+                Link(ifindex=8, ifname="nic0.100", kind="vlan", link=2),
+                Link(ifindex=9, ifname="ms0", kind="macsec", link=2),
+            ],
+            "carries nic0.100 and ms0 of the host (the kernel would delete ms0)",
+        ),
+        (
+            [Link(ifindex=number, ifname=f"nic0.{number}", kind="vlan", link=2) for number in range(8, 13)],
+            "carries nic0.8, nic0.9, nic0.10 and 2 more of the host",
+        ),
+    ],
+)
+def test_so_is_what_other_interfaces_of_the_host_stand_on(links: list[Link], text: str) -> None:
+    """Whatever their kind; the first three are named, and those that the kernel would delete."""
+    assert names(Inventory(links=(NIC0, *links, FREE))) == {"nic0": text}
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        Link(ifindex=8, ifname="veth0", kind="veth", link=2),
+        Link(ifindex=8, ifname="nk0", kind="netkit", link=2),
+        Link(ifindex=8, ifname="nic0.7", kind="vlan", link=2, link_netnsid=0),
+        Link(ifindex=8, ifname="gre0", kind="gre", link=0),
+        Link(ifindex=8, ifname="gre1", kind="gre"),
+    ],
+    ids=["pair", "pair of another kind", "lower device elsewhere", "bound to none", "none"],
+)
+def test_what_only_looks_like_a_child_is_none(link: Link) -> None:
+    """The other end of a pair, and a device whose lower one has this index in another netns."""
+    assert names(Inventory(links=(NIC0, link))) == {}
+
+
+def test_so_is_whose_children_serve_others() -> None:
+    """What others were given goes through its parent, also while it is still on the host."""
     inventory = Inventory(
         links=(NIC0, NIC1, replace(FREE, parent_bus="pci", parent_dev="0000:3b:00.0"), Link(ifindex=7, ifname="p0")),
     )
-    vxlan = replace(inventory, links=(*inventory.links, Link(ifindex=8, ifname="vx0", kind="vxlan", link=2)))
     given = [
         Link(ifindex=30, ifname="mv0", kind="macvlan", link=3),
         Link(ifindex=31, ifname="ve0", kind="veth", link=7),
         Link(ifindex=32, ifname="mv1", kind="macvlan", link=7, link_netnsid=4),
         Link(ifindex=33, ifname="free0v1", parent_bus="pci", parent_dev="0000:3b:02.1"),
     ]
-    assert names(vxlan) == {"nic0": "carries vx0, a vxlan device that the kernel would delete"}
-    assert names(inventory, given=given, facts_of=lambda link: Facts(pf="0000:3b:00.0")) == {
+    found = {
         "nic1": "carries mv0, a macvlan that is given away",
         "free0": "has the virtual function free0v1 that is given away",
     }
+    assert names(inventory, given=given, facts_of=lambda link: Facts(pf="0000:3b:00.0")) == found
+    here = replace(inventory, links=(*inventory.links, given[0]))
+    assert names(here, given=given, facts_of=lambda link: Facts(pf="0000:3b:00.0")) == found
 
 
 @pytest.mark.parametrize(
@@ -139,6 +188,68 @@ def test_so_is_the_hosts_end_of_a_pods_own_network() -> None:
     assert names(Inventory(links=links, pod_netnsids=frozenset({7}))) == {
         "x": "is the host's end of a pod's own network"
     }
+
+
+def source_routed(*sources: str, ifindex: int = 2, source: str | None = None) -> Inventory:
+    """A host with a default route in table 102 by an interface that has 192.0.2.5/24."""
+    return Inventory(
+        links=(NIC0, NIC1, FREE),
+        addresses={
+            2: (Address(family=2, address="192.0.2.5", prefixlen=24),),
+            3: (Address(family=2, address="198.51.100.7", prefixlen=32),),
+        },
+        source_routes=(SourceRoute(table=102, leaves_by=frozenset({ifindex}), source=source, sources=sources),),
+    )
+
+
+OWN = "carries a default route of table 102, which only rules with `from` reach"
+
+
+@pytest.mark.parametrize(
+    ("sources", "text", "is_source_route"),
+    [
+        ((), "carries a default route of table 102, which no rule reaches", True),
+        (("192.0.2.5/32",), OWN, True),
+        (("192.0.2.0/24",), OWN, True),
+        (("192.0.2.4/30",), OWN, True),
+        (("192.0.2.5/32", "192.0.2.6/32"), "carries a default route for packets from 192.0.2.6 (table 102)", False),
+        (("192.0.2.8/29",), "carries a default route for packets from 192.0.2.8/29 (table 102)", False),
+        (("192.0.0.0/16",), "carries a default route for packets from 192.0.0.0/16 (table 102)", False),
+        (("198.51.100.7/32",), "carries a default route for packets from 198.51.100.7 (table 102)", False),
+        (("2001:db8::/32",), "carries a default route for packets from 2001:db8::/32 (table 102)", False),
+        (("2001:db8::5/128",), "carries a default route for packets from 2001:db8::5 (table 102)", False),
+    ],
+)
+def test_so_is_what_packets_from_some_addresses_leave_by(
+    sources: tuple[str, ...], text: str, *, is_source_route: bool
+) -> None:
+    """It is told apart where they are its own: those of others, such as pods, would lose their way."""
+    assert Lifelines(source_routed(*sources)).why(NIC0) == Obstacle(
+        text, Reason.LIFELINE, is_source_route=is_source_route
+    )
+
+
+def test_so_is_what_has_the_address_that_such_a_route_uses() -> None:
+    """Wherever the address is."""
+    found = Lifelines(source_routed("192.0.2.5/32", source="198.51.100.7"))
+
+    assert found.why(NIC0) == Obstacle(OWN, Reason.LIFELINE, is_source_route=True)
+    text = "has the address 198.51.100.7 that a default route of table 102 uses"
+    assert found.why(NIC1) == Obstacle(text, Reason.LIFELINE, is_source_route=True)
+    assert found.why(FREE) is None
+
+
+def test_a_source_route_is_the_lightest_reason() -> None:
+    """An interface that is a lifeline for anything else is told to be that."""
+    inventory = source_routed("192.0.2.5/32")
+    vlan = Link(ifindex=8, ifname="nic0.7", kind="vlan", link=2)
+
+    assert names(replace(inventory, default_routes=frozenset({2}))) == {"nic0": ROUTE}
+    assert names(replace(inventory, links=(NIC0, vlan))) == {"nic0": "carries nic0.7 of the host"}
+    protected = Lifelines(inventory, protected=[Selector(interface="nic0")], describes=lambda _, link: link is NIC0)
+    reason = protected.why(NIC0)
+    assert reason is not None
+    assert not reason.is_source_route
 
 
 def test_so_is_what_the_operator_says() -> None:

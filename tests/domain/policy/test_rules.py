@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from nri_netdev.config import settings
 from nri_netdev.domain.annotations.request import Entry, parse
 from nri_netdev.domain.claim import Claim, Netns, Owner, State
-from nri_netdev.domain.links import Inventory, Link
+from nri_netdev.domain.links import Address, Inventory, Link
 from nri_netdev.domain.pods import PodSandbox
 from nri_netdev.domain.policy.rules import LabelSelector, Operator, Policy, Requirement
 from nri_netdev.domain.policy.selectors import Facts
 from nri_netdev.domain.problem import Problem, summary
+from nri_netdev.domain.routing import SourceRoute
 from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.snapshot import Snapshot
 from nri_netdev.domain.verdict.judge import judge
@@ -266,6 +267,65 @@ def test_what_a_rule_gives(policy: str | None, request_: str, given: list[str]) 
 def test_what_is_refused_and_why(policy: str | None, request_: str, told: str) -> None:
     """In words for the pod's author, or, where a rule is missing, for the operator."""
     assert refused(policy, request_) == told
+
+
+SOURCE_ROUTES = (
+    SourceRoute(table=102, leaves_by=frozenset({4}), sources=("192.0.2.4/32",)),
+    SourceRoute(table=103, leaves_by=frozenset({2, 8})),
+)
+SOURCE_ROUTED = replace(
+    NODE,
+    addresses={4: (Address(family=2, address="192.0.2.4", prefixlen=24),)},
+    source_routes=SOURCE_ROUTES,
+)
+"""ens2 has one of its own; uplink0 and port0 are lifelines besides."""
+
+
+@pytest.mark.parametrize(
+    ("rule", "request_", "given", "told"),
+    [
+        ("interfaces: ['ens2*'], allow_source_routed: true", "[ens2]", ["ens2>ens2"], ""),
+        ("pools: [fast], allow_source_routed: true", "[{pool: fast}]", ["ens2>ens2"], ""),
+        ("interfaces: [{driver: ice}], allow_source_routed: true", "[{driver: ice, state: up}]", ["ens2>ens2"], ""),
+        ("interfaces: [ens2], allow_protected: true", "[ens2]", ["ens2>ens2"], ""),
+        ("pools: [fast]", "[{pool: fast}]", ["ens10>ens10"], ""),
+        (
+            "interfaces: ['ens2*']",
+            "[ens2]",
+            [],
+            (
+                'interface "ens2" carries a default route of table 102, which only rules with `from` reach; rule 1 does not '
+                "give it with allow_source_routed: true"
+            ),
+        ),
+        (
+            "interfaces: [ens1], allow_source_routed: true",
+            "[ens2]",
+            [],
+            (
+                'interface "ens2" carries a default route of table 102, which only rules with `from` reach; no rule of this '
+                "node gives it with allow_source_routed: true"
+            ),
+        ),
+        (
+            "interfaces: ['*'], allow_source_routed: true",
+            "[uplink0, port0]",
+            [],
+            (
+                'interface "uplink0" carries a default route of the node; rule 1 does not name it with allow_protected: true; '
+                'interface "port0" is enslaved to bridge br0; release it first; rule 1 does not name it with allow_protected: '
+                "true"
+            ),
+        ),
+    ],
+)
+def test_source_routes_are_allowed_without_a_name(rule: str, request_: str, given: list[str], told: str) -> None:
+    """By whatever way the rule covers the interface; nothing else that makes a lifeline is."""
+    policy = f"{POOLS}rules: [{{namespaces: ['*'], {rule}}}]"
+    if told:
+        assert refused(policy, request_, inventory=SOURCE_ROUTED) == told
+    else:
+        assert given_to(policy, request_, inventory=SOURCE_ROUTED) == given
 
 
 def test_a_pool_that_is_exhausted_says_who_has_it() -> None:

@@ -34,7 +34,7 @@ from tests.domain.verdict.nodes import NODE, entries, held, node, problems, refu
                 'interface "mgmtphy0" is beneath mgmt0, which has the address 203.0.113.9 that a default route of the node uses'
             ],
         ),
-        ("[under0]", ['interface "under0" carries vx0, a vxlan device that the kernel would delete']),
+        ("[under0]", ['interface "under0" carries vx0 of the host (the kernel would delete vx0)']),
         (
             "[{interface: ens1f0, name: eth0}]",
             ['the name "eth0" is already taken in the pod; set another with the field name'],

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from nri_netdev.domain.effects import Attached
 from nri_netdev.domain.links import Inventory, Link
 from nri_netdev.domain.verdict.availability import Availability, PodAvailability, own_altnames
 from nri_netdev.errors import Reason
@@ -77,6 +78,36 @@ def test_a_rule_that_could_give_a_lifeline_is_named() -> None:
     plain = available(node()).why_not(link)
     assert plain is not None
     assert (plain.text, plain.reason) == ("carries a default route of the node", Reason.LIFELINE)
+
+
+def test_what_nobody_can_have_is_told() -> None:
+    """A lifeline that a rule gives to some pod is not among it."""
+    link = by_name("uplink0")
+    assert Availability(node(policy=policy_of(PROTECTED))).why_not(link) is None
+    refused = Availability(node(policy=policy_of(ALL))).why_not(link)
+    assert refused is not None
+    assert (
+        refused.text == "carries a default route of the node; no rule of this node names it with allow_protected: true"
+    )
+    plain = Availability(node()).why_not(link)
+    assert plain is not None
+    assert plain.text == "carries a default route of the node"
+    immovable = Availability(node(policy=policy_of(ALL))).why_not(by_name("lo"))
+    assert immovable is not None
+    assert immovable.text == "is the loopback device"
+
+
+def test_effects_are_told_of_what_can_move() -> None:
+    """With children, addresses and what is attached; of loopback there is nothing to tell."""
+    attached = Attached(virtual_functions=2)
+    found = Availability(replace(node(), attached_of=lambda _: attached))
+    functions = "it has 2 virtual functions, whose settings its holder can change"
+    assert found.effects(by_name("under0")) == ("vx0 of the host would be deleted by the kernel, for good", functions)
+    assert found.effects(by_name("uplink0")) == (
+        "its address 192.0.2.2/24 does not come along: leased or autoconfigured",
+        functions,
+    )
+    assert found.effects(by_name("lo")) == ()
 
 
 def test_marks_are_no_names_of_an_interface() -> None:

@@ -11,7 +11,7 @@ from nri_netdev.domain.claim import Claim, State
 from nri_netdev.domain.links import Inventory
 from nri_netdev.domain.verdict.node import Held, NodeState
 from nri_netdev.domain.verdict.pools import PoolCount, count_pools
-from tests.domain.policy.test_rules import LINKS, NODE, POOLS, claim_on, policy_of
+from tests.domain.policy.test_rules import LINKS, NODE, POOLS, SOURCE_ROUTED, claim_on, policy_of
 
 
 def counted(text: str, claims: Iterable[Claim] = (), inventory: Inventory = NODE) -> Mapping[str, PoolCount]:
@@ -39,6 +39,13 @@ def test_counts(more: str, claims: tuple[str, ...], fast: tuple[int, int], slow:
         "fast": PoolCount(size=fast[0], free=fast[1]),
         "slow": PoolCount(size=slow[0], free=slow[1]),
     }
+
+
+@pytest.mark.parametrize(("interface", "free"), [("ens2", 3), ("ens1", 2)])
+def test_a_source_route_counts_as_free_where_a_rule_gives_it(interface: str, free: int) -> None:
+    """Not by a rule that speaks of others."""
+    rule = f"rules: [{{namespaces: [a], interfaces: [{interface}], allow_source_routed: true}}]\n"
+    assert counted(POOLS + rule, inventory=SOURCE_ROUTED)["fast"] == PoolCount(size=4, free=free)
 
 
 def test_away_or_planned_counts_once() -> None:

@@ -38,6 +38,21 @@ def test_what_is_attached_is_listed_in_its_order(home: Net) -> None:
         os.close(fd)
 
 
+@pytest.mark.parametrize("hook", [bpf.TCX_INGRESS, bpf.TCX_EGRESS])
+def test_programs_are_found_in_either_direction(home: Net, hook: int) -> None:
+    """Of the interface that is asked for, and of no other."""
+    home.ip("link add dev0 type veth peer name dev1")
+    first, second = home.link("dev0").ifindex, home.link("dev1").ifindex
+    assert not home.call(lambda _: bpf.has_tcx(first))
+    fd = programs.load(programs.SCHED_CLS)
+    home.call(lambda _: programs.attach(fd, first, hook))
+    os.close(fd)
+
+    assert home.call(lambda _: bpf.has_tcx(first))
+    assert not home.call(lambda _: bpf.has_tcx(second))
+    assert not bpf.has_tcx(0x7FFFFFFF)
+
+
 def test_a_program_that_is_gone(home: Net) -> None:
     """Told as what it is."""
     home.ip("link add dev0 type ifb")

@@ -6,6 +6,8 @@ import errno
 
 import pytest
 
+from nri_netdev.domain.children import DELETED, children
+from nri_netdev.domain.policy.lifelines import Lifelines
 from nri_netdev.errors import KernelError
 from nri_netdev.shells.kernel.rtnetlink import Rtnl
 from tests.shells.conftest import Net
@@ -75,8 +77,95 @@ def test_default_routes_are_found_however_they_leave(home: Net) -> None:
     home.ip("-6 route add default via 2001:db8:4::9")
     inventory = home.call(Rtnl.inventory)
     names = {link.ifindex: link.ifname for link in inventory.links}
-    assert {names[index] for index in inventory.default_routes} == {"v0", "v1", "v2", "v3", "v4"}
+    in_tables = {(route.table, names[index]) for route in inventory.source_routes for index in route.leaves_by}
+    assert {names[index] for index in inventory.default_routes} == {"v0", "v4"}
+    assert in_tables == {(7, "v1"), (7, "v2"), (8, "v3")}
     assert inventory.default_sources == {"192.0.0.1"}
+
+
+PLACES = {
+    "-4": {
+        "own": "192.0.2.1",
+        "net": "192.0.2.0/24",
+        "pod": "192.0.2.77",
+        "via": "192.0.2.9",
+        "far": "198.51.100.0/24",
+    },
+    "-6": {
+        "own": "2001:db8:2::1",
+        "net": "2001:db8:2::/64",
+        "pod": "2001:db8:2::77",
+        "via": "2001:db8:2::9",
+        "far": "2001:db8:9::/64",
+    },
+}
+OWN = "carries a default route of table 102, which only rules with `from` reach"
+NODES = "carries a default route of the node"
+RULES: dict[str, tuple[list[str], str]] = {
+    "none": ([], "carries a default route of table 102, which no rule reaches"),
+    "its address": (["from {own} lookup 102"], OWN),
+    "its network": (["from {net} lookup 102"], OWN),
+    "its address, and more is asked": (["from {own} fwmark 7 iif lo lookup 102"], OWN),
+    "a pod's address": (
+        ["from {own} lookup 102", "from {pod} lookup 102"],
+        "carries a default route for packets from {pod} (table 102)",
+    ),
+    "all but its address": (["not from {own} lookup 102"], NODES),
+    "a mark": (["fwmark 7 lookup 102"], NODES),
+    "a destination": (["to {far} lookup 102"], NODES),
+    "an interface": (["iif veth1 lookup 102"], NODES),
+    "a user": (["uidrange 1000-1000 lookup 102"], NODES),
+    "all": (["from all lookup 102"], NODES),
+    "one of several": (["from {own} lookup 102", "oif veth0 lookup 102"], NODES),
+    "another table": (["fwmark 7 lookup 103", "from {own} lookup 102"], OWN),
+    "no table": (["from {own} lookup 102", "fwmark 7 prohibit"], OWN),
+    "that of VRFs": (["l3mdev"], NODES),
+}
+"""Rules, and what the interface is then to the host."""
+
+
+@pytest.mark.parametrize("what", RULES)
+@pytest.mark.parametrize("family", PLACES)
+def test_a_default_route_in_a_table_is_told_by_its_rules(home: Net, family: str, what: str) -> None:
+    """As the kernel has them, for IPv4 and IPv6 alike."""
+    rules, text = RULES[what]
+    places = PLACES[family]
+    home.ip("link add veth0 type veth peer name veth1")
+    home.ip("link set veth1 up")
+    home.ip("link set veth0 up")
+    home.ip("{0} addr add {own}{1} dev veth0".format(family, "/24" if family == "-4" else "/64 nodad", **places))
+    home.ip("{0} route add default via {via} table 102".format(family, **places))
+    for rule in rules:
+        home.ip(f"{family} rule add {rule.format(**places)}")
+
+    obstacle = Lifelines(home.call(Rtnl.inventory)).why(home.link("veth0"))
+
+    assert obstacle is not None
+    assert obstacle.text == text.format(**places)
+    assert obstacle.is_source_route is text.startswith("carries a default route of table")
+
+
+def test_what_stands_on_an_interface_is_found_and_suffers(home: Net, pod: Net) -> None:
+    """As it was told: what the kernel deletes is gone after the move, the other child is still there."""
+    home.ip("link add veth0 type veth peer name veth1")
+    home.ip("link add mv0 link veth0 type macvlan")
+    home.ip("link add mv1 link veth0 type macvlan")
+    home.ip("link set mv1 netns " + pod.path)
+    home.ip("link add vx0 type vxlan id 5 dev veth0 dstport 4789")
+    inventory = home.call(Rtnl.inventory)
+
+    [own] = children(inventory.links).values()
+
+    assert [child.ifname for child in own] == ["mv0", "vx0"]
+    assert Lifelines(inventory).why(home.link("veth1")) is None
+    obstacle = Lifelines(inventory).why(home.link("veth0"))
+    assert obstacle is not None
+    assert obstacle.text == "carries mv0 and vx0 of the host (the kernel would delete vx0)"
+
+    home.ip("link set veth0 netns " + pod.path)
+
+    assert {child.ifname for child in own if child.kind not in DELETED} == {"mv0"}
+    assert home.names() & {"mv0", "vx0"} == {"mv0"}
 
 
 def test_thousands_of_links_are_read_whole(home: Net) -> None:

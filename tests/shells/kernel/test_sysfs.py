@@ -9,7 +9,7 @@ import pytest
 from nri_netdev.domain.links import Link
 from nri_netdev.domain.pci import PciFunction
 from nri_netdev.domain.policy.selectors import Facts
-from nri_netdev.shells.kernel.sysfs import facts, facts_reader, pci_function
+from nri_netdev.shells.kernel.sysfs import facts, facts_reader, pci_function, virtual_functions
 
 PF = "0000:3b:00.0"
 VF = "0000:3b:02.1"
@@ -102,3 +102,12 @@ def test_this_machines_own_sysfs_is_understood() -> None:
     """Whatever devices there are, reading them gives facts and no error."""
     for path in Path("/sys/bus/pci/devices").glob("*"):
         assert facts(Link(ifindex=1, ifname="x", parent_bus="pci", parent_dev=path.name)).pci == path.name
+
+
+def test_virtual_functions_are_counted(sysfs: Path) -> None:
+    """Those that the device has now; nothing is guessed of a device that cannot have any."""
+    (sysfs / "bus/pci/devices" / PF / "sriov_numvfs").write_text("4\n")
+
+    assert virtual_functions(Link(ifindex=2, ifname="ens2f0", parent_bus="pci", parent_dev=PF), sysfs) == 4
+    assert virtual_functions(Link(ifindex=3, ifname="ens2f0v1", parent_bus="pci", parent_dev=VF), sysfs) == 0
+    assert virtual_functions(Link(ifindex=9, ifname="veth0", kind="veth"), sysfs) == 0
