@@ -28,7 +28,7 @@ from pathlib import Path
 from nri_netdev.errors import ConfigurationError, KernelError, NriNetdevError
 from nri_netdev.proto import nri_pb2
 from nri_netdev.shells.kernel.netns import OWN, open_netns
-from nri_netdev.shells.kernel.rtnetlink import Rtnl, with_rtnl
+from nri_netdev.shells.kernel.rtnetlink import inventory_of, with_rtnl
 from nri_netdev.testing import node
 from nri_netdev.testing.engine import Engine
 from nri_netdev.testing.runtime import (
@@ -303,11 +303,11 @@ def _daemon(stage: _Stage) -> Iterator[subprocess.Popen[bytes]]:
 def _ip(netns_path: str | Path) -> list[str]:
     """One line for each interface except loopback and the far ends of cables, which may outlive a trial."""
     with open_netns(netns_path) as netns_fd:
-        inventory = with_rtnl(netns_fd, Rtnl.inventory)
+        found = with_rtnl(netns_fd, inventory_of)
     return [
         f"{link.ifname:6}{'up' if link.is_up else 'down':6}{link.mac}  mtu {link.mtu}  "
-        + "  ".join(str(a) for a in inventory.addresses.get(link.ifindex, ()) if a.scope == 0)
-        for link in inventory.links
+        + "  ".join(str(a) for a in found.addresses.get(link.ifindex, ()) if a.scope == 0)
+        for link in found.links
         if not link.is_loopback and not link.ifname.endswith("cable")
     ]
 

@@ -39,7 +39,7 @@ class Master:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Upper:
+class Child:
     """A device of the host on top of an interface, which goes down with it, such as a VLAN or a macvlan."""
 
     link: Link
@@ -64,7 +64,7 @@ class Snapshot:
     """Everything else, by the names of `nri_netdev.shells.kernel.facets`; without a facet that could not be read."""
     ifindex: int = 0
     """The interface's in the messages of `facets`; 0 where they have been made without it."""
-    uppers: tuple[Upper, ...] = ()
+    children: tuple[Child, ...] = ()
     """Devices on top of it, those below first."""
 
     def merge(self, newer: Self) -> Self:
@@ -79,7 +79,7 @@ class Snapshot:
             addresses=_union(self.addresses, newer.addresses, lambda a: (a.family, a.address, a.prefixlen, a.peer)),
             sysctls={**newer.sysctls, **self.sysctls},
             facets=self._merged_facets(newer),
-            uppers=_union(self.uppers, newer.uppers, lambda upper: upper.link.ifname),
+            children=_union(self.children, newer.children, lambda child: child.link.ifname),
         )
 
     def _merged_facets(self, newer: Self) -> Mapping[str, Messages]:
@@ -98,13 +98,13 @@ class Snapshot:
             "master": self.master and fields_of(self.master),
             "addresses": [*map(fields_of, self.addresses)],
             "facets": _encoded(self.facets),
-            "uppers": [
+            "children": [
                 {
-                    "link": fields_of(upper.link),
-                    "addresses": [*map(fields_of, upper.addresses)],
-                    "facets": _encoded(upper.facets),
+                    "link": fields_of(child.link),
+                    "addresses": [*map(fields_of, child.addresses)],
+                    "facets": _encoded(child.facets),
                 }
-                for upper in self.uppers
+                for child in self.children
             ],
         }
 
@@ -129,13 +129,13 @@ class Snapshot:
             sysctls=dict(document["sysctls"]),
             facets=_decoded(document["facets"]),
             ifindex=document["ifindex"],
-            uppers=tuple(
-                Upper(
-                    link=_link(upper["link"]),
-                    addresses=tuple(Address(**address) for address in upper["addresses"]),
-                    facets=_decoded(upper["facets"]),
+            children=tuple(
+                Child(
+                    link=_link(child["link"]),
+                    addresses=tuple(Address(**address) for address in child["addresses"]),
+                    facets=_decoded(child["facets"]),
                 )
-                for upper in document["uppers"]
+                for child in document["children"]
             ),
         )
 
@@ -194,7 +194,7 @@ def _from_v1(document: Mapping[str, Any]) -> dict[str, Any]:
         "sysctls": document["sysctls"],
         "facets": facets_of_v1(document),
         "ifindex": 0,
-        "uppers": (),
+        "children": (),
     }
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nri_netdev.domain.links import Address, Link
-from nri_netdev.domain.snapshot import LISTS, HomeReport, Master, Shortfall, Snapshot, Upper
+from nri_netdev.domain.snapshot import LISTS, Child, HomeReport, Master, Shortfall, Snapshot
 
 TEXTS = st.text(max_size=12)
 MAYBE_TEXTS = st.none() | TEXTS
@@ -46,7 +46,7 @@ ADDRESSES = st.builds(
     metric=st.none() | INTS,
     valid_lft_s=st.none() | INTS,
 )
-UPPERS = st.builds(Upper, link=LINKS, addresses=st.lists(ADDRESSES, max_size=1).map(tuple), facets=FACETS)
+CHILDREN = st.builds(Child, link=LINKS, addresses=st.lists(ADDRESSES, max_size=1).map(tuple), facets=FACETS)
 SNAPSHOTS = st.builds(
     Snapshot,
     link=LINKS,
@@ -56,7 +56,7 @@ SNAPSHOTS = st.builds(
     sysctls=st.dictionaries(TEXTS, TEXTS, max_size=3),
     facets=FACETS,
     ifindex=st.integers(1, 2),
-    uppers=st.lists(UPPERS, max_size=1).map(tuple),
+    children=st.lists(CHILDREN, max_size=1).map(tuple),
 )
 V1 = Path(__file__).with_name("snapshot_v1.json")
 

@@ -10,12 +10,14 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from nri_netdev.domain.children import children as children_of
 from nri_netdev.domain.claim import MARK_PREFIX
 from nri_netdev.domain.links import Link
-from nri_netdev.domain.snapshot import Master, Messages, Snapshot, Upper
+from nri_netdev.domain.snapshot import Child, Master, Messages, Snapshot
 from nri_netdev.shells.kernel.attributes import attributes
 from nri_netdev.shells.kernel.facets.facet import Facet, Site
-from nri_netdev.shells.kernel.facets.table import FACETS, UPPER
+from nri_netdev.shells.kernel.facets.sysfs import upper_names
+from nri_netdev.shells.kernel.facets.table import FACETS, OF_CHILD
 from nri_netdev.shells.kernel.messages import (
     AF_INET,
     AF_INET6,
@@ -53,7 +55,7 @@ def snapshot(rtnl: Rtnl, ifindex: int, sysctls: Sysctls) -> Snapshot:
         sysctls=sysctls.differing(link.ifname, conf_of(attrs)),
         facets=_read(site, FACETS),
         ifindex=ifindex,
-        uppers=tuple(_upper(rtnl, upper) for upper in uppers(rtnl.links(), ifindex)),
+        children=tuple(_child(rtnl, child) for child in children(rtnl, ifindex)),
     )
 
 
@@ -62,20 +64,28 @@ def _read(site: Site, facets: Iterable[Facet]) -> Mapping[str, Messages]:
     return {name: messages for name, messages in found if messages is not None}
 
 
-def _upper(rtnl: Rtnl, link: Link) -> Upper:
+def _child(rtnl: Rtnl, link: Link) -> Child:
     site = Site(rtnl, link.ifindex)
-    return Upper(link=link, addresses=site.addresses, facets=_read(site, UPPER))
+    return Child(link=link, addresses=site.addresses, facets=_read(site, OF_CHILD))
 
 
-def uppers(links: Iterable[Link], ifindex: int) -> list[Link]:
+def children(rtnl: Rtnl, ifindex: int) -> list[Link]:
     """The devices of the netns on top of an interface, those below first."""
-    every = [link for link in links if link.link is not None and link.link_netnsid is None and link.kind != "veth"]
     found: list[Link] = []
-    below = {ifindex}
-    while below:
-        found += (level := [link for link in every if link.link in below and link not in found])
-        below = {link.ifindex for link in level}
+    level = [ifindex]
+    while level:
+        above = [link for lower in level for link in _directly_on(rtnl, lower) if link not in found]
+        found += above
+        level = [link.ifindex for link in above]
     return found
+
+
+def _directly_on(rtnl: Rtnl, ifindex: int) -> list[Link]:
+    names = upper_names(Site(rtnl, ifindex))
+    if names is None:  # there is no sysfs
+        return list(children_of(rtnl.links()).get(ifindex, ()))
+    links = filter(None, map(rtnl.link_called, names))
+    return [link for link in links if link.link == ifindex and link.link_netnsid is None]
 
 
 def conf_of(attrs: Mapping[int, bytes]) -> bytes:

@@ -11,19 +11,27 @@ import errno
 from collections.abc import Iterable
 from dataclasses import replace
 
+from nri_netdev.domain.children import children
+from nri_netdev.domain.effects import why_left_behind
 from nri_netdev.domain.links import Address
 from nri_netdev.domain.snapshot import HomeReport, Snapshot
 from nri_netdev.errors import KernelError
 from nri_netdev.faults import step
 from nri_netdev.shells.kernel.addresses import missing, without_dad
-from nri_netdev.shells.kernel.changes import del_altname, move, put_address, rename, set_down, set_master, set_up
-from nri_netdev.shells.kernel.messages import AF_INET6, IFA_F_PERMANENT
+from nri_netdev.shells.kernel.changes import (
+    del_altname,
+    delete,
+    move,
+    put_address,
+    rename,
+    set_down,
+    set_master,
+    set_up,
+)
 from nri_netdev.shells.kernel.naming import all_names, free_name, free_own_altname, mark
 from nri_netdev.shells.kernel.restore import restore
 from nri_netdev.shells.kernel.rtnetlink import Rtnl, with_rtnl
 from nri_netdev.shells.kernel.sysctls import has_ipv6
-
-_RT_SCOPE_UNIVERSE = 0
 
 
 def complete(rtnl: Rtnl, ifindex: int, ifname: str, addresses: Iterable[Address]) -> None:
@@ -49,9 +57,7 @@ def complete(rtnl: Rtnl, ifindex: int, ifname: str, addresses: Iterable[Address]
     there = rtnl.addresses(ifindex).get(ifindex, ())
     is_ipv6_on = has_ipv6(ifname)
     for address in missing(addresses, there):
-        if address.family == AF_INET6 and not is_ipv6_on:
-            continue
-        if address.flags & IFA_F_PERMANENT and address.scope == _RT_SCOPE_UNIVERSE:
+        if why_left_behind(address, has_ipv6=is_ipv6_on) is None:
             label = address.label and ifname + address.label.removeprefix(address.label.partition(":")[0])
             put_address(rtnl, ifindex, without_dad(replace(address, label=label)))
     if not rtnl.link(ifindex).is_up:
@@ -83,6 +89,10 @@ def _leave(rtnl: Rtnl, ifindex: int, snapshot: Snapshot, altname: str, home_fd: 
     if link.master is not None:
         set_master(rtnl, ifindex, None)
         step("homing.released")
+    for child in children(rtnl.links()).get(ifindex, ()):
+        with contextlib.suppress(KernelError):  # the kernel has deleted it with another
+            delete(rtnl, child.ifindex)  # it would go on sending and receiving through the host's interface
+    step("homing.childless")
     mark(rtnl, ifindex, altname)
     step("homing.marked")
     taken = with_rtnl(home_fd, all_names)

@@ -7,21 +7,26 @@ What the kernel refuses is reported and stops nothing. At the end every facet is
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from nri_netdev.domain.links import Address
-from nri_netdev.domain.snapshot import HomeReport, Master, Messages, Shortfall, Snapshot, Upper
+from nri_netdev.domain.links import Address, Link
+from nri_netdev.domain.snapshot import Child, HomeReport, Master, Messages, Shortfall, Snapshot
 from nri_netdev.errors import KernelError
 from nri_netdev.faults import step
 from nri_netdev.shells.kernel.addresses import identity, missing, still_valid, without_dad
-from nri_netdev.shells.kernel.changes import put_address, set_down, set_link, set_master, set_up
+from nri_netdev.shells.kernel.changes import del_address, put_address, set_down, set_link, set_master, set_up
 from nri_netdev.shells.kernel.facets.facet import Facet, Recorded, Site, restore_facet
-from nri_netdev.shells.kernel.facets.table import DOWN, FACETS, UPPER
+from nri_netdev.shells.kernel.facets.neighbours import lladdr
+from nri_netdev.shells.kernel.facets.table import DOWN, FACETS, OF_CHILD
 from nri_netdev.shells.kernel.messages import AF_INET6, IFA_F_NODAD, IFLA_ADDRESS
 from nri_netdev.shells.kernel.naming import restore_altnames, settle_name
 from nri_netdev.shells.kernel.rtnetlink import Rtnl
-from nri_netdev.shells.kernel.sysctls import read_sysctl, write_sysctl
+from nri_netdev.shells.kernel.sysctls import Sysctls, read_sysctl, write_sysctl
 
+_IFAPROT_KERNEL_LL = 3
+_FILTERED_KINDS = frozenset({"ipvlan", "ipvtap", "macvlan", "macvtap", "vlan"})
+"""Kinds of device that enter the addresses which they listen to into the filter of the device below."""
 _DOWN_TO_ENSLAVE = frozenset({"bond", "team"})
 """Kinds of master that take a port only while it is down, and set it up themselves."""
 
@@ -46,9 +51,9 @@ def restore(rtnl: Rtnl, snapshot: Snapshot, ifindex: int, altname: str) -> HomeR
     _restore_rest_of_link(work, snapshot, altname)
     _restore_addresses(work, tuple(still_valid(snapshot)), is_up=snapshot.link.is_up)
     left = work.restore_all(FACETS, recorded)
-    for upper in snapshot.uppers:
-        left += _restore_upper(rtnl, upper)
-    step("homing.uppers")
+    for child in snapshot.children:
+        left += _restore_child(rtnl, child)
+    step("homing.children")
     left += _losses_of_v1(snapshot)
     return HomeReport(
         ifindex=ifindex,
@@ -102,6 +107,7 @@ class _Work:
 def _recorded(snapshot: Snapshot) -> dict[str, Recorded]:
     """The facets of a snapshot, with what is needed to read them."""
     master = snapshot.master.kind if snapshot.master else None
+    age_s = int(time.clock_gettime(time.CLOCK_BOOTTIME)) - snapshot.taken_s if snapshot.taken_s else 0
 
     def recorded(messages: Messages, *, is_partial: bool = False) -> Recorded:
         return Recorded(
@@ -109,6 +115,7 @@ def _recorded(snapshot: Snapshot) -> dict[str, Recorded]:
             ifindex=snapshot.ifindex,
             addresses=snapshot.addresses,
             master=master,
+            age_s=age_s,
             is_partial=is_partial,
         )
 
@@ -131,12 +138,22 @@ def _restore_rest_of_link(work: _Work, snapshot: Snapshot, altname: str) -> None
     """Everything else but addresses and what depends on them."""
     work.attempt("its alternative names", restore_altnames, snapshot.link.altnames, altname)
     step("homing.altnames_back")
-    for sysctl, value in snapshot.sysctls.items():
-        work.attempt(f"sysctl {sysctl}", _restore_sysctl, sysctl, value)
+    _restore_sysctls(work, snapshot.sysctls)
     step("homing.sysctls")
     if snapshot.master is not None:
         work.attempt(f"its place in {snapshot.master.ifname}", _restore_master, snapshot.master)
         step("homing.master")
+
+
+def _restore_sysctls(work: _Work, was: Mapping[str, str]) -> None:
+    """Sysctls as they were: those that differed from their defaults then, and the others at what is the default now."""
+    ifname = work.rtnl.link(work.ifindex).ifname
+    with Sysctls() as sysctls:
+        now = sysctls.differing(ifname)
+        wanted = {key: was.get(key, sysctls.default(key)) for key in {*was, *now}}
+    for key, value in sorted(wanted.items()):
+        if value is not None and value != now.get(key):
+            work.attempt(f"sysctl {key}", _restore_sysctl, key, value)
 
 
 def _restore_sysctl(rtnl: Rtnl, ifindex: int, key: str, value: str) -> None:
@@ -164,16 +181,33 @@ def _restore_master(rtnl: Rtnl, ifindex: int, was: Master) -> None:
 
 
 def _restore_addresses(work: _Work, wanted: tuple[Address, ...], *, is_up: bool) -> None:
-    """Addresses, and the interface up or down; flags of IPv6 addresses last, as they were added without detection."""
-    for address in missing(wanted, _addresses(work)):
+    """Addresses, and the interface up or down.
+
+    IPv6 addresses with a lifetime come after it is up: before, the kernel gives them no route. Flags of IPv6 addresses
+    are last, as they were added without detection.
+    """
+    early = [address for address in wanted if address.family != AF_INET6 or address.valid_lft_s is None]
+    for address in missing(early, _addresses(work)):
         work.attempt(f"address {address}", put_address, without_dad(address))
     step("homing.addresses")
     work.attempt("up" if is_up else "down", _restore_up, is_up)
     step("homing.up")
-    added = {identity(address): address.flags for address in _addresses(work)}
+    for address in missing(wanted, _addresses(work)):
+        work.attempt(f"address {address}", put_address, without_dad(address))
+    present = {identity(address): address for address in _addresses(work)}
     for address in wanted:
-        if added.get(identity(address), 0) & ~address.flags & IFA_F_NODAD and address.family == AF_INET6:
+        flags = present[identity(address)].flags if identity(address) in present else 0
+        if flags & ~address.flags & IFA_F_NODAD and address.family == AF_INET6:
             work.attempt(f"flags of address {address}", put_address, address)
+    known = {*map(identity, wanted)}
+    for address in _made_by_kernel(present.values()) if [*_made_by_kernel(wanted)] else ():
+        if identity(address) not in known:  # of a random or secret identifier, made anew
+            work.attempt(f"address {address}, which the kernel has made,", del_address, address)
+
+
+def _made_by_kernel(addresses: Iterable[Address]) -> Iterator[Address]:
+    """Link-local addresses that the kernel made of its own accord."""
+    return (address for address in addresses if address.proto == _IFAPROT_KERNEL_LL)
 
 
 def _addresses(work: _Work) -> tuple[Address, ...]:
@@ -185,10 +219,10 @@ def _restore_up(rtnl: Rtnl, ifindex: int, is_up: bool) -> None:
         (set_up if is_up else set_down)(rtnl, ifindex)
 
 
-# -- upper devices -----------------------------------------------------------------------------------------------------
+# -- child devices -----------------------------------------------------------------------------------------------------
 
 
-def _restore_upper(rtnl: Rtnl, was: Upper) -> list[Shortfall]:
+def _restore_child(rtnl: Rtnl, was: Child) -> list[Shortfall]:
     """Put back what a device on top of the interface has lost."""
     link = rtnl.link_called(was.link.ifname)
     if link is None or link.kind != was.link.kind:
@@ -196,10 +230,28 @@ def _restore_upper(rtnl: Rtnl, was: Upper) -> list[Shortfall]:
         why = "the kernel deleted it with the move, or somebody has since; make it again"
         return [Shortfall(what=f"{kind} {was.link.ifname} on it", why=why)]
     work = _Work(rtnl, link.ifindex)
+    if link.is_up and link.kind in _FILTERED_KINDS and not _is_let_through(rtnl, link):
+        work.attempt("its place in the filter", _set_up_anew)
     _restore_addresses(work, was.addresses, is_up=was.link.is_up)
     recorded = {
         name: Recorded(messages=messages, ifindex=was.link.ifindex, addresses=was.addresses)
         for name, messages in was.facets.items()
     }
-    left = (*work.shortfalls, *work.restore_all(UPPER, recorded))
+    left = (*work.shortfalls, *work.restore_all(OF_CHILD, recorded))
     return [Shortfall(what=f"{each.what} of {was.link.ifname}", why=each.why) for each in left]
+
+
+def _is_let_through(rtnl: Rtnl, link: Link) -> bool:
+    """Whether the device below lets through all that is sent to a device on top of it; a move empties its filter."""
+    lower = Site(rtnl, link.link or 0)
+    own = {lladdr(payload) for payload in lower.forwarding}
+    wanted = {lladdr(payload) for payload in Site(rtnl, link.ifindex).forwarding}
+    if link.mac is not None and link.mac != lower.link.mac:
+        wanted.add(bytes.fromhex(link.mac.replace(":", "")))
+    return wanted <= own
+
+
+def _set_up_anew(rtnl: Rtnl, ifindex: int) -> None:
+    """Set a device down and up again, which enters its addresses into the filter of the device below."""
+    set_down(rtnl, ifindex)
+    set_up(rtnl, ifindex)

@@ -257,17 +257,6 @@ class Rtnl:
         header = RTMSG.pack(family, 0, 0, 0, 0, 0, 0, kind, 0)
         return self.dump("list routes", RTM_GETROUTE, header + (pack(RTA_OIF, u32(oif)) if oif else b""))
 
-    def inventory(self) -> Inventory:
-        """Everything that a verdict needs to know about the netns."""
-        defaults = self.defaults()
-        return Inventory(
-            links=self.links(),
-            addresses=self.addresses(),
-            default_routes=defaults.leaving,
-            default_sources=defaults.sources,
-            source_routes=defaults.by_source,
-        )
-
     def defaults(self) -> Defaults:
         """The default routes, told apart by the rules that reach their tables."""
         routes = [route for family in (AF_INET, AF_INET6) for route in self._default_routes(family)]
@@ -317,6 +306,18 @@ class Rtnl:
             yield from self._nexthop_leaves_by(member)
 
 
+def inventory_of(rtnl: Rtnl) -> Inventory:
+    """Everything that a verdict needs to know about the netns."""
+    defaults = rtnl.defaults()
+    return Inventory(
+        links=rtnl.links(),
+        addresses=rtnl.addresses(),
+        default_routes=defaults.leaving,
+        default_sources=defaults.sources,
+        source_routes=defaults.by_source,
+    )
+
+
 def read_inventory() -> Inventory:
     """Everything that a verdict needs to know about the calling thread's netns.
 
@@ -324,7 +325,7 @@ def read_inventory() -> Inventory:
         KernelError: The kernel refuses.
     """
     with Rtnl() as rtnl:
-        return rtnl.inventory()
+        return inventory_of(rtnl)
 
 
 def with_rtnl(

@@ -131,8 +131,15 @@ class Sysctls:
     ) -> None:
         self._defaults.__exit__(kind, error, trace)
 
+    def default(self, key: str) -> str | None:
+        """The present default of a sysctl; None if there is none."""
+        value = self._defaults[key]
+        return None if value is None else value.decode("ascii").strip()
+
     def differing(self, ifname: str, conf: bytes = b"") -> Mapping[str, str]:
         """The sysctls of an interface that differ from the netns's default, by keys like `ipv4/conf/rp_filter`.
+
+        Those that have no default here are all in it: only the initial netns has defaults for neighbours.
 
         Args:
             ifname: the interface; without one of this name the result is empty.
@@ -143,9 +150,10 @@ class Sysctls:
         """
         values = dict(self._cache.get(conf, {}))
         is_known = bool(values)
-        for group in self._defaults.groups:
+        for group in SYSCTL_GROUPS:
             with suppress(FileNotFoundError), _directory(_sysctl_directory(group, ifname)) as directory_fd:
-                names = self._unlinked[group] if is_known else os.listdir(directory_fd)  # noqa: PTH208 - by its fd
+                is_listed = is_known and group in self._unlinked
+                names = self._unlinked[group] if is_listed else os.listdir(directory_fd)  # noqa: PTH208 - by its fd
                 for name in names:
                     key = f"{group}/{name}"
                     value = None if key in _UNSETTABLE else _read_bytes(name, directory_fd)

@@ -16,7 +16,7 @@ from nri_netdev.domain.links import Inventory
 from nri_netdev.shells.kernel.messages import RTM_NEWADDR
 from nri_netdev.shells.kernel.mirror import Mirror, host_events, link_events
 from nri_netdev.shells.kernel.netns import call_in_netns
-from nri_netdev.shells.kernel.rtnetlink import Rtnl
+from nri_netdev.shells.kernel.rtnetlink import Rtnl, inventory_of
 from tests.shells.conftest import Net
 
 pytestmark = pytest.mark.root
@@ -95,10 +95,10 @@ def looked_at_rest(call: Callable[[Callable[[Mirror, Rtnl], Inventory]], Invento
     """
     until_s = time.monotonic() + 5
     while True:
-        read = comparable(call(lambda _, rtnl: rtnl.inventory()))
+        read = comparable(call(lambda _, rtnl: inventory_of(rtnl)))
         cached = comparable(call(lambda mirror, rtnl: mirror.inventory(rtnl)))
         is_told = cached.addresses == read.addresses or time.monotonic() > until_s
-        if is_told and comparable(call(lambda _, rtnl: rtnl.inventory())) == read:
+        if is_told and comparable(call(lambda _, rtnl: inventory_of(rtnl))) == read:
             return read, cached
 
 

@@ -84,7 +84,7 @@ def test_devices_on_top_of_it_have_what_they_had(home: Net, pod: Net) -> None:
         home.ip(f"neigh add 198.51.10{number}.9 lladdr 02:00:00:00:00:09 nud permanent dev {name}")
     before = [settled(home, name) for name in ("upper0", "upper1")]
     snapshot = give(home, pod)
-    assert {upper.link.ifname for upper in snapshot.uppers} == {"upper0", "upper1", "tunnel0"}
+    assert {child.link.ifname for child in snapshot.children} == {"upper0", "upper1", "tunnel0"}
     for name in ("upper0", "upper1"):
         home.ip(f"link set {name} down")
     report = fetch(home, pod, snapshot)

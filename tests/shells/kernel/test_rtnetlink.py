@@ -9,7 +9,7 @@ import pytest
 from nri_netdev.domain.children import DELETED, children
 from nri_netdev.domain.policy.lifelines import Lifelines
 from nri_netdev.errors import KernelError
-from nri_netdev.shells.kernel.rtnetlink import Rtnl
+from nri_netdev.shells.kernel.rtnetlink import Rtnl, inventory_of
 from tests.shells.conftest import Net
 
 pytestmark = pytest.mark.root
@@ -75,7 +75,7 @@ def test_default_routes_are_found_however_they_leave(home: Net) -> None:
     home.ip("nexthop add id 5 via 192.0.3.9 dev v3")
     home.ip("route add default nhid 5 table 8")
     home.ip("-6 route add default via 2001:db8:4::9")
-    inventory = home.call(Rtnl.inventory)
+    inventory = home.call(inventory_of)
     names = {link.ifindex: link.ifname for link in inventory.links}
     in_tables = {(route.table, names[index]) for route in inventory.source_routes for index in route.leaves_by}
     assert {names[index] for index in inventory.default_routes} == {"v0", "v4"}
@@ -138,7 +138,7 @@ def test_a_default_route_in_a_table_is_told_by_its_rules(home: Net, family: str,
     for rule in rules:
         home.ip(f"{family} rule add {rule.format(**places)}")
 
-    obstacle = Lifelines(home.call(Rtnl.inventory)).why(home.link("veth0"))
+    obstacle = Lifelines(home.call(inventory_of)).why(home.link("veth0"))
 
     assert obstacle is not None
     assert obstacle.text == text.format(**places)
@@ -152,7 +152,7 @@ def test_what_stands_on_an_interface_is_found_and_suffers(home: Net, pod: Net) -
     home.ip("link add mv1 link veth0 type macvlan")
     home.ip("link set mv1 netns " + pod.path)
     home.ip("link add vx0 type vxlan id 5 dev veth0 dstport 4789")
-    inventory = home.call(Rtnl.inventory)
+    inventory = home.call(inventory_of)
 
     [own] = children(inventory.links).values()
 

@@ -25,6 +25,7 @@ from nri_netdev.shells.kernel.messages import (
     NDMSG,
     RTM_GETLINK,
     RTM_GETNEIGH,
+    link_header,
     pack_link,
     parse_link,
 )
@@ -66,6 +67,11 @@ class Site:
         """The interface."""
         return parse_link(self.raw)
 
+    @property
+    def flags(self) -> int:
+        """Its `IFF_*`."""
+        return link_header(self.raw)[1]
+
     @cached_property
     def addresses(self) -> tuple[Address, ...]:
         """Its addresses."""
@@ -102,6 +108,8 @@ class Recorded:
     """Of the interface then."""
     master: str | None = None
     """Kind of the device that it was enslaved to."""
+    age_s: int = 0
+    """How many seconds ago."""
     is_partial: bool = False
     """Whether it may have had more than this: then what is there besides is not compared."""
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from nri_netdev.domain.snapshot import Messages
 from nri_netdev.errors import KernelError
-from nri_netdev.shells.kernel.attributes import NLA_F_NESTED, attributes, pack, pack_all, to_int, to_text, walk
+from nri_netdev.shells.kernel.attributes import NLA_F_NESTED, attributes, pack, pack_all, to_int, to_text, u32, walk
 from nri_netdev.shells.kernel.changes import set_link
 from nri_netdev.shells.kernel.facets.facet import Change, Facet, Items, Key, Recorded, Refusals, Site
 from nri_netdev.shells.kernel.messages import (
@@ -23,8 +23,11 @@ from nri_netdev.shells.kernel.messages import (
 )
 
 _INFO_DATA = 2
-_STATE_OF_KINDS = {"can": {4, 8}, "hsr": {5}, "macvlan": {9}}
-"""Attributes that are state, by kind: a bus's condition and error counters, sequence numbers, a queue in use."""
+_STATE_OF_KINDS = {"can": {4, 8}, "hsr": {5}, "macvlan": {6, 8}, "macvtap": {6, 8}}
+"""Attributes that are state, by kind: a bus's condition and error counters, sequence numbers, a queue in use, and how
+many sources there are."""
+_MACVLAN_SOURCES, _MACVLAN_SOURCES_DO, _MACVLAN_SOURCES_SET = 5, 3, 3
+"""`IFLA_MACVLAN_MACADDR_DATA` replaces the list of sources if `IFLA_MACVLAN_MACADDR_MODE` says so."""
 
 # -- kind --------------------------------------------------------------------------------------------------------------
 
@@ -57,6 +60,8 @@ def _put_kind(site: Site, was: Recorded, change: Change) -> Refusals:
     kind = info.get(IFLA_INFO_KIND, b"")
 
     def set_data(data: bytes) -> None:
+        if any(number == _MACVLAN_SOURCES for number, _ in walk(data)) and to_text(kind) in {"macvlan", "macvtap"}:
+            data += pack(_MACVLAN_SOURCES_DO, u32(_MACVLAN_SOURCES_SET))
         both = pack(IFLA_INFO_KIND, kind) + pack(_INFO_DATA | NLA_F_NESTED, data)
         action = f"set up interface {site.ifindex} as {to_text(kind)}"
         set_link(site.rtnl, action, site.ifindex, {IFLA_LINKINFO | NLA_F_NESTED: both})

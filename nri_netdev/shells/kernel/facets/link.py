@@ -22,7 +22,8 @@ from nri_netdev.shells.kernel.messages import (
 
 _FLAGS = "flags"
 _PROTO_DOWN_REASON = 55
-_LINKMODE, _PROTO_DOWN = 17, 39
+_OPERSTATE, _LINKMODE, _PROTO_DOWN = 16, 17, 39
+_DORMANT = b"\1"  # IF_LINK_MODE_DORMANT
 
 SETTABLE = {
     _PROTO_DOWN_REASON: "reasons of protocol down",
@@ -34,6 +35,7 @@ SETTABLE = {
     IFLA_GROUP: "group",
     IFLA_IFALIAS: "alias",
     _LINKMODE: "link mode",
+    _OPERSTATE: "operational state",
     40: "gso_max_segs",
     41: "gso_max_size",
     58: "gro_max_size",
@@ -55,7 +57,7 @@ EXPECTED: Mapping[int, tuple[str, str]] = {
     10: ("master", _ELSEWHERE),
     12: ("settings of a bridge's port", _ELSEWHERE),
     14: ("I/O map", _DRIVER),
-    16: ("operational state", _LINK_STATE),
+    _OPERSTATE: ("operational state", _LINK_STATE),
     18: ("data of its kind and of its master's", _ELSEWHERE),
     21: ("number of virtual functions", "set in sysfs, which a pod's netns does not lead to"),
     22: ("table of virtual functions", _ELSEWHERE),
@@ -109,6 +111,8 @@ def _items(recorded: Recorded) -> Items:
     attrs = link_attributes(raw)
     kept = {n: v for n, v in attrs.items() if n not in EXPECTED and n not in left_out}
     alias = attrs.get(IFLA_IFALIAS, b"").rstrip(b"\0")
+    if attrs.get(_LINKMODE) == _DORMANT:  # then somebody sets the state of the link, as supplicants do
+        kept[_OPERSTATE] = attrs.get(_OPERSTATE, b"")
     return {_FLAGS: u32(link_header(raw)[1] & ADMIN_FLAGS), **kept, IFLA_IFALIAS: alias}
 
 

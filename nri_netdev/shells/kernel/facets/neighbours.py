@@ -16,6 +16,7 @@ from nri_netdev.shells.kernel.libc import translated
 from nri_netdev.shells.kernel.messages import (
     AF_BRIDGE,
     NDMSG,
+    NLM_F_APPEND,
     NLM_F_CREATE,
     NLM_F_REPLACE,
     RTM_DELNEIGH,
@@ -24,11 +25,13 @@ from nri_netdev.shells.kernel.messages import (
     ip_text,
 )
 
-_NUD_NOARP, _NUD_PERMANENT = 0x40, 0x80
-_NTF_PROXY = 0x8
+_NUD_REACHABLE, _NUD_NOARP, _NUD_PERMANENT = 0x2, 0x40, 0x80
+_NTF_PROXY, _NTF_EXT_LEARNED = 0x8, 0x10
+_RTN_UNICAST, _IFF_NOARP = 1, 0x80
 _NDA_DST, _NDA_LLADDR, _NDA_CACHEINFO, _NDA_PROBES, _NDA_IFINDEX, _NDA_MASTER = 1, 2, 3, 4, 8, 9
 _COMPUTED = {_NDA_CACHEINFO, _NDA_PROBES, _NDA_IFINDEX, _NDA_MASTER}
 ADD, DELETE = (RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE), (RTM_DELNEIGH, 0)
+_APPEND = RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_APPEND  # several remotes of VXLAN may have one MAC address
 
 
 def with_ifindex(site: Site, payload: bytes) -> bytes:
@@ -40,8 +43,15 @@ def with_ifindex(site: Site, payload: bytes) -> bytes:
 def entry(payload: bytes) -> bytes:
     """An entry without its ifindex and what the kernel computes."""
     family, _, state, flags, kind = NDMSG.unpack_from(payload)
+    if flags & _NTF_EXT_LEARNED and not state & _NUD_PERMANENT:
+        state = _NUD_REACHABLE  # the kernel takes it on from there
     kept = change(payload, NDMSG.size, lambda number, value: None if number in _COMPUTED else value)
     return NDMSG.pack(family, 0, state, flags, kind) + kept[NDMSG.size :]
+
+
+def lladdr(payload: bytes) -> bytes:
+    """The MAC address of an entry; empty if it has none."""
+    return attributes(payload, NDMSG.size).get(_NDA_LLADDR, b"")
 
 
 def entry_text(_: Site, key: Key) -> str:
@@ -65,9 +75,16 @@ def _read_neighbours(site: Site) -> Messages:
         every = site.rtnl.dump("list neighbours", RTM_GETNEIGH, header + pack(_NDA_IFINDEX, u32(site.ifindex)))
         for payload in every:
             _, ifindex, state, its_flags, _ = NDMSG.unpack_from(payload)
-            if ifindex == site.ifindex and (its_flags & _NTF_PROXY or state & _NUD_PERMANENT):
+            is_set = its_flags & (_NTF_PROXY | _NTF_EXT_LEARNED) or state & (_NUD_PERMANENT | _NUD_NOARP)
+            if ifindex == site.ifindex and is_set and not _is_kernels(payload, site):
                 found.append(payload)
     return tuple(found)
+
+
+def _is_kernels(payload: bytes, site: Site) -> bool:
+    """Whether the kernel has made a neighbour of its own accord, as it does where addresses are not resolved."""
+    state, kind = NDMSG.unpack_from(payload)[2], payload[11]
+    return bool(state & _NUD_NOARP) and (kind != _RTN_UNICAST or bool(site.flags & _IFF_NOARP))
 
 
 def _entries(recorded: Recorded) -> Items:
@@ -76,7 +93,7 @@ def _entries(recorded: Recorded) -> Items:
 
 NEIGHBOURS = Facet(
     name="neighbours",
-    title="permanent and proxy neighbours",
+    title="neighbours that somebody has set: permanent, proxy, learned by a routing daemon",
     read=_read_neighbours,
     items=_entries,
     what=entry_text,
@@ -109,7 +126,7 @@ FDB = Facet(
     read=_read_fdb,
     items=_entries,
     what=entry_text,
-    put=putter(ADD, DELETE, with_ifindex),
+    put=putter(_APPEND, DELETE, with_ifindex),
     expected={"entries that were learned": "learned again"},
     withholds=True,
     is_list=True,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 
 from nri_netdev.domain.links import Address
 from nri_netdev.domain.snapshot import Messages
@@ -47,6 +48,7 @@ from nri_netdev.shells.kernel.messages import (
 
 _RT_TABLE_MAIN, _RT_TABLE_LOCAL = 254, 255
 _RTPROT_KERNEL, _RTPROT_RA = 2, 9
+_USER_HZ = 100  # in which RTA_CACHEINFO tells times
 _RTM_F_CLONED = 0x200
 _RTNH_F_ONLINK = 0x4  # the rest of rtm_flags is state
 _ADVICE = "add it with `ip route`, then `nri-netdev release` forgets the claim"
@@ -128,29 +130,43 @@ def is_expendable(payload: bytes) -> bool:
     return payload[5] == _RTPROT_RA or RTA_EXPIRES in attributes(payload, RTMSG.size)
 
 
-def _addressed(site: Site, payload: bytes) -> bytes:
+def _seconds_left(recorded: Recorded) -> dict[bytes, int]:
+    """For how long each route that expires is still valid."""
+    left: dict[bytes, int] = {}
+    for payload in recorded.messages:
+        cacheinfo = attributes(payload, RTMSG.size).get(RTA_CACHEINFO)
+        expires = struct.unpack_from("=IIi", cacheinfo)[2] if cacheinfo else 0
+        if expires and (cleaned := _clean(payload, recorded.ifindex, frozenset())):
+            left[cleaned] = max(0, expires // _USER_HZ - recorded.age_s)
+    return left
+
+
+def _addressed(site: Site, payload: bytes, left: Mapping[bytes, int]) -> bytes:
     def patch(number: int, value: bytes) -> bytes | None:
         if number == RTA_OIF:
             return u32(site.ifindex)
         if number == RTA_MULTIPATH:
             hops = (value[offset : offset + length] for _, offset, length in nexthops(value))
             return b"".join(with_hop(hop, 0, site.ifindex) + bytes(-len(hop) % 4) for hop in hops)
-        return None if number == RTA_EXPIRES else value
+        return u32(left.get(payload, 0)) if number == RTA_EXPIRES else value
 
     return change(payload, RTMSG.size, patch)
 
 
-def _put_own(site: Site, _: Recorded, difference: Change) -> Refusals:
+def _put_own(site: Site, was: Recorded, difference: Change) -> Refusals:
     # An IPv6 route that is appended to another of its metric shares the traffic with it, an IPv4 one comes after it.
     by_flag: dict[int, list[Key]] = {NLM_F_EXCL: [], NLM_F_APPEND: []}
+    left = _seconds_left(was)
     for key in difference.missing:
+        if left.get(key) == 0:
+            continue  # it has expired
         is_beside = key[0] == AF_INET or RTA_MULTIPATH in attributes(key, RTMSG.size)
         by_flag[NLM_F_APPEND if is_beside else NLM_F_EXCL].append(key)
     refusals: Refusals = {}
     for flag in (NLM_F_EXCL, NLM_F_APPEND, NLM_F_EXCL):
         keys = refusals.keys() & set(by_flag[flag]) if refusals and flag == NLM_F_EXCL else by_flag[flag]
         refusals = {key: why for key, why in refusals.items() if key not in set(by_flag[flag])}
-        refusals |= put_objects(site, list(keys), (RTM_NEWROUTE, NLM_F_CREATE | flag), _addressed)
+        refusals |= put_objects(site, list(keys), (RTM_NEWROUTE, NLM_F_CREATE | flag), partial(_addressed, left=left))
     return refusals
 
 

@@ -20,6 +20,7 @@ from nri_netdev.shells.kernel.libc import translated
 _OWN = ("gro_flush_timeout", "napi_defer_hard_irqs", "threaded")
 _STATE = frozenset({"limit", "inflight", "stall_cnt", "stall_max", "power"})
 """Files of queues that the kernel itself writes."""
+_UPPER = "upper_"
 _WRITABLE = stat.S_IWUSR
 _MAX_BYTES = 4096
 
@@ -80,6 +81,15 @@ def _files(path: str, directory_fd: int) -> Iterator[str]:
             yield from _files(f"{path}/{name}", directory_fd)
         elif stat.S_ISREG(mode) and mode & _WRITABLE:
             yield f"{path}/{name}"
+
+
+def upper_names(site: Site) -> list[str] | None:
+    """The names of the devices of its netns on top of an interface, its master left out; None if there is no sysfs."""
+    try:
+        with _directory(site) as directory_fd:
+            return [name.removeprefix(_UPPER) for name in os.listdir(directory_fd) if name.startswith(_UPPER)]  # noqa: PTH208
+    except OSError:
+        return None
 
 
 def _read(site: Site) -> Messages | None:

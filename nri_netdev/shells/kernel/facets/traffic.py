@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 
 from nri_netdev.domain.snapshot import Messages
-from nri_netdev.shells.kernel.attributes import attributes, change, to_text, u32
+from nri_netdev.errors import KernelError
+from nri_netdev.shells.kernel import bpf
+from nri_netdev.shells.kernel.attributes import attributes, change, pack_all, to_int, to_text, u32
 from nri_netdev.shells.kernel.facets.facet import Change, Facet, Items, Key, Recorded, Refusals, Site
 from nri_netdev.shells.kernel.facets.objects import Address, put_objects
 from nri_netdev.shells.kernel.messages import (
@@ -29,7 +32,8 @@ _CLASSFUL = frozenset({"htb", "hfsc", "drr", "qfq", "cbq"})
 """Kinds of qdisc whose classes somebody adds; those of others the kernel makes."""
 _WITHOUT_FILTERS = frozenset({"noqueue", "pfifo_fast", "pfifo", "bfifo", "mq", "fq", "codel"})
 """Kinds of qdisc that have no filters; an interface with no other kind needs no search for filters."""
-_FLAGS = {"u32": 11, "flower": 22, "matchall": 3, "bpf": 8}
+_TCA_BPF_FD, _TCA_BPF_TAG, _TCA_BPF_ID = 6, 10, 11
+_FLAGS = {"u32": 11, "flower": 22, "matchall": 3, "bpf": 9}
 """The attribute of a filter's flags, by kind."""
 _TCA_HTB_INIT = 2
 _STATE_FLAGS = 0x4 | 0x8  # TCA_CLS_FLAGS_IN_HW, TCA_CLS_FLAGS_NOT_IN_HW
@@ -166,7 +170,25 @@ def _filter_items(recorded: Recorded) -> Items:
 
 def _put_filters(site: Site, was: Recorded, difference: Change) -> Refusals:
     by_identity = {_identity(payload): payload for payload in was.messages}
-    return _put_identified(site, by_identity, difference, (RTM_NEWTFILTER, _filter_request))
+    with ExitStack() as stack:
+        opened = {
+            key: _with_program(payload, stack) for key, payload in by_identity.items() if key in difference.missing
+        }
+        return _put_identified(site, opened, difference, (RTM_NEWTFILTER, _filter_request))
+
+
+def _with_program(payload: bytes, stack: ExitStack) -> bytes:
+    """A BPF filter with its program by an fd, which a request needs, instead of by its id; others as they are."""
+    if _kind(payload) != "bpf":
+        return payload
+    options = attributes(attributes(payload, TCMSG.size)[_TCA_OPTIONS])
+    try:
+        fd = stack.enter_context(bpf.program(to_int(options.get(_TCA_BPF_ID)) or 0))
+    except KernelError:  # it is loaded no more; the kernel says what it lacks
+        return payload
+    kept = {number: value for number, value in options.items() if number not in {_TCA_BPF_TAG, _TCA_BPF_ID}}
+    whole = pack_all({**kept, _TCA_BPF_FD: u32(fd)})
+    return change(payload, TCMSG.size, lambda number, value: whole if number == _TCA_OPTIONS else value)
 
 
 def _filter_request(site: Site, payload: bytes) -> bytes:
@@ -244,7 +266,7 @@ TRAFFIC: tuple[Facet, ...] = (
     ),
     Facet(
         name="filters",
-        title="filters of qdiscs and classes, with their actions; not the programs of BPF filters",
+        title="filters of qdiscs and classes, with their actions and programs",
         read=_read_filters,
         items=_filter_items,
         what=_filter_text,
