@@ -1,0 +1,197 @@
+"""One round: set up an interface, give it away, have a tenant spoil it, end the container, compare."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tests.sabotage.differences import Difference, compare, unnamed
+from tests.sabotage.dumps import Dump, dump
+from tests.sabotage.host import HOST, OTHER
+from tests.sabotage.kinds import KINDS
+from tests.sabotage.node import ENDINGS, INTERFACE, FailedRound, Node, Pod, make
+from tests.sabotage.settings import Setting, chosen, row
+from tests.sabotage.tenant import TENANT
+
+SETTLING_S = 4.0
+"""How long the kernel may take until all is as before."""
+_STILL_S = 0.4
+"""How long differences must stay the same to be taken for final."""
+_HOST_SETTINGS, _TENANT_SETTINGS = (0, 14), (0, 10)
+_FILES = 4
+"""How many sysctls and files of sysfs each side writes at most."""
+_NEVER_WRITTEN = {"carrier", "ifindex", "uevent", "disable_ipv6", "stable_secret", "flush"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What happens in one round."""
+
+    kind: str
+    variant: int = 0
+    host: tuple[Setting, ...] = ()
+    tenant: tuple[Setting, ...] = ()
+    ending: str = "stopped"
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [
+                f"  a {self.kind}, variant {self.variant}; its container is {self.ending}",
+                *(f"  host   {command}" for setting in self.host for command in setting.commands),
+                *(f"  tenant {command}" for setting in self.tenant for command in setting.commands),
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of a round."""
+
+    case: Case
+    differences: tuple[Difference, ...] = ()
+    unnamed: tuple[Difference, ...] = ()
+    troubles: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    failure: str = ""
+    log: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it came home whole, or the claim says what is missing."""
+        return not self.unnamed and not self.failure
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [
+                str(self.case),
+                *(f"  (refused: {each})" for each in self.refused),
+                *(f"  the claim says: {each}" for each in self.troubles),
+                *(f"  NOT NAMED {each}" for each in self.unnamed),
+                *([f"  FAILED {self.failure}", self.log] if self.failure else []),
+            ]
+        )
+
+
+class Rounds:
+    """Runs rounds, one after another, on one node."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._pods = 0
+
+    def is_here(self, kind: str) -> str:
+        """Why the running kernel has no such links; "" if it has."""
+        try:
+            return make(KINDS[kind].variants[0])
+        finally:
+            self._node.clear(KINDS[kind].remove)
+
+    def at_random(self, kind: str, seed: int) -> Outcome:
+        """The round of a seed."""
+        dice = random.Random(f"{kind} {seed}")  # noqa: S311 - tests are to be repeated
+        variant = dice.randrange(len(KINDS[kind].variants))
+        case = Case(kind=kind, variant=variant, ending=dice.choice([*ENDINGS, "stopped", "stopped", "stopped"]))
+        host = chosen(HOST, kind, dice.randint(*_HOST_SETTINGS), dice)
+        tenant = chosen(TENANT, kind, dice.randint(*_TENANT_SETTINGS), dice)
+        return self.run(replace(case, host=host, tenant=tenant), dice)
+
+    def run(self, case: Case, dice: random.Random | None = None) -> Outcome:
+        """Run one round.
+
+        Args:
+            case: what happens in it.
+            dice: writes sysctls and files of sysfs on both sides at random besides; None for none.
+        """
+        kind, node = KINDS[case.kind], self._node
+        refused: list[str] = []
+        pod: Pod | None = None
+        try:
+            wrong = make([*kind.variants[case.variant], f"ip link set {INTERFACE} up"])
+            if wrong:
+                return Outcome(case=case, refused=(f"variant {case.variant}: {wrong}",))
+            refused += [make([line]) for line in OTHER]
+            if dice is not None:
+                case = replace(case, host=(*case.host, *written(dice)), tenant=(*case.tenant, *written(dice)))
+            refused += node.apply(case.host)
+            before = settled()
+            self._pods += 1
+            pod = Pod(node, self._pods)
+            pod.run()
+            refused += [f"tenant: {each}" for each in node.apply(case.tenant, pod)]
+            ENDINGS[case.ending](pod)
+            troubles = node.home()
+            differences = self._differences(before, troubles)
+            return Outcome(
+                case=case,
+                differences=tuple(differences),
+                unnamed=tuple(unnamed(differences, troubles)),
+                troubles=troubles,
+                refused=tuple(filter(None, refused)),
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, the round of this seed failed
+            failure = f"{type(error).__name__}: {error}"
+            return Outcome(case=case, failure=failure, refused=tuple(filter(None, refused)), log=node.log())
+        finally:
+            if pod is not None:
+                pod.kill()
+                pod.unmount()
+                pod.forget()
+            node.clear(kind.remove)
+
+    def _differences(self, before: Dump, troubles: tuple[str, ...]) -> list[Difference]:
+        """What differs, once the kernel has done what it does later."""
+        deadline = time.monotonic() + SETTLING_S
+        still_since, last = time.monotonic(), ""
+        while True:
+            differences = compare(before, dump(INTERFACE))
+            if not unnamed(differences, troubles) or time.monotonic() > deadline:
+                return differences
+            if str([*map(str, differences)]) != last:
+                still_since, last = time.monotonic(), str([*map(str, differences)])
+            if time.monotonic() - still_since > _STILL_S:
+                return differences
+            time.sleep(0.05)
+
+
+def settled() -> Dump:
+    """A dump, once the kernel changes nothing any more by itself."""
+    last = dump(INTERFACE)
+    deadline = time.monotonic() + SETTLING_S
+    while time.monotonic() < deadline:
+        time.sleep(0.03)
+        now = dump(INTERFACE)
+        if not compare(last, now):
+            break
+        last = now
+    return last
+
+
+def written(dice: random.Random) -> tuple[Setting, ...]:
+    """Some sysctls and files of sysfs of the interface, with other values than they have."""
+    tops = [f"/proc/sys/net/{ipv}/{table}/{INTERFACE}" for ipv in ("ipv4", "ipv6") for table in ("conf", "neigh")]
+    tops.append(f"/sys/class/net/{INTERFACE}")
+    files = sorted(path for top in tops for path in _writable(Path(top)))
+    settings = []
+    for path in dice.sample(files, min(dice.randint(0, _FILES), len(files))):
+        value = dice.choice(["0", "1", "2", "3", "77"])
+        command = f"echo {value} > {str(path).replace(f'/{INTERFACE}', '/{dev}', 1)}"
+        settings.append(row(f"write {path.name}", command))
+    return tuple(settings)
+
+
+def _writable(directory: Path) -> list[Path]:
+    found = []
+    for path in directory.iterdir() if directory.is_dir() else ():
+        if path.is_symlink() or path.name in _NEVER_WRITTEN or path.name in {"power", "statistics"}:
+            continue
+        if path.is_dir():
+            found += _writable(path)
+        elif os.stat(path).st_mode & 0o200:  # noqa: PTH116 - root may write anything by `access`
+            found.append(path)
+    return found
+
+
+__all__ = ["Case", "FailedRound", "Outcome", "Rounds"]
