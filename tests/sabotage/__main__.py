@@ -14,9 +14,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.sabotage.kinds import KINDS
+
+if TYPE_CHECKING:
+    from tests.sabotage.rounds import Outcome, Rounds
 
 _NAMESPACES = ("--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
 
@@ -29,6 +34,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--kind", action="append", choices=KINDS, help="link kinds; all that the kernel has unless given"
     )
+    parser.add_argument("--each", action="store_true", help="every setting alone, instead of rounds at random")
+    parser.add_argument("--shrink", action="store_true", help="look for the fewest settings that go wrong")
     parser.add_argument("--verbose", action="store_true", help="print good rounds too")
     parser.add_argument("--inside", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -43,31 +50,55 @@ def _inside(options: argparse.Namespace) -> int:
     from tests.sabotage.node import Node
     from tests.sabotage.rounds import Rounds
 
-    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1_000_000)
-    bad = total = 0
-    kinds_of_difference: Counter[str] = Counter()
     with Node(Path(options.inside)) as node:
-        rounds = Rounds(node)
-        for kind in options.kind or KINDS:
-            why = rounds.is_here(kind)
+        return _Report(options, Rounds(node)).run()
+
+
+class _Report:
+    """Runs what is asked for, and prints what was found."""
+
+    def __init__(self, options: argparse.Namespace, rounds: Rounds) -> None:
+        self._options = options
+        self._rounds = rounds
+        self._found: Counter[str] = Counter()
+        self._total = self._bad = 0
+
+    def run(self) -> int:
+        """Go through the kinds; 0 if all came home whole."""
+        given = self._options.seed
+        seed = given if given is not None else random.SystemRandom().randrange(1_000_000)
+        for kind in self._options.kind or KINDS:
+            why = self._rounds.is_here(kind)
             if why:
                 print(f"{kind}: NOT TESTED: {why}", flush=True)
                 continue
-            start, wrong = time.monotonic(), 0
-            for number in range(options.rounds):
-                outcome = rounds.at_random(kind, seed + number)
-                if not outcome.is_good or options.verbose:
-                    print(f"{kind}, seed {seed + number}:\n{outcome}", flush=True)
-                wrong += not outcome.is_good
-                kinds_of_difference.update({f"{each.section}: {each.subject}" for each in outcome.unnamed})
-                kinds_of_difference.update([outcome.failure] if outcome.failure else [])
-            took = time.monotonic() - start
-            print(f"{kind}: {options.rounds} rounds from seed {seed}: {wrong} bad, {took:.0f} s", flush=True)
-            bad, total = bad + wrong, total + options.rounds
-    for what, count in kinds_of_difference.most_common():
-        print(f"{count:5} {what}")
-    print(f"{total - bad} of {total} rounds came home whole, or said what is missing")
-    return 1 if bad or not total else 0
+            start, bad, total = time.monotonic(), self._bad, self._total
+            for name, outcome in self._outcomes(kind, seed):
+                self._take(name, outcome)
+            took, rounds = time.monotonic() - start, self._total - total
+            print(f"{kind}: {rounds} rounds from seed {seed}: {self._bad - bad} bad, {took:.0f} s", flush=True)
+        for what, count in self._found.most_common():
+            print(f"{count:5} {what}")
+        print(f"{self._total - self._bad} of {self._total} rounds came home whole, or said what is missing")
+        return 1 if self._bad or not self._total else 0
+
+    def _outcomes(self, kind: str, seed: int) -> Iterator[tuple[str, Outcome]]:
+        if self._options.each:
+            yield from self._rounds.each(kind)
+            return
+        for number in range(seed, seed + self._options.rounds):
+            yield f"seed {number}", self._rounds.at_random(kind, number)
+
+    def _take(self, name: str, outcome: Outcome) -> None:
+        self._total += 1
+        self._bad += not outcome.is_good
+        if outcome.is_good and not self._options.verbose:
+            return
+        if self._options.shrink and not outcome.is_good:
+            outcome = self._rounds.shrunk(outcome)
+        print(f"{outcome.case.kind}, {name}:\n{outcome}", flush=True)
+        self._found.update({f"{each.section}: {each.subject}" for each in outcome.unnamed})
+        self._found.update([outcome.failure] if outcome.failure else [])
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Coroutine, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from nri_netdev.cli.node_state import binding_claims
 from nri_netdev.domain.claim import Claim, State
@@ -69,7 +69,7 @@ class Node:
         self._links: list[int] = []
         self._programs: dict[str, int] = {}
 
-    def __enter__(self) -> Node:
+    def __enter__(self) -> Self:
         os.environ["PATH"] = f"{_TOOLS / 'sbin'}:{_TOOLS / 'bin'}:{os.environ['PATH']}"
         _sh(f"mount -t tmpfs tmpfs {self.top}", "mount -t sysfs sysfs /sys", "mount -t tmpfs tmpfs /run")
         self.bpf.mkdir()
@@ -265,7 +265,7 @@ class Pod:
         self.node.engine.pods.pop(self.sandbox.id, None)
 
 
-# -- the ways in which a container ends ----------------------------------------------------------------------------------
+# -- the ways in which a container ends --------------------------------------------------------------------------------
 
 
 def stopped(pod: Pod) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tests.sabotage.dumps import Dump, dump
 from tests.sabotage.host import HOST, OTHER
 from tests.sabotage.kinds import KINDS
 from tests.sabotage.node import ENDINGS, INTERFACE, FailedRound, Node, Pod, make
-from tests.sabotage.settings import Setting, chosen, row
+from tests.sabotage.settings import Setting, chosen, complete, decided, row
 from tests.sabotage.tenant import TENANT
 
 SETTLING_S = 4.0
@@ -97,6 +98,29 @@ class Rounds:
         host = chosen(HOST, kind, dice.randint(*_HOST_SETTINGS), dice)
         tenant = chosen(TENANT, kind, dice.randint(*_TENANT_SETTINGS), dice)
         return self.run(replace(case, host=host, tenant=tenant), dice)
+
+    def each(self, kind: str) -> Iterator[tuple[str, Outcome]]:
+        """A round for every variant of a kind, and for every setting of either side alone, with what it needs."""
+        dice = random.Random(kind)  # noqa: S311 - tests are to be repeated
+        for variant in range(len(KINDS[kind].variants)):
+            yield f"variant {variant}", self.run(Case(kind=kind, variant=variant))
+        for side, settings in (("host", HOST), ("tenant", TENANT)):
+            for name, setting in settings.items():
+                if not setting.kinds or kind in setting.kinds:
+                    row = tuple(decided(each, dice) for each in complete(settings, [name]))
+                    yield f"{side}: {name}", self.run(Case(kind=kind, **{side: row}))
+
+    def shrunk(self, outcome: Outcome) -> Outcome:
+        """The same with as few settings as still go wrong in one of the same ways."""
+        best = replace(outcome, case=replace(outcome.case, ending="stopped"))
+        for side in ("host", "tenant"):
+            for setting in getattr(outcome.case, side):
+                left = tuple(each for each in getattr(best.case, side) if each != setting)
+                tried = self.run(replace(best.case, **{side: left}))
+                same = {each.subject for each in tried.unnamed} & {each.subject for each in outcome.unnamed}
+                if same or (tried.failure and outcome.failure):
+                    best = tried
+        return best
 
     def run(self, case: Case, dice: random.Random | None = None) -> Outcome:
         """Run one round.

@@ -14,7 +14,8 @@ _ONLY_THERE = (
     row("no alias", "ip link set {dev} alias ''"),
     row(
         "no alternative names",
-        "for n in $(ip link show {dev} | grep altname | cut -d' ' -f6); do ip link property del dev {dev} altname $n; done",
+        "for n in $(ip link show {dev} | grep -o 'altname .*' | cut -c9-);"
+        " do ip link property del dev {dev} altname $n; done",
     ),
     row("no promisc", "ip link set {dev} promisc off", "ip link set {dev} allmulticast off"),
     row("no qdisc", "tc qdisc del dev {dev} root", "tc qdisc del dev {dev} clsact"),
