@@ -7,6 +7,7 @@ removes everything when it ends.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import subprocess
@@ -35,6 +36,8 @@ def main(arguments: list[str]) -> int:
         "--kind", action="append", choices=KINDS, help="link kinds; all that the kernel has unless given"
     )
     parser.add_argument("--each", action="store_true", help="every setting alone, instead of rounds at random")
+    parser.add_argument("--rows", action="store_true", help="the cases of tests.sabotage.rows, as lines of JSON")
+    parser.add_argument("--row", action="append", help="one of these, in words")
     parser.add_argument("--shrink", action="store_true", help="look for the fewest settings that go wrong")
     parser.add_argument("--verbose", action="store_true", help="print good rounds too")
     parser.add_argument("--inside", help=argparse.SUPPRESS)
@@ -51,7 +54,27 @@ def _inside(options: argparse.Namespace) -> int:
     from tests.sabotage.rounds import Rounds
 
     with Node(Path(options.inside)) as node:
+        if options.rows or options.row:
+            return _rows(Rounds(node), options.row)
         return _Report(options, Rounds(node)).run()
+
+
+def _rows(rounds: Rounds, names: list[str] | None) -> int:
+    """Run the cases of `tests.sabotage.rows`, in which nothing may be left to the claim to tell."""
+    from tests.sabotage.rows import HARDWARE_ROWS, ROWS
+
+    rows = {**ROWS, **HARDWARE_ROWS}
+    missing = {kind: rounds.is_here(kind) for kind in {case.kind for case in rows.values()}}
+    is_good = True
+    for name in names or rows:
+        case = rows[name]
+        why = missing[case.kind]
+        outcome = None if why else rounds.run(case)
+        is_whole = outcome is not None and outcome.is_whole
+        is_good &= is_whole or bool(why)
+        told = {"name": name, "missing": why, "is_whole": is_whole, "text": str(outcome)}
+        print(f"{name}: {'whole' if is_whole else why or outcome}" if names else json.dumps(told), flush=True)
+    return 0 if is_good else 1
 
 
 class _Report:

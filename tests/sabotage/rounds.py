@@ -64,13 +64,18 @@ class Outcome:
         """Whether it came home whole, or the claim says what is missing."""
         return not self.unnamed and not self.failure
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything is as before, and all settings could be made."""
+        return not (self.differences or self.troubles or self.failure or self.refused)
+
     def __str__(self) -> str:
         return "\n".join(
             [
                 str(self.case),
                 *(f"  (refused: {each})" for each in self.refused),
                 *(f"  the claim says: {each}" for each in self.troubles),
-                *(f"  NOT NAMED {each}" for each in self.unnamed),
+                *(f"  {'NOT NAMED ' * (each in self.unnamed)}{each}" for each in self.differences),
                 *([f"  FAILED {self.failure}", self.log] if self.failure else []),
             ]
         )
