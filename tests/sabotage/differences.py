@@ -17,6 +17,7 @@ OF_SECTIONS: dict[str, tuple[str, ...]] = {
     "fdb": ("fdb", "forwarding table"),
     "filter": ("filter", "filters"),
     "mdb": ("mdb",),
+    "mptcp": ("mptcp",),
     "nexthop": ("nexthop",),
     "nftables": ("nftables", "netfilter"),
     "rule": ("rule",),
@@ -142,11 +143,17 @@ def _is_depth_of_down(difference: Difference, _down: set[str]) -> bool:
     return difference.subject.endswith(" operstate") and told == {"lowerlayerdown", "down"}
 
 
+def _is_untold_up(difference: Difference, _down: set[str]) -> bool:
+    told = {(difference.was or "").lower(), (difference.now or "").lower()}
+    return difference.subject.endswith(" operstate") and told == {"unknown", "up"}
+
+
 EXPECTED: dict[str, Callable[[Difference, set[str]], bool]] = {
     "the order of addresses is that of those which are there": _is_same_order,
     "the kernel makes the default qdisc when a link is first up; while it is down nothing is queued": _is_qdisc_of_down,
     "a link leaves the group of all nodes when it goes down, and joins it in a new netns": _is_all_nodes_of_down,
     "both say that the link beneath or beyond is down": _is_depth_of_down,
+    "a link is of unknown state until its carrier first changes; nothing sets that again": _is_untold_up,
 }
 """What differs although all is as before, by the reason."""
 
@@ -162,7 +169,21 @@ def unnamed(differences: Iterable[Difference], troubles: Iterable[str]) -> list[
     for each in differences:
         (named if _is_told(each, told) or _is_mark(each, told) else left).append(each)
     groups = {group for each in named for group in _groups(each)}
-    return [each for each in left if each.subject.partition(" ")[2] not in groups]
+    qdiscs = {_ifname(each) for each in named if each.section == "qdisc"}
+    return [
+        each
+        for each in left
+        if each.subject.partition(" ")[2] not in groups and not (_is_default_qdisc(each) and _ifname(each) in qdiscs)
+    ]
+
+
+def _ifname(difference: Difference) -> str:
+    return difference.subject.partition(" ")[0]
+
+
+def _is_default_qdisc(difference: Difference) -> bool:
+    """Whether it is what the kernel makes where there is no other qdisc, or where there was none."""
+    return difference.section == "qdisc" and '"handle": "0:"' in (difference.was or difference.now or "")
 
 
 def _is_told(difference: Difference, told: str) -> bool:

@@ -126,6 +126,8 @@ def dump(ifname: str) -> Dump:
 def _read_ip(made: Dump, ifname: str) -> None:
     questions = ("link show", "addr show", "maddr show", "token", "nexthop", "neigh show nud all")
     links, addrs, maddrs, tokens, nexthops, neighbours, *_ = _batch(["ip", "-d"], questions)
+    for endpoint in json.loads(_run("ip", "-j", "mptcp", "endpoint", "show") or "[]"):
+        made.record("mptcp", f"{endpoint.get('dev')} mptcp {endpoint['address']}", endpoint)
     for link in links:
         for path, value in _flat(_told(link)):
             made.add("link", f"{link['ifname']} {path}", value)

@@ -153,11 +153,9 @@ _TC = (
     row("tcx link", "@tcx-[ingress|egress] link"),
 )
 _DRIVER = (
-    row("features", "ethtool -K {dev} [tso|gso|gro|sg|tx|rx|tx-udp-segmentation|rx-gro-list] [off|on]"),
-    row(
-        "more features",
-        "ethtool -K {dev} [ntuple|rxvlan|txvlan|tx-nocache-copy|rx-udp-gro-forwarding|hw-tc-offload] on",
-    ),
+    row("features", "ethtool -K {dev} [tso|gso|gro|sg|tx|rx|tx-udp-segmentation] [off|on]"),
+    row("less usual features", "ethtool -K {dev} [rx-udp-gro-forwarding|rx-gro-list|tx-nocache-copy|rx-fcs] on"),
+    row("features of hardware", "ethtool -K {dev} [ntuple|rxhash|hw-tc-offload|loopback] [on|off]"),
     row("channels", "ethtool -L {dev} [rx 1 tx 1|combined 1|tx 1]"),
     row("rings", "ethtool -G {dev} rx 256 tx 128"),
     row("coalesce", "ethtool -C {dev} rx-usecs 33 tx-usecs 44"),

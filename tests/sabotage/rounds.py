@@ -115,6 +115,20 @@ class Rounds:
                     row = tuple(decided(each, dice) for each in complete(settings, [name]))
                     yield f"{side}: {name}", self.run(Case(kind=kind, **{side: row}))
 
+    def unseen(self, kind: str) -> Iterator[str]:
+        """The settings of the host that a dump does not show, although the kernel took all of their commands."""
+        dice = random.Random(kind)  # noqa: S311 - tests are to be repeated
+        for name, setting in HOST.items():
+            if setting.kinds and kind not in setting.kinds:
+                continue
+            *needed, last = (decided(each, dice) for each in complete(HOST, [name]))
+            make([*KINDS[kind].variants[0], f"ip link set {INTERFACE} up", *OTHER])
+            self._node.apply(needed)
+            before = settled()
+            if not self._node.apply([last]) and not compare(before, dump(INTERFACE)):
+                yield name
+            self._node.clear(KINDS[kind].remove)
+
     def shrunk(self, outcome: Outcome) -> Outcome:
         """The same with as few settings as still go wrong in one of the same ways."""
         best = replace(outcome, case=replace(outcome.case, ending="stopped"))
