@@ -39,6 +39,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--each", action="store_true", help="every setting alone, instead of rounds at random")
     parser.add_argument("--rows", action="store_true", help="the cases of tests.sabotage.rows, as lines of JSON")
+    parser.add_argument("--scale", type=int, help="one interface with so many routes and neighbours; prints seconds")
     parser.add_argument("--unseen", action="store_true", help="which settings no tool shows")
     parser.add_argument("--known", action="store_true", help="the known seeds first")
     parser.add_argument("--row", action="append", help="one of these, in words")
@@ -58,6 +59,11 @@ def _inside(options: argparse.Namespace) -> int:
     from tests.sabotage.rounds import Rounds
 
     with Node(Path(options.inside)) as node:
+        if options.scale:
+            from tests.sabotage.scale import measure
+
+            print(json.dumps(measure(node, options.scale)), flush=True)
+            return 0
         if options.unseen:
             found = [name for kind in options.kind for name in Rounds(node).unseen(kind)]
             print("\n".join(found), flush=True)

@@ -128,8 +128,7 @@ def _is_qdisc_of_down(difference: Difference, down: set[str]) -> bool:
     ifname, _, what = difference.subject.partition(" ")
     told = {difference.was, difference.now}
     return ifname in down and (
-        (difference.section == "link" and what == "qdisc" and told == {"noqueue", "noop"})
-        or (difference.section == "qdisc" and what == "noqueue" and None in told)
+        (difference.section == "link" and what == "qdisc" and "noop" in told) or _is_default_qdisc(difference)
     )
 
 

@@ -29,6 +29,9 @@ UNTOLD = {
     "expires": "runs down; compared as a moment",
     "used": "time since the last use",
     "updated": "time since the last change",
+    "mcast_n_groups": "counts learned groups too; the entries are compared",
+    "fdb_n_learned": "counts learned entries; the others are compared",
+    "brforward": "the entries of a bridge in bytes; they are compared as `bridge` tells them",
     "direct_packets_stat": "a counter",
     "carrier_changes": "a counter",
     "carrier_down_count": "a counter",
@@ -184,7 +187,12 @@ def _read_bridge(made: Dump, ifname: str) -> None:
     for port in ports:
         for path, value in _flat(_told(port)):
             made.add("bridge port", f"{port['ifname']} {path}", value)
+    own = {fact.text for fact in made.facts if fact.section == "link" and fact.subject.endswith(" address")}
     for entry in fdb:
+        # A MAC that bridge and port share is listed for whichever had it first.
+        is_kernels = entry["mac"] in own and entry.get("state") == "permanent" and "master" in entry
+        if is_kernels:
+            continue
         if {entry.get("state")} & {"permanent", "static"} or "self" in entry.get("flags", ()):
             made.record("fdb", f"{entry.get('ifname')} {entry['mac']}", entry)
     for mdb in mdbs:

@@ -195,7 +195,9 @@ class Node:
             self.stop_daemon(signal.SIGKILL)
             _sh(f"rm -rf {self.top}/state")
         rules = "for f in -4 -6; do ip $f rule flush; ip $f rule add pref 32766 table main; done"
-        default = "ip -4 rule add pref 32767 table default; ip mptcp endpoint flush; ip nexthop flush"
+        default = (
+            "ip -4 rule add pref 32767 table default; ip mptcp endpoint flush; ip nexthop flush; nft flush ruleset"
+        )
         links = "for n in $(ls /sys/class/net | grep -vx lo); do ip link del $n; done"
         script = "\n".join([*remove, links, rules, default])
         subprocess.run(["sh", "-c", script], stdin=subprocess.DEVNULL, capture_output=True, check=False)
