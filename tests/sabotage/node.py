@@ -219,11 +219,7 @@ class Pod:
         self.path.touch()
         subprocess.run(["unshare", f"--net={self.path}", "true"], check=True)
         self.fd = os.open(self.path, os.O_RDONLY)
-        command = ["nsenter", f"--net={self.path}", "unshare", "--mount", "sh", "-c", _HOLDER]
-        self.holder = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-        assert self.holder.stdout is not None
-        assert self.holder.stdout.readline() == b"ready\n"
-        self.holder.stdout.close()
+        self.holder = self._hold()
         network = nri_pb2.LinuxNamespace(type="network", path=str(self.path))
         self.sandbox = nri_pb2.PodSandbox(
             id=f"pod{number}",
@@ -235,10 +231,30 @@ class Pod:
         )
         self.container = nri_pb2.Container(id=f"app{number}", pod_sandbox_id=f"pod{number}", name="app")
 
+    def _hold(self) -> subprocess.Popen[bytes]:
+        """Start the container's process."""
+        command = ["nsenter", f"--net={self.path}", "unshare", "--mount", "sh", "-c", _HOLDER]
+        holder = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"ready\n"
+        holder.stdout.close()
+        return holder
+
     def run(self) -> None:
-        """Run the pod and its container, and move in what it is given, as an OCI runtime does."""
+        """Run the pod and its container."""
+        self.node.call(self.node.engine.run_pod_sandbox(self.sandbox))
+        self._create()
+
+    def run_again(self) -> None:
+        """Run another container of the same name in the pod, as a kubelet does when one has ended."""
+        self.container.id += "-again"
+        self.container.pid = 0
+        self.holder = self._hold()
+        self._create()
+
+    def _create(self) -> None:
+        """Create and start the container, and move in what it is given, as an OCI runtime does."""
         node = self.node
-        node.call(node.engine.run_pod_sandbox(self.sandbox))
         adjustment = node.call(node.engine.create_container(self.sandbox, self.container))
         for ifname, device in adjustment.linux.net_devices.items():
             _sh(f"ip link set dev {ifname} netns {self.path} name {device.name or ifname}")
@@ -277,6 +293,14 @@ def stopped(pod: Pod) -> None:
     pod.node.call(pod.node.engine.remove_container(pod.sandbox, pod.container))
 
 
+def stopped_twice(pod: Pod) -> None:
+    """The container is stopped, runs again, and is stopped again."""
+    stopped(pod)
+    pod.node.home()
+    pod.run_again()
+    stopped(pod)
+
+
 def pod_stopped(pod: Pod) -> None:
     """The pod's netns is removed, and then the pod stopped, as CRI-O does it."""
     pod.kill()
@@ -306,7 +330,7 @@ def died_over(pod: Pod) -> None:
     pod.node.start_daemon()
 
 
-ENDINGS = {each.__name__: each for each in (stopped, pod_stopped, vanished, restarted_before, died_over)}
+ENDINGS = {each.__name__: each for each in (stopped, stopped_twice, pod_stopped, vanished, restarted_before, died_over)}
 
 
 def _sh(*lines: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tests.sabotage.node import ENDINGS
 from tests.sabotage.rounds import Case
 from tests.sabotage.settings import Setting, row
 
@@ -39,6 +40,7 @@ ROWS: dict[str, Case] = {
     "nothing, vxlan": _case("vxlan"),
     "nothing, ifb": _case("ifb"),
     "nothing, bridge port": _case("bridge-port"),
+    **{f"nothing, {ending.replace('_', ' ')}": _case("veth", [_ADDR4, _ADDR6], ending=ending) for ending in ENDINGS},
     "features changed in the pod": _case("veth", (), ["ethtool -K {dev} gro off tso off sg off"]),
     "features set on the host": _case("veth", ["ethtool -K {dev} gso off"], ["ethtool -K {dev} gso on"]),
     "channels changed in the pod": _case("veth", (), ["ethtool -L {dev} rx 1 tx 1"]),
