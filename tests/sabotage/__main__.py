@@ -39,6 +39,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--each", action="store_true", help="every setting alone, instead of rounds at random")
     parser.add_argument("--rows", action="store_true", help="the cases of tests.sabotage.rows, as lines of JSON")
+    parser.add_argument("--idle", action="store_true", help="no container: shows what changes by itself")
     parser.add_argument("--scale", type=int, help="one interface with so many routes and neighbours; prints seconds")
     parser.add_argument("--unseen", action="store_true", help="which settings no tool shows")
     parser.add_argument("--known", action="store_true", help="the known seeds first")
@@ -125,7 +126,8 @@ class _Report:
             return
         known = KNOWN.get(kind, ()) if self._options.known else ()
         for number in (*known, *range(seed, seed + self._options.rounds)):
-            yield f"seed {number}", self._rounds.at_random(kind, number)
+            do = self._rounds.idle if self._options.idle else self._rounds.at_random
+            yield f"seed {number}", do(kind, number)
 
     def _take(self, name: str, outcome: Outcome) -> None:
         self._total += 1

@@ -23,6 +23,7 @@ _SETTLED_S = 1.5
 """How long to wait for addresses that are tentative; without a carrier they stay so."""
 _STILL_S = 0.4
 """How long differences must stay the same to be taken for final."""
+_IDLE_S = 1.5
 _HOST_SETTINGS, _TENANT_SETTINGS = (0, 14), (0, 10)
 _FILES = 4
 """How many sysctls and files of sysfs each side writes at most."""
@@ -100,11 +101,19 @@ class Rounds:
     def at_random(self, kind: str, seed: int) -> Outcome:
         """The round of a seed."""
         dice = random.Random(f"{kind} {seed}")  # noqa: S311 - tests are to be repeated
-        variant = dice.randrange(len(KINDS[kind].variants))
-        case = Case(kind=kind, variant=variant, ending=dice.choice([*ENDINGS, "stopped", "stopped", "stopped"]))
-        host = chosen(HOST, kind, dice.randint(*_HOST_SETTINGS), dice)
-        tenant = chosen(TENANT, kind, dice.randint(*_TENANT_SETTINGS), dice)
-        return self.run(replace(case, host=host, tenant=tenant), dice)
+        return self.run(_random_case(kind, dice), dice)
+
+    def idle(self, kind: str, seed: int) -> Outcome:
+        """The round of a seed without a container: whatever differs is no fault of the daemon, and must not be told."""
+        dice = random.Random(f"{kind} {seed}")  # noqa: S311 - tests are to be repeated
+        case = replace(_random_case(kind, dice), tenant=())
+        make([*KINDS[kind].variants[case.variant], f"ip link set {INTERFACE} up", *OTHER])
+        self._node.apply(case.host)
+        before = settled()
+        time.sleep(_IDLE_S)
+        found = tuple(self._differences(before, ()))
+        self._node.clear(KINDS[kind].remove)
+        return Outcome(case=case, differences=found, unnamed=found)
 
     def each(self, kind: str) -> Iterator[tuple[str, Outcome]]:
         """A round for every variant of a kind, and for every setting of either side alone, with what it needs."""
@@ -199,6 +208,14 @@ class Rounds:
             if time.monotonic() - still_since > _STILL_S:
                 return differences
             time.sleep(0.05)
+
+
+def _random_case(kind: str, dice: random.Random) -> Case:
+    variant = dice.randrange(len(KINDS[kind].variants))
+    ending = dice.choice([*ENDINGS, "stopped", "stopped", "stopped"])
+    host = chosen(HOST, kind, dice.randint(*_HOST_SETTINGS), dice)
+    tenant = chosen(TENANT, kind, dice.randint(*_TENANT_SETTINGS), dice)
+    return Case(kind=kind, variant=variant, host=host, tenant=tenant, ending=ending)
 
 
 def settled() -> Dump:
