@@ -167,17 +167,31 @@ def unnamed(differences: Iterable[Difference], troubles: Iterable[str]) -> list[
     left: list[Difference] = []
     for each in differences:
         (named if _is_told(each, told) or _is_mark(each, told) else left).append(each)
+    masters = set(re.findall(r"its place in (\S+)", told))
     groups = {group for each in named for group in _groups(each)}
     qdiscs = {_ifname(each) for each in named if each.section == "qdisc"}
     return [
         each
         for each in left
-        if each.subject.partition(" ")[2] not in groups and not (_is_default_qdisc(each) and _ifname(each) in qdiscs)
+        if not (
+            each.subject.partition(" ")[2] in groups
+            or (_is_default_qdisc(each) and _ifname(each) in qdiscs)
+            or (masters and (_ifname(each) in masters or _is_of_port(each)))
+        )
     ]
 
 
 def _ifname(difference: Difference) -> str:
     return difference.subject.partition(" ")[0]
+
+
+def _is_of_port(difference: Difference) -> bool:
+    """Whether it is something that only the port of a bridge has, or that a bridge makes of its port."""
+    what = difference.subject.partition(" ")[2]
+    return difference.section in {"bridge port", "fdb", "mdb", "vlan"} or what in {
+        *("allmulti", "promiscuity", "sysfs flags"),
+        *("linkinfo.info_slave_kind", "master"),
+    }
 
 
 def _is_default_qdisc(difference: Difference) -> bool:

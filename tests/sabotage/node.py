@@ -7,6 +7,7 @@ kernel removes all of it at the end, however that comes.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -261,6 +262,14 @@ class Pod:
         self.container.pid = self.holder.pid
         node.engine.containers[self.container.id].pid = self.holder.pid
         node.call(node.engine.start_container(self.sandbox, self.container))
+
+    def left(self) -> dict[str, str]:
+        """Kinds of the links in the pod that still use one of another netns, by name; none if the netns is gone."""
+        if not self.path.exists():
+            return {}
+        command = ["nsenter", f"--net={self.path}", "ip", "-j", "-d", "link", "show"]
+        links = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        return {each["ifname"]: each["linkinfo"]["info_kind"] for each in links if "link_netnsid" in each}
 
     def kill(self) -> None:
         """End the container's process."""

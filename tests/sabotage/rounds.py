@@ -177,7 +177,7 @@ class Rounds:
             refused += [f"tenant: {each}" for each in node.apply(case.tenant, pod)]
             ENDINGS[case.ending](pod)
             troubles = node.home()
-            differences = self._differences(before, troubles)
+            differences = [*self._differences(before, troubles), *_left(pod)]
             return Outcome(
                 case=case,
                 differences=tuple(differences),
@@ -208,6 +208,12 @@ class Rounds:
             if time.monotonic() - still_since > _STILL_S:
                 return differences
             time.sleep(0.05)
+
+
+def _left(pod: Pod) -> Iterator[Difference]:
+    """What a tenant left in its netns that still uses the interface."""
+    for ifname, kind in pod.left().items():
+        yield Difference(section="left in the pod", subject=f"{ifname} {kind}", was=None, now="uses the interface")
 
 
 def _random_case(kind: str, dice: random.Random) -> Case:

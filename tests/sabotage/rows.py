@@ -19,6 +19,7 @@ _CHILD = (
     "ip route add 198.51.120.0/24 via 10.77.0.9 dev child0",
     "ip -6 route add 2001:db8:78::/48 via 2001:db8:77::9 dev child0",
 )
+_OWN = ("ip link add pmv0 link {dev} type macvlan", "ip link set pmv0 up")
 _MACVLAN_MODE = "ip link set {dev} type macvlan mode"
 _VXLAN = "ip link set {dev} type vxlan id 42"
 _PORT = "ip link set {dev} type bridge_slave"
@@ -87,6 +88,11 @@ ROWS: dict[str, Case] = {
     "child macvlan, on one that was set up anew": _case(
         "veth", _CHILD, ["ip link set {dev} address 02:00:00:00:00:78"]
     ),
+    "macvlan of the tenant": _case("veth", (), _OWN),
+    "macvlan of the tenant, on a macvlan": _case("macvlan", (), _OWN),
+    "macvlan of the tenant, on a bridge port": _case("bridge-port", (), _OWN),
+    "bridge of the tenant": _case("veth", (), ["ip link add pbr0 type bridge", "ip link set {dev} master pbr0"]),
+    "vxlan of the tenant": _case("veth", (), ["ip link add pvx0 type vxlan id 9 dstport 4799 dev {dev}"]),
     "bridge port settings": _case("bridge-port", [f"{_PORT} hairpin on cost 55 priority 9 isolated on"], variant=0),
     "bridge port and its entries": _case("bridge-port", variant=2),
     "bridge port, whose MAC the pod changes": _case("bridge-port", (), ["ip link set {dev} address 02:00:00:00:00:78"]),
