@@ -32,6 +32,8 @@ UNTOLD = {
     "mcast_n_groups": "counts learned groups too; the entries are compared",
     "fdb_n_learned": "counts learned entries; the others are compared",
     "brforward": "the entries of a bridge in bytes; they are compared as `bridge` tells them",
+    "link_failure_count": "a counter",
+    "ad_aggregator_id": "a number that a bond gives anew",
     "direct_packets_stat": "a counter",
     "carrier_changes": "a counter",
     "carrier_down_count": "a counter",

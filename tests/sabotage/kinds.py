@@ -129,7 +129,7 @@ _ALL = (
         name="macsec",
         variants=_over("ip link add dev0 link under0 type macsec port 11 encrypt on"),
     ),
-    Kind(name="netkit", variants=_alone("ip link add dev0 type netkit peer name peer0")),
+    Kind(name="netkit", variants=(("ip link add dev0 type netkit peer name peer0", "ip link set peer0 up"),)),
     Kind(
         name="netdevsim",
         variants=_alone(
