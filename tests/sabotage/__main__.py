@@ -13,6 +13,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -52,13 +53,16 @@ def main(arguments: list[str]) -> int:
         return _inside(options)
     with tempfile.TemporaryDirectory(prefix="nri-netdev-sabotage-") as top:
         unshare = ["unshare", *_NAMESPACES, "--", sys.executable, "-m", "tests.sabotage"]
-        return subprocess.run([*unshare, *arguments, "--inside", top], check=False).returncode
+        # The inner process ends when this end of the pipe is closed, which the kernel does if this process is killed.
+        with subprocess.Popen([*unshare, *arguments, "--inside", top], stdin=subprocess.PIPE) as inner:
+            return inner.wait()
 
 
 def _inside(options: argparse.Namespace) -> int:
     from tests.sabotage.node import Node
     from tests.sabotage.rounds import Rounds
 
+    threading.Thread(target=_end_with_outer, name="outer", daemon=True).start()
     with Node(Path(options.inside)) as node:
         if options.scale:
             from tests.sabotage.scale import measure
@@ -72,6 +76,12 @@ def _inside(options: argparse.Namespace) -> int:
         if options.rows or options.row:
             return _rows(Rounds(node), options.row)
         return _Report(options, Rounds(node)).run()
+
+
+def _end_with_outer() -> None:
+    """Exit when the outer process does; the kernel then ends every process of the pid namespace."""
+    os.read(0, 1)
+    os._exit(1)
 
 
 def _rows(rounds: Rounds, names: list[str] | None) -> int:

@@ -101,6 +101,22 @@ ROWS: dict[str, Case] = {
     "transmit packet steering": _case("veth", (), ["echo 1 > /sys/class/net/{dev}/queues/tx-0/xps_cpus"]),
     "gro_flush_timeout": _case("veth", (), ["echo 20000 > /sys/class/net/{dev}/gro_flush_timeout"]),
     "napi_defer_hard_irqs": _case("veth", (), ["echo 2 > /sys/class/net/{dev}/napi_defer_hard_irqs"]),
+    "threaded polling, vxlan": _case("vxlan", (), ["echo 1 > /sys/class/net/{dev}/threaded"]),
+    "size of IPv4 packets after GRO": _case(
+        "veth", ["ip link set {dev} gro_ipv4_max_size 16384"], ["ip link set {dev} gro_max_size 16384"]
+    ),
+    "size of IPv4 packets before GSO": _case(
+        "veth", ["ip link set {dev} gso_ipv4_max_size 65535"], ["ip link set {dev} gso_max_size 65535"]
+    ),
+    "queue length 0, set while up": _case("ifb", ["ip link set {dev} txqueuelen 0"]),
+    "protocol down": _case("macvlan", ["ip link set {dev} protodown on"]),
+    "temporary addresses, wanted later": _case(
+        "veth",
+        [
+            "ip -6 addr add 2001:db8:7::5/64 dev {dev} nodad mngtmpaddr",
+            "echo 1 > /proc/sys/net/ipv6/conf/{dev}/use_tempaddr",
+        ],
+    ),
     "neighbour sysctl": _case("veth", ["echo 2 > /proc/sys/net/ipv4/neigh/{dev}/mcast_resolicit"]),
     "route that expires": _case("veth", [_ADDR6, "ip -6 route add 2001:db8:c::/48 dev {dev} expires 4000"]),
     "deprecated IPv6 address": _case(
@@ -110,6 +126,10 @@ ROWS: dict[str, Case] = {
     "without ARP": _case("veth", ["ip link set {dev} arp off"]),
     "without ARP in the pod": _case("veth", (), ["ip link set {dev} arp off"]),
     "link mode": _case("veth", ["ip link set {dev} mode dormant"]),
+    "neighbour that is not to be asked for": _case(
+        "veth", [_ADDR4, "ip neigh add 192.0.2.10 lladdr 02:00:00:00:00:98 dev {dev} nud noarp"]
+    ),
+    "IPv6 peer": _case("bridge-port", ["ip -6 addr add 2001:db8:4::5 peer 2001:db8:4::6/128 dev {dev} nodad"]),
     "neighbour that a daemon of the host learned": _case(
         "veth",
         [
@@ -137,6 +157,13 @@ ROWS: dict[str, Case] = {
             "tc filter add dev {dev} egress pref 7 bpf da pinned {bpf}/cls",
         ],
     ),
+    "filters of a shared block": _case(
+        "veth",
+        [
+            "tc qdisc add dev {dev} ingress_block 22 clsact",
+            "tc filter add block 22 protocol ip u32 match ip dst 198.18.7.7 classid 1:1",
+        ],
+    ),
     "qdisc that the pod replaced": _case(
         "veth", (), ["tc qdisc replace dev {dev} root handle 10: tbf rate 1mbit burst 32k latency 50ms"]
     ),
@@ -158,6 +185,12 @@ HARDWARE_ROWS: dict[str, Case] = {
             "ip route add 198.51.121.0/24 via 10.78.0.9 dev child1",
         ],
     ),
+    "VLAN flags": _case("vlan", (), ["ip link set {dev} type vlan id 5 reorder_hdr off"]),
+    "ipvlan mode": _case("ipvlan", (), ["ip link set {dev} type ipvlan mode l3"]),
+    "geneve ttl": _case("geneve", (), ["ip link set {dev} type geneve id 42 remote 198.18.0.2 ttl 9"]),
+    "gre ttl": _case("gre", (), ["ip link set {dev} type gre local 198.18.0.1 remote 198.18.0.2 ttl 5"]),
+    "ipip remote": _case("ipip", (), ["ip link set {dev} type ipip local 198.18.0.1 remote 198.18.0.3"]),
+    "macsec encryption": _case("macsec", (), ["ip link set {dev} type macsec encrypt off"]),
     "rings": _case("netdevsim", ["ethtool -G {dev} rx 256 tx 128"], ["ethtool -G {dev} rx 512 tx 512"]),
     "coalescing": _case("netdevsim", ["ethtool -C {dev} rx-usecs 33"], ["ethtool -C {dev} rx-usecs 44"]),
     "pause": _case("netdevsim", (), ["ethtool -A {dev} rx on tx on"]),
