@@ -93,6 +93,12 @@ ROWS: dict[str, Case] = {
     "macvlan of the tenant, on a bridge port": _case("bridge-port", (), _OWN),
     "bridge of the tenant": _case("veth", (), ["ip link add pbr0 type bridge", "ip link set {dev} master pbr0"]),
     "vxlan of the tenant": _case("veth", (), ["ip link add pvx0 type vxlan id 9 dstport 4799 dev {dev}"]),
+    **{
+        f"moved to another netns by the tenant, {ending.replace('_', ' ')}": _case(
+            "veth", (), ["unshare -n sleep 20 >/dev/null 2>&1 & sleep 0.1; ip link set {dev} netns $!"], ending=ending
+        )
+        for ending in ENDINGS
+    },
     "bridge port settings": _case("bridge-port", [f"{_PORT} hairpin on cost 55 priority 9 isolated on"], variant=0),
     "bridge port and its entries": _case("bridge-port", variant=2),
     "bridge port, whose MAC the pod changes": _case("bridge-port", (), ["ip link set {dev} address 02:00:00:00:00:78"]),

@@ -27,6 +27,7 @@ _ONLY_THERE = (
     row("vxlan entries", "bridge fdb del 00:00:00:00:00:00 dev {dev} dst 198.18.0.2 self", kinds="vxlan"),
     row("rename", "ip link set {dev} down", "ip link set {dev} name stolen0"),
     row("rename up", "ip link set {dev} name stolen1"),
+    row("own netns", "unshare -n sleep 20 >/dev/null 2>&1 & sleep 0.1; ip link set {dev} netns $!"),
 )
 
 TENANT = table(*(setting for name, setting in HOST.items() if name not in _ON_THE_HOST_ONLY), *_ONLY_THERE)
