@@ -89,11 +89,10 @@ def _rows(rounds: Rounds, names: list[str] | None) -> int:
     from tests.sabotage.rows import HARDWARE_ROWS, ROWS
 
     rows = {**ROWS, **HARDWARE_ROWS}
-    missing = {kind: rounds.is_here(kind) for kind in {case.kind for case in rows.values()}}
     is_good = True
     for name in names or rows:
         case = rows[name]
-        why = missing[case.kind]
+        why = rounds.lacking(case.kind).get(case.variant, "")
         outcome = None if why else rounds.run(case)
         is_whole = outcome is not None and outcome.is_whole
         is_good &= is_whole or bool(why)
@@ -116,10 +115,12 @@ class _Report:
         given = self._options.seed
         seed = given if given is not None else random.SystemRandom().randrange(1_000_000)
         for kind in self._options.kind or KINDS:
-            why = self._rounds.is_here(kind)
-            if why:
-                print(f"{kind}: NOT TESTED: {why}", flush=True)
+            lacking = self._rounds.lacking(kind)
+            if not self._rounds.present(kind):
+                print(f"{kind}: NOT TESTED: {lacking[0]}", flush=True)
                 continue
+            for variant, why in lacking.items():
+                print(f"{kind}, variant {variant}: NOT TESTED: {why}", flush=True)
             start, bad, total = time.monotonic(), self._bad, self._total
             for name, outcome in self._outcomes(kind, seed):
                 self._take(name, outcome)

@@ -64,7 +64,7 @@ _ALL = (
             f"ip link add dev0 type vxlan id 42 dstport 4789 {_TUNNEL}",
             f"ip link add dev0 type vxlan id 42 dstport 4789 {_TUNNEL} dev under0 ttl 7 nolearning",
             "ip link add dev0 type vxlan id 42 dstport 8472 group 239.1.1.1 dev under0 ageing 600",
-            "ip link add dev0 type vxlan id 42 dstport 4789 external",
+            "ip link add dev0 type vxlan dstport 4789 external",
         ),
     ),
     Kind(name="ifb", variants=_alone("ip link add dev0 type ifb")),

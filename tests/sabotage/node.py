@@ -72,9 +72,9 @@ class Node:
 
     def __enter__(self) -> Self:
         os.environ["PATH"] = f"{_TOOLS / 'sbin'}:{_TOOLS / 'bin'}:{os.environ['PATH']}"
-        _sh(f"mount -t tmpfs tmpfs {self.top}", "mount -t sysfs sysfs /sys", "mount -t tmpfs tmpfs /run")
+        must(f"mount -t tmpfs tmpfs {self.top}", "mount -t sysfs sysfs /sys", "mount -t tmpfs tmpfs /run")
         self.bpf.mkdir()
-        _sh(f"mount -t bpf bpf {self.bpf}", "ip link set lo up")
+        must(f"mount -t bpf bpf {self.bpf}", "ip link set lo up")
         for conf in ("all", "default"):  # detection would take a second in each round
             Path(f"/proc/sys/net/ipv6/conf/{conf}/accept_dad").write_text("0", encoding="ascii")
         for name, kind in (("xdp", bpf.XDP), ("cls", bpf.SCHED_CLS)):
@@ -194,7 +194,7 @@ class Node:
         self._links.clear()
         if self.claims():
             self.stop_daemon(signal.SIGKILL)
-            _sh(f"rm -rf {self.top}/state")
+            must(f"rm -rf {self.top}/state")
         rules = "for f in -4 -6; do ip $f rule flush; ip $f rule add pref 32766 table main; done"
         default = (
             "ip -4 rule add pref 32767 table default; ip mptcp endpoint flush; ip nexthop flush; nft flush ruleset"
@@ -258,7 +258,7 @@ class Pod:
         node = self.node
         adjustment = node.call(node.engine.create_container(self.sandbox, self.container))
         for ifname, device in adjustment.linux.net_devices.items():
-            _sh(f"ip link set dev {ifname} netns {self.path} name {device.name or ifname}")
+            must(f"ip link set dev {ifname} netns {self.path} name {device.name or ifname}")
         self.container.pid = self.holder.pid
         node.engine.containers[self.container.id].pid = self.holder.pid
         node.call(node.engine.start_container(self.sandbox, self.container))
@@ -280,7 +280,7 @@ class Pod:
     def unmount(self) -> None:
         """Remove the pod's netns, as an engine does."""
         if self.path.exists():
-            _sh(f"umount -l {self.path}")
+            must(f"umount -l {self.path}")
             self.path.unlink()
         if self.fd >= 0:
             os.close(self.fd)
@@ -342,7 +342,12 @@ def died_over(pod: Pod) -> None:
 ENDINGS = {each.__name__: each for each in (stopped, stopped_twice, pod_stopped, vanished, restarted_before, died_over)}
 
 
-def _sh(*lines: str) -> None:
+def must(*lines: str) -> None:
+    """Carry out lines of sh.
+
+    Raises:
+        FailedRound: One of them fails.
+    """
     for line in lines:
         done = subprocess.run(["sh", "-c", line], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -352,7 +357,7 @@ def _sh(*lines: str) -> None:
 def make(lines: Iterable[str]) -> str:
     """Carry out lines of sh of which each must succeed; returns why one does not, or ""."""
     try:
-        _sh(*lines)
+        must(*lines)
     except FailedRound as error:
         return str(error)
     return ""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tests.sabotage.differences import Difference, compare, unnamed
 from tests.sabotage.dumps import Dump, dump
 from tests.sabotage.host import HOST, OTHER
 from tests.sabotage.kinds import KINDS
-from tests.sabotage.node import ENDINGS, INTERFACE, FailedRound, Node, Pod, make
+from tests.sabotage.node import ENDINGS, INTERFACE, Node, Pod, make, must
 from tests.sabotage.settings import Setting, chosen, complete, decided, row
 from tests.sabotage.tenant import TENANT
 
@@ -91,22 +92,30 @@ class Rounds:
         self._node = node
         self._pods = 0
 
-    def is_here(self, kind: str) -> str:
-        """Why the running kernel has no such links; "" if it has."""
-        try:
-            return make(KINDS[kind].variants[0])
-        finally:
+    @functools.cache  # noqa: B019 - there is one of these in a process
+    def lacking(self, kind: str) -> dict[int, str]:
+        """The variants of a kind that the running kernel does not have, and why."""
+        found = {}
+        for number, lines in enumerate(KINDS[kind].variants):
+            why = make([*lines, f"ip link set {INTERFACE} up"])
+            if why:
+                found[number] = why
             self._node.clear(KINDS[kind].remove)
+        return found
+
+    def present(self, kind: str) -> list[int]:
+        """The variants of a kind that the running kernel has."""
+        return [number for number in range(len(KINDS[kind].variants)) if number not in self.lacking(kind)]
 
     def at_random(self, kind: str, seed: int) -> Outcome:
         """The round of a seed."""
         dice = random.Random(f"{kind} {seed}")  # noqa: S311 - tests are to be repeated
-        return self.run(_random_case(kind, dice), dice)
+        return self.run(_random_case(kind, self.present(kind), dice), dice)
 
     def idle(self, kind: str, seed: int) -> Outcome:
         """The round of a seed without a container: whatever differs is no fault of the daemon, and must not be told."""
         dice = random.Random(f"{kind} {seed}")  # noqa: S311 - tests are to be repeated
-        case = replace(_random_case(kind, dice), tenant=())
+        case = replace(_random_case(kind, self.present(kind), dice), tenant=())
         make([*KINDS[kind].variants[case.variant], f"ip link set {INTERFACE} up", *OTHER])
         self._node.apply(case.host)
         before = settled()
@@ -118,7 +127,7 @@ class Rounds:
     def each(self, kind: str) -> Iterator[tuple[str, Outcome]]:
         """A round for every variant of a kind, and for every setting of either side alone, with what it needs."""
         dice = random.Random(kind)  # noqa: S311 - tests are to be repeated
-        for variant in range(len(KINDS[kind].variants)):
+        for variant in self.present(kind):
             yield f"variant {variant}", self.run(Case(kind=kind, variant=variant))
         for side, settings in (("host", HOST), ("tenant", TENANT)):
             for name, setting in settings.items():
@@ -163,9 +172,7 @@ class Rounds:
         refused: list[str] = []
         pod: Pod | None = None
         try:
-            wrong = make([*kind.variants[case.variant], f"ip link set {INTERFACE} up"])
-            if wrong:
-                return Outcome(case=case, refused=(f"variant {case.variant}: {wrong}",))
+            must(*kind.variants[case.variant], f"ip link set {INTERFACE} up")
             refused += [make([line]) for line in OTHER]
             if dice is not None:
                 case = replace(case, host=(*case.host, *written(dice)), tenant=(*case.tenant, *written(dice)))
@@ -216,8 +223,8 @@ def _left(pod: Pod) -> Iterator[Difference]:
         yield Difference(section="left in the pod", subject=f"{ifname} {kind}", was=None, now="uses the interface")
 
 
-def _random_case(kind: str, dice: random.Random) -> Case:
-    variant = dice.randrange(len(KINDS[kind].variants))
+def _random_case(kind: str, variants: Sequence[int], dice: random.Random) -> Case:
+    variant = dice.choice(variants)
     ending = dice.choice([*ENDINGS, "stopped", "stopped", "stopped"])
     host = chosen(HOST, kind, dice.randint(*_HOST_SETTINGS), dice)
     tenant = chosen(TENANT, kind, dice.randint(*_TENANT_SETTINGS), dice)
@@ -261,6 +268,3 @@ def _writable(directory: Path) -> list[Path]:
         elif os.stat(path).st_mode & 0o200:  # noqa: PTH116 - root may write anything by `access`
             found.append(path)
     return found
-
-
-__all__ = ["Case", "FailedRound", "Outcome", "Rounds"]
