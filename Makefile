@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CACHE := .cache
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-fast e2e e2e-matrix e2e-tools bench bench-pods profile protos check-protos docs image manifests fmt lint type cover check clean
+.PHONY: help dev demo test test-fast e2e e2e-matrix e2e-tools sabotage bench bench-pods profile protos check-protos docs image manifests fmt lint type cover check clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,6 +35,10 @@ e2e-matrix: $(VENV)/.done e2e-tools ## The end-to-end tests on every pair of eng
 
 e2e-tools: $(VENV)/.done ## Build or find engines, OCI runtimes, crictl and CNI plugins for the end-to-end tests
 	$(BIN)/python -m tests.e2e.tools
+
+sabotage: $(VENV)/.done ## Spoil interfaces at random, hundreds of times, and compare (root), as in: make sabotage SABOTAGE='--seed 7'
+	$(BIN)/python -m tests.e2e.tools dump-tools
+	$(BIN)/python -m tests.sabotage $(SABOTAGE)
 
 bench: $(VENV)/.done ## Measure this daemon beside a Go plugin (root); BENCH='--docs' writes docs/speed.md, '--soak 10' soaks
 	$(BIN)/python -m pip install --quiet --group bench

@@ -21,8 +21,12 @@ _RECIPE = "1"
 
 
 def debian_tool(name: str, *packages: str, programs: tuple[str, ...]) -> Tool:
-    """Describe programs of Debian packages, as in ``debian_tool("crun", "crun", programs=("crun",))``."""
+    """Describe programs of Debian packages, as in ``debian_tool("crun", "crun", programs=("crun",))``.
+
+    A program that is not in /usr/bin is named by its place below /usr, as in "sbin/ethtool".
+    """
     place = ROOT / name
+    files = tuple(place / "usr" / (program if "/" in program else f"bin/{program}") for program in programs)
 
     def make() -> None:
         patchelf = ensure_program("patchelf", package="patchelf")
@@ -37,11 +41,10 @@ def debian_tool(name: str, *packages: str, programs: tuple[str, ...]) -> Tool:
             tree.rename(place)
         (loader,) = place.glob("usr/lib*/ld-linux-*.so.*")
         (libraries,) = (path.parent for path in place.glob("usr/lib/*/libc.so.6"))
-        for program in programs:
+        for file in files:
             options = ["--set-interpreter", loader, "--force-rpath", "--set-rpath", libraries]
-            run([patchelf, *options, place / "usr" / "bin" / program], what=f"patchelf of {program}")
+            run([patchelf, *options, file], what=f"patchelf of {file.name}")
 
-    files = tuple(place / "usr" / "bin" / program for program in programs)
     return Tool(name=name, files=files, key=lambda: "\n".join((_RECIPE, SUITE, *packages, str(place))), make=make)
 
 

@@ -48,6 +48,9 @@ DEFAULT = ("system", "images", "containerd", "runc", "cni", "crictl")
 MANIFESTS = ("kustomize",)
 """What tests/test_manifests.py needs."""
 
+SABOTAGE = ("dump-tools",)
+"""What tests/sabotage needs."""
+
 TOOLS = (
     Tool(
         name="system",
@@ -103,6 +106,11 @@ TOOLS = (
     ),
     c_tool("pinns", sources="pinns/src", of=_CRIO, module=PINS / "crio", place=CACHE / "crio"),
     debian_tool("crun", "crun", programs=("crun",)),
+    debian_tool(
+        "dump-tools",
+        *("iproute2", "ethtool", "bpftool", "nftables"),
+        programs=("bin/ip", "sbin/bridge", "sbin/tc", "sbin/ethtool", "sbin/bpftool", "sbin/nft"),
+    ),
     debian_tool("crio-helpers", "conmon", "skopeo", programs=("conmon", "skopeo")),
     cargo_tool("youki", version="0.7.0", features=("v1", "v2"), is_optional=True),
 )
@@ -141,7 +149,7 @@ def _tested() -> set[str]:
     """Name what the cells that the environment chooses need."""
     from tests.e2e import cells  # which uses this module
 
-    return {name for cell in cells.chosen(is_matrix=True) for name in (*DEFAULT, *MANIFESTS, *cell.needs())}
+    return {name for cell in cells.chosen(is_matrix=True) for name in (*DEFAULT, *MANIFESTS, *SABOTAGE, *cell.needs())}
 
 
 def main() -> int:

@@ -1,0 +1,224 @@
+"""Compares two dumps, and what differs with what a claim says is wrong."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from tests.sabotage.dumps import SLACK_S, Dump, Fact
+
+OF_SECTIONS: dict[str, tuple[str, ...]] = {
+    "address order": ("order",),
+    "bpf": ("program", "tcx", "xdp", "filter", "filters"),
+    "class": ("class", "classes"),
+    "fdb": ("fdb", "forwarding table"),
+    "filter": ("filter", "filters"),
+    "mdb": ("mdb",),
+    "mptcp": ("mptcp",),
+    "nexthop": ("nexthop",),
+    "nftables": ("nftables", "netfilter"),
+    "rule": ("rule",),
+    "vlan": ("vlan",),
+}
+"""What else names anything of a section, for a reader of `nri-netdev claims`; in lower case."""
+
+OF_PARTS: dict[str, tuple[str, ...]] = {
+    "address": ("mac",),
+    "allmulti": ("flags",),
+    "altnames": ("alternative name", "alternative names"),
+    "brport": ("its place in", "port"),
+    "dormant": ("link mode",),
+    "ifalias": ("alias",),
+    "ifname": ("name", "called"),
+    "inet6_addr_gen_mode": ("addr_gen_mode",),
+    "info_slave_data": ("its place in", "port"),
+    "linkmode": ("link mode",),
+    "master": ("its place in", "enslave"),
+    "max_mtu": ("mtu", "xdp"),  # some drivers take smaller packets with a program
+    "netdev_group": ("group",),
+    "operstate": ("up", "down", "link mode"),
+    "promiscuity": ("promisc", "flags"),
+    "proto_down": ("protocol down",),
+    "protodown": ("protocol down",),
+    "tx_queue_len": ("queue length",),
+    "txqlen": ("queue length",),
+    "xdp": ("xdp",),
+}
+"""What else means a part of a name of the tools."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One fact that is not as before."""
+
+    section: str
+    subject: str
+    was: str | None
+    now: str | None
+
+    def __str__(self) -> str:
+        was, now = ("(absent)" if side is None else side or "(empty)" for side in (self.was, self.now))
+        return f"{self.section}: {self.subject}: {was} -> {now}"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Any of these in a trouble names it, in lower case."""
+        _, _, what = self.subject.partition(" ")
+        if self.section == "lifetime":  # its subject is a section, a link, an object and which of its moments
+            return (self.subject.split()[2],)
+        if self.section not in _PATHS:
+            return (what.lower(), *OF_SECTIONS.get(self.section, ()))
+        parts = [part for part in re.split(r"[ /.]", what) if part not in _SAY_NOTHING]
+        own = [part for part in parts[-1:] if part not in _MEAN_MUCH]
+        spoken = [part.replace(mark, " ") for part in own for mark in "_-" if mark in part]
+        return tuple(word.lower() for word in (*own, *spoken, *(w for part in parts for w in OF_PARTS.get(part, ()))))
+
+
+_PATHS = {"link", "bridge port", "sysctl", "sysfs", "ethtool"}
+"""Sections whose subjects are paths; the other subjects are names of objects."""
+_SAY_NOTHING = {"", "sysfs", "ipv4", "ipv6", "conf", "neigh", "prog", "linkinfo", "info_data", "attached", "ethtool"}
+_MEAN_MUCH = {"address", "id", "name", "no", "state"}
+"""Last parts that other troubles have too; what `OF_PARTS` has for them counts."""
+
+
+def compare(before: Dump, after: Dump) -> list[Difference]:
+    """What differs, in the order of sections and subjects, without what is `EXPECTED`."""
+    gone, come = before.facts - after.facts, after.facts - before.facts
+    subjects = sorted({(fact.section, fact.subject) for fact in (*gone, *come)})
+    found = []
+    for section, subject in subjects:
+        was, now = (_texts(side, section, subject) for side in (gone, come))
+        found.append(Difference(section=section, subject=subject, was=was, now=now))
+    for key in sorted(before.moments.keys() | after.moments.keys()):
+        ends = [side.moments.get(key) for side in (before, after)]
+        if None in ends or abs(ends[0] - ends[1]) > SLACK_S:  # type: ignore[operator]
+            texts = ["never" if end is None else f"{end:.0f} s" for end in ends]
+            found.append(Difference(section="lifetime", subject=" ".join(key), was=texts[0], now=texts[1]))
+    down = {ifname for ifname in _ifnames(before) if _is_down(before, ifname)}
+    return [each for each in found if not any(is_so(each, down) for is_so in EXPECTED.values())]
+
+
+def _texts(side: Iterable[Fact], section: str, subject: str) -> str | None:
+    texts = [fact.text for fact in side if (fact.section, fact.subject) == (section, subject)]
+    return " + ".join(sorted(texts)) if texts else None
+
+
+def _ifnames(dump: Dump) -> set[str]:
+    return {fact.subject.partition(" ")[0] for fact in dump.facts if fact.section == "link"}
+
+
+def _is_down(dump: Dump, ifname: str) -> bool:
+    return any(fact.subject == f"{ifname} flags" and '"UP"' not in fact.text for fact in dump.facts)
+
+
+# -- what is expected --------------------------------------------------------------------------------------------------
+
+
+def _is_same_order(difference: Difference, _down: set[str]) -> bool:
+    if difference.section != "address order":
+        return False
+    was, now = json.loads(difference.was or "[]"), json.loads(difference.now or "[]")
+    return [each for each in was if each in now] == [each for each in now if each in was]
+
+
+def _is_qdisc_of_down(difference: Difference, down: set[str]) -> bool:
+    ifname, _, what = difference.subject.partition(" ")
+    told = {difference.was, difference.now}
+    return ifname in down and (
+        (difference.section == "link" and what == "qdisc" and "noop" in told) or _is_default_qdisc(difference)
+    )
+
+
+def _is_all_nodes_of_down(difference: Difference, down: set[str]) -> bool:
+    ifname, _, what = difference.subject.partition(" ")
+    return ifname in down and difference.section in {"fdb", "multicast"} and what == "33:33:00:00:00:01"
+
+
+def _is_depth_of_down(difference: Difference, _down: set[str]) -> bool:
+    told = {(difference.was or "").lower(), (difference.now or "").lower()}
+    return difference.subject.endswith(" operstate") and told == {"lowerlayerdown", "down"}
+
+
+def _is_untold_up(difference: Difference, _down: set[str]) -> bool:
+    told = {(difference.was or "").lower(), (difference.now or "").lower()}
+    return difference.subject.endswith(" operstate") and told == {"unknown", "up"}
+
+
+EXPECTED: dict[str, Callable[[Difference, set[str]], bool]] = {
+    "the order of addresses is that of those which are there": _is_same_order,
+    "the kernel makes the default qdisc when a link is first up; while it is down nothing is queued": _is_qdisc_of_down,
+    "a link leaves the group of all nodes when it goes down, and joins it in a new netns": _is_all_nodes_of_down,
+    "both say that the link beneath or beyond is down": _is_depth_of_down,
+    "a link is of unknown state until its carrier first changes; nothing sets that again": _is_untold_up,
+}
+"""What differs although all is as before, by the reason."""
+
+
+# -- what is told --------------------------------------------------------------------------------------------------
+
+
+def unnamed(differences: Iterable[Difference], troubles: Iterable[str]) -> list[Difference]:
+    """The differences that no trouble of the claim names, the mark of the claim and what follows from others aside."""
+    told = "\n".join(troubles).lower()
+    named: list[Difference] = []
+    left: list[Difference] = []
+    for each in differences:
+        (named if _is_told(each, told) or _is_mark(each, told) else left).append(each)
+    masters = set(re.findall(r"its place in (\S+)", told))
+    groups = {group for each in named for group in _groups(each)}
+    qdiscs = {_ifname(each) for each in named if each.section == "qdisc"}
+    return [
+        each
+        for each in left
+        if not (
+            each.subject.partition(" ")[2] in groups
+            or (_is_default_qdisc(each) and _ifname(each) in qdiscs)
+            or (masters and (_ifname(each) in masters or _is_of_port(each)))
+        )
+    ]
+
+
+def _ifname(difference: Difference) -> str:
+    return difference.subject.partition(" ")[0]
+
+
+def _is_of_port(difference: Difference) -> bool:
+    """Whether it is something that only the port of a bridge has, or that a bridge makes of its port."""
+    what = difference.subject.partition(" ")[2]
+    return difference.section in {"bridge port", "fdb", "mdb", "vlan"} or what in {
+        *("allmulti", "promiscuity", "sysfs flags"),
+        *("linkinfo.info_slave_kind", "master"),
+    }
+
+
+def _is_default_qdisc(difference: Difference) -> bool:
+    """Whether it is what the kernel makes where there is no other qdisc, or where there was none."""
+    return difference.section == "qdisc" and '"handle": "0:"' in (difference.was or difference.now or "")
+
+
+def _is_told(difference: Difference, told: str) -> bool:
+    return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", told) for word in difference.words)
+
+
+def _is_mark(difference: Difference, told: str) -> bool:
+    """Whether a difference is only the mark, which stays while a claim does."""
+    if difference.section != "link" or not difference.subject.endswith(" altnames") or not told:
+        return False
+    was, now = (set(json.loads(side or "[]")) for side in (difference.was, difference.now))
+    return all(name.startswith("nri-netdev-") for name in was ^ now)
+
+
+def _groups(difference: Difference) -> Iterator[str]:
+    """The multicast groups that the kernel joins for an address."""
+    if difference.section != "address":
+        return
+    address = ipaddress.ip_address(difference.subject.partition(" ")[2])
+    packed = address.packed
+    if address.version == 4 and address.is_multicast:
+        yield from (str(address), f"01:00:5e:{packed[1] & 127:02x}:{packed[2]:02x}:{packed[3]:02x}")
+    if address.version == 6:
+        yield f"33:33:ff:{packed[13]:02x}:{packed[14]:02x}:{packed[15]:02x}"
+        yield str(ipaddress.IPv6Address(b"\xff\x02" + bytes(9) + b"\x01\xff" + packed[13:]))

@@ -1,0 +1,108 @@
+"""Two dumps are compared, and differences found in the words of a claim."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.sabotage.differences import Difference, compare, unnamed
+from tests.sabotage.dumps import Dump
+
+
+def dump(*facts: tuple[str, str, Any]) -> Dump:
+    made = Dump()
+    for section, subject, value in facts:
+        if isinstance(value, dict):
+            made.record(section, subject, value)
+        else:
+            made.add(section, subject, value)
+    return made
+
+
+UP = ("link", "dev0 flags", ["UP"])
+
+
+def test_the_same_is_no_difference() -> None:
+    """Counters and numbers of the kernel aside."""
+    facts = ("neighbour", "dev0 192.0.2.9", {"lladdr": "02:00:00:00:00:01", "used": 3, "ifindex": 7})
+    later = ("neighbour", "dev0 192.0.2.9", {"lladdr": "02:00:00:00:00:01", "used": 4, "ifindex": 8})
+    assert compare(dump(facts), dump(later)) == []
+
+
+def test_what_is_gone_has_come_or_changed() -> None:
+    """Each is one difference."""
+    before = dump(("link", "dev0 mtu", 1500), ("token", "dev0 token", "::1"))
+    after = dump(("link", "dev0 mtu", 1400), ("fdb", "dev0 02:00:00:00:00:01", "self"))
+    assert [str(each) for each in compare(before, after)] == [
+        "fdb: dev0 02:00:00:00:00:01: (absent) -> self",
+        "link: dev0 mtu: 1500 -> 1400",
+        "token: dev0 token: ::1 -> (absent)",
+    ]
+
+
+def test_moments_may_be_apart_by_a_little() -> None:
+    """Lifetimes run down, at the pace of the clock."""
+
+    def lives(left: int) -> Dump:
+        return dump(("address", "dev0 192.0.2.5", {"local": "192.0.2.5", "valid_life_time": left}))
+
+    assert compare(lives(600), lives(598)) == []
+    [difference] = compare(lives(600), lives(500))
+    assert (difference.section, difference.subject) == ("lifetime", "address dev0 192.0.2.5 valid_life_time")
+
+
+def test_the_order_of_addresses_counts() -> None:
+    """Of those that are there before and after."""
+
+    def order(*addresses: str) -> Dump:
+        return dump(("address order", "dev0 address order", [*addresses]))
+
+    assert compare(order("a", "b", "c"), order("a", "c")) == []
+    assert len(compare(order("a", "b", "c"), order("c", "a"))) == 1
+
+
+def test_while_a_link_is_down_its_default_qdisc_does_not_count() -> None:
+    """While it is up, it does."""
+    was, now = ("link", "dev0 qdisc", "noqueue"), ("link", "dev0 qdisc", "noop")
+    down = ("link", "dev0 flags", [])
+    assert compare(dump(down, was), dump(down, now)) == []
+    assert len(compare(dump(UP, was), dump(UP, now))) == 1
+
+
+@pytest.mark.parametrize(
+    ("section", "subject", "trouble", "is_named"),
+    [
+        ("route", "dev0 198.51.100.0/24", "route 198.51.100.0/24 via 192.0.2.1 could not be restored", True),
+        ("route", "dev0 198.51.100.0/24", "route 198.51.101.0/24 via 192.0.2.1 could not be restored", False),
+        ("route", "dev0 default", "route default via 192.0.2.1 table 101 could not be restored", True),
+        ("address", "dev0 192.0.2.5", "address 192.0.2.5/24 could not be restored", True),
+        ("address", "dev0 192.0.2.5", "address 192.0.2.55/24 could not be restored", False),
+        ("link", "dev0 address", "address 192.0.2.5/24 could not be restored", False),
+        ("link", "dev0 address", "its MAC address could not be restored", True),
+        ("link", "dev0 txqlen", "its queue length could not be restored", True),
+        ("link", "dev0 xdp.prog.id", "its XDP program could not be restored", True),
+        ("link", "dev0 linkinfo.info_data.mode", "its addr_gen_mode could not be restored", False),
+        ("sysctl", "dev0 ipv4/conf/rp_filter", "sysctl ipv4/conf/rp_filter could not be restored", True),
+        ("sysctl", "dev0 ipv4/conf/rp_filter", "sysctl ipv4/conf/arp_filter could not be restored", False),
+        ("ethtool", "dev0 ethtool -k tx-tcp-segmentation", "feature tx-tcp-segmentation could not be restored", True),
+        ("filter", "dev0 filter ingress", "traffic filters (tc filter) could not be restored", True),
+        ("qdisc", "dev0 tbf", "qdisc tbf 10: could not be restored", True),
+        ("qdisc", "dev0 tbf", "qdisc htb 1: could not be restored", False),
+    ],
+)
+def test_a_trouble_names_a_difference_by_its_word(section: str, subject: str, trouble: str, is_named: bool) -> None:
+    """By a whole word, not by a part of one."""
+    difference = Difference(section=section, subject=subject, was="a", now="b")
+    assert (unnamed([difference], [trouble]) == []) is is_named
+
+
+def test_what_follows_from_what_is_told_need_not_be_told() -> None:
+    """The groups of an address; the mark."""
+    address = Difference(section="address", subject="dev0 2001:db8::5", was="{}", now=None)
+    group = Difference(section="multicast", subject="dev0 33:33:ff:00:00:05", was="{}", now=None)
+    mark = Difference(section="link", subject="dev0 altnames", was=None, now='["nri-netdev-00"]')
+    told = ["address 2001:db8::5/64 could not be restored"]
+    assert unnamed([address, group, mark], told) == []
+    assert unnamed([group, mark], []) == [group, mark]
+    assert unnamed([group], ["its alias could not be restored"]) == [group]
