@@ -20,7 +20,6 @@ from nri_netdev.shells.kernel.messages import (
     NLM_F_CREATE,
     NLM_F_EXCL,
     NLM_F_REPLACE,
-    RTM_DELADDR,
     RTM_DELLINK,
     RTM_DELLINKPROP,
     RTM_NEWADDR,
@@ -91,11 +90,6 @@ def put_address(rtnl: Rtnl, ifindex: int, address: Address) -> None:
     """Add an address; if the link has it already, set its flags, lifetimes and metric."""
     payload = pack_address(ifindex, address)
     rtnl.change(f"add {address} to interface {ifindex}", RTM_NEWADDR, payload, NLM_F_CREATE | NLM_F_REPLACE)
-
-
-def del_address(rtnl: Rtnl, ifindex: int, address: Address) -> None:
-    """Remove an address."""
-    rtnl.change(f"remove {address} from interface {ifindex}", RTM_DELADDR, pack_address(ifindex, address))
 
 
 def delete(rtnl: Rtnl, ifindex: int) -> None:

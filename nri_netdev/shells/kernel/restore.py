@@ -6,25 +6,25 @@ What the kernel refuses is reported and stops nothing. At the end every facet is
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from nri_netdev.domain.links import Address, Link
+from nri_netdev.domain.links import Address
 from nri_netdev.domain.snapshot import Child, HomeReport, Master, Messages, Shortfall, Snapshot
 from nri_netdev.errors import KernelError
 from nri_netdev.faults import step
 from nri_netdev.shells.kernel.addresses import identity, missing, still_valid, without_dad
-from nri_netdev.shells.kernel.changes import del_address, put_address, set_down, set_link, set_master, set_up
+from nri_netdev.shells.kernel.changes import put_address, set_down, set_link, set_master, set_up
 from nri_netdev.shells.kernel.facets.facet import Facet, Recorded, Site, restore_facet
-from nri_netdev.shells.kernel.facets.neighbours import lladdr
+from nri_netdev.shells.kernel.facets.neighbours import add_multicast, lladdr
 from nri_netdev.shells.kernel.facets.table import DOWN, FACETS, OF_CHILD
 from nri_netdev.shells.kernel.messages import AF_INET6, IFA_F_NODAD, IFLA_ADDRESS
 from nri_netdev.shells.kernel.naming import restore_altnames, settle_name
 from nri_netdev.shells.kernel.rtnetlink import Rtnl
 from nri_netdev.shells.kernel.sysctls import Sysctls, read_sysctl, write_sysctl
 
-_IFAPROT_KERNEL_LL = 3
 _FILTERED_KINDS = frozenset({"ipvlan", "ipvtap", "macvlan", "macvtap", "vlan"})
 """Kinds of device that enter the addresses which they listen to into the filter of the device below."""
 _DOWN_TO_ENSLAVE = frozenset({"bond", "team"})
@@ -50,6 +50,8 @@ def restore(rtnl: Rtnl, snapshot: Snapshot, ifindex: int, altname: str) -> HomeR
     work.restore_all(DOWN, recorded)
     _restore_rest_of_link(work, snapshot, altname)
     _restore_addresses(work, tuple(still_valid(snapshot)), is_up=snapshot.link.is_up)
+    for child in snapshot.children:
+        _enter_into_filter(rtnl, child)
     left = work.restore_all(FACETS, recorded)
     for child in snapshot.children:
         left += _restore_child(rtnl, child)
@@ -183,10 +185,10 @@ def _restore_master(rtnl: Rtnl, ifindex: int, was: Master) -> None:
 def _restore_addresses(work: _Work, wanted: tuple[Address, ...], *, is_up: bool) -> None:
     """Addresses, and the interface up or down.
 
-    IPv6 addresses with a lifetime come after it is up: before, the kernel gives them no route. Flags of IPv6 addresses
-    are last, as they were added without detection.
+    IPv6 addresses with a lifetime or a peer come after it is up: before, the kernel gives them no route. Flags of IPv6
+    addresses are last, as they were added without detection.
     """
-    early = [address for address in wanted if address.family != AF_INET6 or address.valid_lft_s is None]
+    early = [each for each in wanted if each.family != AF_INET6 or (each.valid_lft_s is None and each.peer is None)]
     for address in missing(early, _addresses(work)):
         work.attempt(f"address {address}", put_address, without_dad(address))
     step("homing.addresses")
@@ -194,20 +196,10 @@ def _restore_addresses(work: _Work, wanted: tuple[Address, ...], *, is_up: bool)
     step("homing.up")
     for address in missing(wanted, _addresses(work)):
         work.attempt(f"address {address}", put_address, without_dad(address))
-    present = {identity(address): address for address in _addresses(work)}
+    added = {identity(address): address.flags for address in _addresses(work)}
     for address in wanted:
-        flags = present[identity(address)].flags if identity(address) in present else 0
-        if flags & ~address.flags & IFA_F_NODAD and address.family == AF_INET6:
+        if added.get(identity(address), 0) & ~address.flags & IFA_F_NODAD and address.family == AF_INET6:
             work.attempt(f"flags of address {address}", put_address, address)
-    known = {*map(identity, wanted)}
-    for address in _made_by_kernel(present.values()) if [*_made_by_kernel(wanted)] else ():
-        if identity(address) not in known:  # of a random or secret identifier, made anew
-            work.attempt(f"address {address}, which the kernel has made,", del_address, address)
-
-
-def _made_by_kernel(addresses: Iterable[Address]) -> Iterator[Address]:
-    """Link-local addresses that the kernel made of its own accord."""
-    return (address for address in addresses if address.proto == _IFAPROT_KERNEL_LL)
 
 
 def _addresses(work: _Work) -> tuple[Address, ...]:
@@ -230,8 +222,6 @@ def _restore_child(rtnl: Rtnl, was: Child) -> list[Shortfall]:
         why = "the kernel deleted it with the move, or somebody has since; make it again"
         return [Shortfall(what=f"{kind} {was.link.ifname} on it", why=why)]
     work = _Work(rtnl, link.ifindex)
-    if link.is_up and link.kind in _FILTERED_KINDS and not _is_let_through(rtnl, link):
-        work.attempt("its place in the filter", _set_up_anew)
     _restore_addresses(work, was.addresses, is_up=was.link.is_up)
     recorded = {
         name: Recorded(messages=messages, ifindex=was.link.ifindex, addresses=was.addresses)
@@ -241,17 +231,23 @@ def _restore_child(rtnl: Rtnl, was: Child) -> list[Shortfall]:
     return [Shortfall(what=f"{each.what} of {was.link.ifname}", why=each.why) for each in left]
 
 
-def _is_let_through(rtnl: Rtnl, link: Link) -> bool:
-    """Whether the device below lets through all that is sent to a device on top of it; a move empties its filter."""
+def _enter_into_filter(rtnl: Rtnl, was: Child) -> None:
+    """Have the device below let through what is sent to a device on top of it: a move has emptied its filter.
+
+    The own address is entered again when the device on top is set up. Its multicast addresses are not, as the kernel
+    takes them for entered; so they are added as if an administrator had.
+    """
+    link = rtnl.link_called(was.link.ifname)
+    if link is None or not link.is_up or link.kind not in _FILTERED_KINDS:
+        return
     lower = Site(rtnl, link.link or 0)
-    own = {lladdr(payload) for payload in lower.forwarding}
-    wanted = {lladdr(payload) for payload in Site(rtnl, link.ifindex).forwarding}
-    if link.mac is not None and link.mac != lower.link.mac:
-        wanted.add(bytes.fromhex(link.mac.replace(":", "")))
-    return wanted <= own
-
-
-def _set_up_anew(rtnl: Rtnl, ifindex: int) -> None:
-    """Set a device down and up again, which enters its addresses into the filter of the device below."""
-    set_down(rtnl, ifindex)
-    set_up(rtnl, ifindex)
+    mac = bytes.fromhex((link.mac or "").replace(":", ""))
+    is_entered = link.mac == lower.link.mac or mac in {*map(lladdr, lower.forwarding)}
+    with contextlib.suppress(KernelError):  # what it lacks is told with the facets of the device on top
+        if not is_entered:
+            set_down(rtnl, link.ifindex)
+            set_up(rtnl, link.ifindex)
+        listened = {*map(lladdr, Site(rtnl, link.ifindex).forwarding)} - {*map(lladdr, lower.again().forwarding)}
+        for address in listened:
+            if address[0] & 1:
+                add_multicast(lower, address)

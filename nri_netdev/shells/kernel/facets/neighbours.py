@@ -164,9 +164,13 @@ def _multicast(command: int) -> Callable[[Site, Key], None]:
     return send
 
 
+add_multicast = _multicast(_SIOCADDMULTI)
+"""Adds a multicast address to those that an interface listens to; raises `KernelError`."""
+
+
 def _put_multicast(site: Site, _: Recorded, difference: Change) -> Refusals:
     off = one_by_one(site, difference.extra, _multicast(_SIOCDELMULTI))
-    return off | one_by_one(site, difference.missing, _multicast(_SIOCADDMULTI))
+    return off | one_by_one(site, difference.missing, add_multicast)
 
 
 MULTICAST = Facet(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 
 from nri_netdev.domain.snapshot import Messages
@@ -25,6 +25,7 @@ from nri_netdev.shells.kernel.messages import (
 )
 
 _TC_H_ROOT = 0xFFFFFFFF
+_SHARED_BLOCK = -1  # TCM_IFINDEX_MAGIC_BLOCK: a filter of several interfaces, whose parent is the number of the block
 _CLSACT_PARENTS = (0xFFFFFFF2, 0xFFFFFFF3)
 _TCA_KIND, _TCA_OPTIONS, _TCA_CHAIN = 1, 2, 11
 _KEPT = {_TCA_KIND, _TCA_OPTIONS, 5, _TCA_CHAIN, 13, 14}  # kind, options, rate, chain, ingress and egress block
@@ -69,8 +70,28 @@ def _read_qdiscs(site: Site) -> Messages:
 
 def _qdisc_items(recorded: Recorded) -> Items:
     """Qdiscs, parents first."""
-    ordered = sorted(map(_cleaned, recorded.messages), key=lambda payload: TCMSG.unpack_from(payload)[3] != _TC_H_ROOT)
+    cleaned = map(_without_count, map(_cleaned, recorded.messages))
+    ordered = sorted(cleaned, key=lambda payload: TCMSG.unpack_from(payload)[3] != _TC_H_ROOT)
     return dict.fromkeys(ordered, b"")
+
+
+def _without_count(payload: bytes) -> bytes:
+    """A qdisc without the packets that HTB has counted among its options."""
+    return _with_htb_init(payload, lambda init: init[:-4] + bytes(4))
+
+
+def _with_htb_init(payload: bytes, patch: Callable[[bytes], bytes]) -> bytes:
+    """A qdisc with another `struct tc_htb_glob`, if it is HTB."""
+    if _kind(payload) != "htb":
+        return payload
+
+    def of_options(number: int, value: bytes) -> bytes:
+        return patch(value) if number == _TCA_HTB_INIT else value
+
+    def of_qdisc(number: int, value: bytes) -> bytes:
+        return change(value, 0, of_options) if number == _TCA_OPTIONS else value
+
+    return change(payload, TCMSG.size, of_qdisc)
 
 
 def _major(handle: int) -> str:
@@ -138,7 +159,7 @@ def _read_filters(site: Site) -> Messages:
         request = TCMSG.pack(0, site.ifindex, 0, parent, 0)
         for payload in site.rtnl.dump("list filters", RTM_GETTFILTER, request):
             _, ifindex, handle, _, _ = TCMSG.unpack_from(payload)
-            if ifindex == site.ifindex and handle and _TCA_OPTIONS in attributes(payload, TCMSG.size):
+            if ifindex in {site.ifindex, _SHARED_BLOCK} and handle and _TCA_OPTIONS in attributes(payload, TCMSG.size):
                 found[payload] = None
     return tuple(found)
 
@@ -192,7 +213,8 @@ def _with_program(payload: bytes, stack: ExitStack) -> bytes:
 
 
 def _filter_request(site: Site, payload: bytes) -> bytes:
-    family, _, handle, parent, info = TCMSG.unpack_from(payload)
+    family, ifindex, handle, parent, info = TCMSG.unpack_from(payload)
+    ifindex = _SHARED_BLOCK if ifindex == _SHARED_BLOCK else site.ifindex
     flags = _FLAGS.get(_kind(payload))
 
     def clean(number: int, value: bytes) -> bytes | None:
@@ -201,7 +223,7 @@ def _filter_request(site: Site, payload: bytes) -> bytes:
         return value if number in _KEPT else None
 
     kept = change(payload, TCMSG.size, clean)
-    return TCMSG.pack(family, site.ifindex, handle, parent, info) + kept[TCMSG.size :]
+    return TCMSG.pack(family, ifindex, handle, parent, info) + kept[TCMSG.size :]
 
 
 def _without_state(flags: bytes) -> bytes:
@@ -223,22 +245,13 @@ def _put_qdiscs(site: Site, _: Recorded, difference: Change) -> Refusals:
 
 
 def _qdisc_request(site: Site, payload: bytes) -> bytes:
-    addressed = _addressed(site, payload)
-    if _kind(payload) != "htb":
-        return addressed
-
-    def patch(number: int, value: bytes) -> bytes:
-        return change(value, 0, _htb_option) if number == _TCA_OPTIONS else value
-
-    return change(addressed, TCMSG.size, patch)
+    return _with_htb_init(_addressed(site, payload), _major_version)
 
 
-def _htb_option(number: int, value: bytes) -> bytes:
+def _major_version(init: bytes) -> bytes:
     """HTB tells its whole version, and takes the major one only."""
-    if number != _TCA_HTB_INIT:
-        return value
-    (version,) = struct.unpack_from("=I", value)
-    return u32(version >> 16 or version) + value[4:]
+    (version,) = struct.unpack_from("=I", init)
+    return u32(version >> 16 or version) + init[4:]
 
 
 TRAFFIC: tuple[Facet, ...] = (
