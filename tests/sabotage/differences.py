@@ -97,8 +97,19 @@ def compare(before: Dump, after: Dump) -> list[Difference]:
         if None in ends or abs(ends[0] - ends[1]) > SLACK_S:  # type: ignore[operator]
             texts = ["never" if end is None else f"{end:.0f} s" for end in ends]
             found.append(Difference(section="lifetime", subject=" ".join(key), was=texts[0], now=texts[1]))
-    down = {ifname for ifname in _ifnames(before) if _is_down(before, ifname)}
-    return [each for each in found if not any(is_so(each, down) for is_so in EXPECTED.values())]
+    states = States(
+        down=frozenset(ifname for ifname in _ifnames(before) if '"UP"' not in _text(before, ifname, "flags")),
+        without_arp=frozenset(ifname for ifname in _ifnames(before) if "NOARP" in _text(before, ifname, "flags")),
+        secret=frozenset(
+            ifname
+            for ifname in _ifnames(before)
+            if _text(before, ifname, "inet6_addr_gen_mode") in {"random", "stable_secret"}
+        ),
+        beneath=frozenset(
+            fact.text for fact in before.facts if fact.section == "link" and fact.subject.endswith(" link")
+        ),
+    )
+    return [each for each in found if not any(is_so(each, states) for is_so in EXPECTED.values())]
 
 
 def _texts(side: Iterable[Fact], section: str, subject: str) -> str | None:
@@ -110,48 +121,81 @@ def _ifnames(dump: Dump) -> set[str]:
     return {fact.subject.partition(" ")[0] for fact in dump.facts if fact.section == "link"}
 
 
-def _is_down(dump: Dump, ifname: str) -> bool:
-    return any(fact.subject == f"{ifname} flags" and '"UP"' not in fact.text for fact in dump.facts)
+def _text(dump: Dump, ifname: str, what: str) -> str:
+    """What is said of a link, by the name of the tool's field."""
+    return next((fact.text for fact in dump.facts if (fact.section, fact.subject) == ("link", f"{ifname} {what}")), "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class States:
+    """Links before, by what some differences depend on."""
+
+    down: frozenset[str]
+    without_arp: frozenset[str]
+    secret: frozenset[str]
+    """Whose link-local address is made of a random number or a secret."""
+    beneath: frozenset[str]
+    """That others stand on."""
 
 
 # -- what is expected --------------------------------------------------------------------------------------------------
 
 
-def _is_same_order(difference: Difference, _down: set[str]) -> bool:
+def _is_same_order(difference: Difference, _states: States) -> bool:
     if difference.section != "address order":
         return False
     was, now = json.loads(difference.was or "[]"), json.loads(difference.now or "[]")
     return [each for each in was if each in now] == [each for each in now if each in was]
 
 
-def _is_qdisc_of_down(difference: Difference, down: set[str]) -> bool:
+def _is_qdisc_of_down(difference: Difference, states: States) -> bool:
     ifname, _, what = difference.subject.partition(" ")
     told = {difference.was, difference.now}
-    return ifname in down and (
+    return ifname in states.down and (
         (difference.section == "link" and what == "qdisc" and "noop" in told) or _is_default_qdisc(difference)
     )
 
 
-def _is_all_nodes_of_down(difference: Difference, down: set[str]) -> bool:
+def _is_all_nodes_of_down(difference: Difference, states: States) -> bool:
     ifname, _, what = difference.subject.partition(" ")
-    return ifname in down and difference.section in {"fdb", "multicast"} and what == "33:33:00:00:00:01"
+    return ifname in states.down and difference.section in {"fdb", "multicast"} and what == "33:33:00:00:00:01"
 
 
-def _is_depth_of_down(difference: Difference, _down: set[str]) -> bool:
+def _is_depth_of_down(difference: Difference, _states: States) -> bool:
     told = {(difference.was or "").lower(), (difference.now or "").lower()}
     return difference.subject.endswith(" operstate") and told == {"lowerlayerdown", "down"}
 
 
-def _is_untold_up(difference: Difference, _down: set[str]) -> bool:
+def _is_untold_up(difference: Difference, _states: States) -> bool:
     told = {(difference.was or "").lower(), (difference.now or "").lower()}
     return difference.subject.endswith(" operstate") and told == {"unknown", "up"}
 
 
-EXPECTED: dict[str, Callable[[Difference, set[str]], bool]] = {
+def _is_group_without_arp(difference: Difference, states: States) -> bool:
+    what = difference.subject.partition(" ")[2]
+    is_solicited = what.startswith(("33:33:ff:", "ff02::1:ff"))
+    return _ifname(difference) in states.without_arp and difference.section in {"fdb", "multicast"} and is_solicited
+
+
+def _is_made_of_secret(difference: Difference, states: States) -> bool:
+    what = difference.subject.partition(" ")[2]
+    is_its_own = what.startswith(("fe80::", "33:33:ff:", "ff02::1:ff")) or what == "ipv6/conf/stable_secret"
+    return _ifname(difference) in states.secret and difference.was in {None, "(Input/output error)"} and is_its_own
+
+
+def _is_heard_for_another(difference: Difference, states: States) -> bool:
+    is_there = None not in {difference.was, difference.now}
+    return difference.section == "multicast" and _ifname(difference) in states.beneath and is_there
+
+
+EXPECTED: dict[str, Callable[[Difference, States], bool]] = {
     "the order of addresses is that of those which are there": _is_same_order,
     "the kernel makes the default qdisc when a link is first up; while it is down nothing is queued": _is_qdisc_of_down,
     "a link leaves the group of all nodes when it goes down, and joins it in a new netns": _is_all_nodes_of_down,
     "both say that the link beneath or beyond is down": _is_depth_of_down,
+    "without ARP a link does not join the groups by which its addresses are asked for": _is_group_without_arp,
+    "of a random number or a secret the kernel makes a further link-local address": _is_made_of_secret,
+    "what a link hears for those on top of it is entered as if an administrator had": _is_heard_for_another,
     "a link is of unknown state until its carrier first changes; nothing sets that again": _is_untold_up,
 }
 """What differs although all is as before, by the reason."""

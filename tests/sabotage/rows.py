@@ -89,7 +89,6 @@ ROWS: dict[str, Case] = {
         "veth", _CHILD, ["ip link set {dev} address 02:00:00:00:00:78"]
     ),
     "macvlan of the tenant": _case("veth", (), _OWN),
-    "macvlan of the tenant, on a macvlan": _case("macvlan", (), _OWN),
     "macvlan of the tenant, on a bridge port": _case("bridge-port", (), _OWN),
     "bridge of the tenant": _case("veth", (), ["ip link add pbr0 type bridge", "ip link set {dev} master pbr0"]),
     "vxlan of the tenant": _case("veth", (), ["ip link add pvx0 type vxlan id 9 dstport 4799 dev {dev}"]),

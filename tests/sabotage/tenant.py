@@ -21,7 +21,12 @@ _ONLY_THERE = (
     row("no qdisc", "tc qdisc del dev {dev} root", "tc qdisc del dev {dev} clsact"),
     row("no xdp", "ip link set {dev} xdp off", "ip link set {dev} xdpgeneric off"),
     row("own bridge", "ip link add pbr0 type bridge", "ip link set {dev} master pbr0"),
-    row("own macvlan", "ip link add pmv0 link {dev} type macvlan", "ip link set pmv0 up"),
+    row(
+        "own macvlan",
+        "ip link add pmv0 link {dev} type macvlan",
+        "ip link set pmv0 up",
+        kinds="veth ifb dummy bridge-port",
+    ),
     row("multicast storm", *(f"ip maddr add 01:00:5e:00:01:{n:02x} dev {{dev}}" for n in range(3))),
     row("takes the host's name", "ip link add dev0 type ifb"),
     row("vxlan entries", "bridge fdb del 00:00:00:00:00:00 dev {dev} dst 198.18.0.2 self", kinds="vxlan"),

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from nri_netdev.domain.links import Address
 from nri_netdev.domain.snapshot import Child, HomeReport, Master, Messages, Shortfall, Snapshot
@@ -25,6 +26,8 @@ from nri_netdev.shells.kernel.naming import restore_altnames, settle_name
 from nri_netdev.shells.kernel.rtnetlink import Rtnl
 from nri_netdev.shells.kernel.sysctls import Sysctls, read_sysctl, write_sysctl
 
+_LATE_SYSCTLS = frozenset({"ipv6/conf/addr_gen_mode", "ipv6/conf/use_tempaddr"})
+"""What the kernel makes addresses by when an interface is set up; the interface has its addresses already."""
 _FILTERED_KINDS = frozenset({"ipvlan", "ipvtap", "macvlan", "macvtap", "vlan"})
 """Kinds of device that enter the addresses which they listen to into the filter of the device below."""
 _DOWN_TO_ENSLAVE = frozenset({"bond", "team"})
@@ -47,9 +50,10 @@ def restore(rtnl: Rtnl, snapshot: Snapshot, ifindex: int, altname: str) -> HomeR
     rival = settle_name(rtnl, ifindex, snapshot.link.ifname)
     step("homing.renamed")
     recorded = _recorded(snapshot)
-    work.restore_all(DOWN, recorded)
+    work.restore_all(DOWN, {name: replace(was, is_early=True) for name, was in recorded.items()})
     _restore_rest_of_link(work, snapshot, altname)
     _restore_addresses(work, tuple(still_valid(snapshot)), is_up=snapshot.link.is_up)
+    _restore_sysctls(work, {key: snapshot.sysctls[key] for key in _LATE_SYSCTLS & {*snapshot.sysctls}})
     for child in snapshot.children:
         _enter_into_filter(rtnl, child)
     left = work.restore_all(FACETS, recorded)
@@ -140,22 +144,24 @@ def _restore_rest_of_link(work: _Work, snapshot: Snapshot, altname: str) -> None
     """Everything else but addresses and what depends on them."""
     work.attempt("its alternative names", restore_altnames, snapshot.link.altnames, altname)
     step("homing.altnames_back")
-    _restore_sysctls(work, snapshot.sysctls)
+    _restore_sysctls(work, _all_sysctls(work, snapshot.sysctls))
     step("homing.sysctls")
     if snapshot.master is not None:
         work.attempt(f"its place in {snapshot.master.ifname}", _restore_master, snapshot.master)
         step("homing.master")
 
 
-def _restore_sysctls(work: _Work, was: Mapping[str, str]) -> None:
-    """Sysctls as they were: those that differed from their defaults then, and the others at what is the default now."""
-    ifname = work.rtnl.link(work.ifindex).ifname
+def _all_sysctls(work: _Work, was: Mapping[str, str]) -> Mapping[str, str]:
+    """The sysctls that differ from what they were: those that differed from their defaults then, and the others."""
     with Sysctls() as sysctls:
-        now = sysctls.differing(ifname)
-        wanted = {key: was.get(key, sysctls.default(key)) for key in {*was, *now}}
-    for key, value in sorted(wanted.items()):
-        if value is not None and value != now.get(key):
-            work.attempt(f"sysctl {key}", _restore_sysctl, key, value)
+        now = sysctls.differing(work.rtnl.link(work.ifindex).ifname)
+        wanted = {key: was.get(key, sysctls.default(key)) for key in {*was, *now} - _LATE_SYSCTLS}
+    return {key: value for key, value in sorted(wanted.items()) if value is not None and value != now.get(key)}
+
+
+def _restore_sysctls(work: _Work, wanted: Mapping[str, str]) -> None:
+    for key, value in wanted.items():
+        work.attempt(f"sysctl {key}", _restore_sysctl, key, value)
 
 
 def _restore_sysctl(rtnl: Rtnl, ifindex: int, key: str, value: str) -> None:

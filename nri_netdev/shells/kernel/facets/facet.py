@@ -110,6 +110,8 @@ class Recorded:
     """Kind of the device that it was enslaved to."""
     age_s: int = 0
     """How many seconds ago."""
+    is_early: bool = False
+    """Whether the interface is still to be set up: what would change how the kernel does that is left for later."""
     is_partial: bool = False
     """Whether it may have had more than this: then what is there besides is not compared."""
 

@@ -95,6 +95,11 @@ EXPECTED: Mapping[int, tuple[str, str]] = {
 }
 """`IFLA_*` that may differ at home, with what each is and why."""
 
+_NEUTRAL = {_LINKMODE: b"\0", _PROTO_DOWN: b"\0"}
+_QDISC, _NOQUEUE, _SOME_LENGTH = 6, b"noqueue\0", 1000
+"""What the kernel acts on when an interface is set up: one that is dormant or held down has no carrier, and one with no
+queue length gets no queue. An administrator set it afterwards."""
+
 _MAC_OF_MASTER = frozenset({"bond", "team"})
 """Kinds of master that give their ports a MAC address."""
 
@@ -111,9 +116,16 @@ def _items(recorded: Recorded) -> Items:
     attrs = link_attributes(raw)
     kept = {n: v for n, v in attrs.items() if n not in EXPECTED and n not in left_out}
     alias = attrs.get(IFLA_IFALIAS, b"").rstrip(b"\0")
+    flags = link_header(raw)[1] & ADMIN_FLAGS
+    if recorded.is_early:
+        kept |= {number: neutral for number, neutral in _NEUTRAL.items() if number in kept}
+        kept.pop(_PROTO_DOWN_REASON, None)
+        if not any(kept.get(IFLA_TXQLEN, b"\1")) and attrs.get(_QDISC) != _NOQUEUE:
+            kept[IFLA_TXQLEN] = u32(_SOME_LENGTH)
+        return {_FLAGS: u32(flags), **kept, IFLA_IFALIAS: alias}
     if attrs.get(_LINKMODE) == _DORMANT:  # then somebody sets the state of the link, as supplicants do
         kept[_OPERSTATE] = attrs.get(_OPERSTATE, b"")
-    return {_FLAGS: u32(link_header(raw)[1] & ADMIN_FLAGS), **kept, IFLA_IFALIAS: alias}
+    return {_FLAGS: u32(flags), **kept, IFLA_IFALIAS: alias}
 
 
 def _what(_: Site, key: Key) -> str:
