@@ -98,8 +98,16 @@ def compare(before: Dump, after: Dump) -> list[Difference]:
             texts = ["never" if end is None else f"{end:.0f} s" for end in ends]
             found.append(Difference(section="lifetime", subject=" ".join(key), was=texts[0], now=texts[1]))
     states = States(
-        down=frozenset(ifname for ifname in _ifnames(before) if '"UP"' not in _text(before, ifname, "flags")),
-        without_arp=frozenset(ifname for ifname in _ifnames(before) if "NOARP" in _text(before, ifname, "flags")),
+        down=frozenset(
+            ifname
+            for ifname in _ifnames(before)
+            if '"UP"' not in _text(before, ifname, "flags") or "NO-CARRIER" in _text(before, ifname, "flags")
+        ),
+        without_arp=frozenset(
+            ifname
+            for ifname in _ifnames(before)
+            if "NOARP" in _text(before, ifname, "flags") or _text(before, ifname, "linkinfo.info_kind") == "ifb"
+        ),
         secret=frozenset(
             ifname
             for ifname in _ifnames(before)
@@ -158,7 +166,9 @@ def _is_qdisc_of_down(difference: Difference, states: States) -> bool:
 
 def _is_all_nodes_of_down(difference: Difference, states: States) -> bool:
     ifname, _, what = difference.subject.partition(" ")
-    return ifname in states.down and difference.section in {"fdb", "multicast"} and what == "33:33:00:00:00:01"
+    is_group = what.startswith(("33:33:00:00:00:01", "33:33:ff:"))
+    beneath = states.down | (states.beneath if states.down else frozenset())
+    return ifname in beneath and difference.section in {"fdb", "multicast"} and is_group
 
 
 def _is_depth_of_down(difference: Difference, _states: States) -> bool:
@@ -180,7 +190,9 @@ def _is_group_without_arp(difference: Difference, states: States) -> bool:
 def _is_made_of_secret(difference: Difference, states: States) -> bool:
     what = difference.subject.partition(" ")[2]
     is_its_own = what.startswith(("fe80::", "33:33:ff:", "ff02::1:ff")) or what == "ipv6/conf/stable_secret"
-    return _ifname(difference) in states.secret and difference.was in {None, "(Input/output error)"} and is_its_own
+    is_marked = "stable-privacy" in (difference.was or "") and difference.section == "address"
+    is_new = difference.was in {None, "(Input/output error)"} and is_its_own
+    return bool(states.secret) and (is_marked or is_new)
 
 
 def _is_heard_for_another(difference: Difference, states: States) -> bool:

@@ -31,6 +31,8 @@ UNTOLD = {
     "updated": "time since the last change",
     "mcast_n_groups": "counts learned groups too; the entries are compared",
     "fdb_n_learned": "counts learned entries; the others are compared",
+    "promiscuity": "counts users; the flags are compared",
+    "allmulti": "counts users; the flags are compared",
     "brforward": "the entries of a bridge in bytes; they are compared as `bridge` tells them",
     "link_failure_count": "a counter",
     "ad_aggregator_id": "a number that a bond gives anew",
@@ -150,7 +152,12 @@ def _read_ip(made: Dump, ifname: str) -> None:
         made.record("nexthop", f"{nexthop.get('dev')} nexthop {nexthop['id']}", nexthop)
     for neighbour in neighbours:
         if not _is_learned(neighbour):
-            made.record("neighbour", f"{neighbour['dev']} {neighbour['dst']}", neighbour)
+            made.record("neighbour", f"{neighbour['dev']} {neighbour['dst']}", _as_set(neighbour))
+
+
+def _as_set(neighbour: dict[str, Any]) -> dict[str, Any]:
+    """A neighbour without the state to which the kernel has taken on what a daemon of the host has learned."""
+    return {k: v for k, v in neighbour.items() if k != "state"} if "extern_learn" in neighbour else neighbour
 
 
 def _is_learned(neighbour: dict[str, Any]) -> bool:

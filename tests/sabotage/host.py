@@ -218,6 +218,7 @@ _KIND = (
         kinds="bridge-port",
     ),
 )
+_PARENTS = "veth vxlan ifb bridge-port dummy vlan bond-port geneve netdevsim"  # a macvlan on a macvlan is on its parent
 _CHILDREN = (
     row(
         "child macvlan",
@@ -228,6 +229,7 @@ _CHILDREN = (
         "ip route add 198.51.120.0/24 via 10.77.0.9 dev child0",
         "ip -6 route add 2001:db8:78::/48 via 2001:db8:77::9 dev child0",
         "ip neigh add 10.77.0.8 lladdr 02:00:00:00:00:96 dev child0 nud permanent",
+        kinds=_PARENTS,
     ),
     row(
         "child vlan",
@@ -237,7 +239,12 @@ _CHILDREN = (
         "ip route add 198.51.121.0/24 via 10.78.0.9 dev child1",
     ),
     row("child ipvlan", "ip link add child2 link {dev} type ipvlan", "ip link set child2 up"),
-    row("child macvtap", "ip link add child3 link {dev} type macvtap mode vepa", "ip link set child3 up"),
+    row(
+        "child macvtap",
+        "ip link add child3 link {dev} type macvtap mode vepa",
+        "ip link set child3 up",
+        kinds=_PARENTS,
+    ),
 )
 
 HOST = table(*_LINK, *_ADDRESSES, *_ROUTES, *_TC, *_DRIVER, *_KIND, *_CHILDREN)

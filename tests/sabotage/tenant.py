@@ -25,7 +25,7 @@ _ONLY_THERE = (
         "own macvlan",
         "ip link add pmv0 link {dev} type macvlan",
         "ip link set pmv0 up",
-        kinds="veth ifb dummy bridge-port",
+        kinds="veth vxlan ifb bridge-port dummy vlan geneve",
     ),
     row("multicast storm", *(f"ip maddr add 01:00:5e:00:01:{n:02x} dev {{dev}}" for n in range(3))),
     row("takes the host's name", "ip link add dev0 type ifb"),

@@ -82,6 +82,10 @@ def bring_home(pod_fd: int, ifindex: int, snapshot: Snapshot, altname: str, home
 
 
 def _leave(rtnl: Rtnl, ifindex: int, snapshot: Snapshot, altname: str, home_fd: int) -> None:
+    for child in children(rtnl.links()).get(ifindex, ()):
+        with contextlib.suppress(KernelError):  # the kernel has deleted it with another
+            delete(rtnl, child.ifindex)  # it would go on sending and receiving through the host's interface
+    step("homing.childless")
     link = rtnl.link(ifindex)
     if link.is_up:
         set_down(rtnl, ifindex)
@@ -89,10 +93,6 @@ def _leave(rtnl: Rtnl, ifindex: int, snapshot: Snapshot, altname: str, home_fd: 
     if link.master is not None:
         set_master(rtnl, ifindex, None)
         step("homing.released")
-    for child in children(rtnl.links()).get(ifindex, ()):
-        with contextlib.suppress(KernelError):  # the kernel has deleted it with another
-            delete(rtnl, child.ifindex)  # it would go on sending and receiving through the host's interface
-    step("homing.childless")
     mark(rtnl, ifindex, altname)
     step("homing.marked")
     taken = with_rtnl(home_fd, all_names)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -191,11 +192,10 @@ def _restore_master(rtnl: Rtnl, ifindex: int, was: Master) -> None:
 def _restore_addresses(work: _Work, wanted: tuple[Address, ...], *, is_up: bool) -> None:
     """Addresses, and the interface up or down.
 
-    IPv6 addresses with a lifetime or a peer come after it is up: before, the kernel gives them no route. Flags of IPv6
-    addresses are last, as they were added without detection.
+    IPv6 addresses with a lifetime or a peer come after it is up, as before the kernel gives them no route; and whatever
+    comes after them, for the order. Flags of IPv6 addresses are last, as they were added without detection.
     """
-    early = [each for each in wanted if each.family != AF_INET6 or (each.valid_lft_s is None and each.peer is None)]
-    for address in missing(early, _addresses(work)):
+    for address in itertools.takewhile(_is_routed_while_down, missing(wanted, _addresses(work))):
         work.attempt(f"address {address}", put_address, without_dad(address))
     step("homing.addresses")
     work.attempt("up" if is_up else "down", _restore_up, is_up)
@@ -206,6 +206,10 @@ def _restore_addresses(work: _Work, wanted: tuple[Address, ...], *, is_up: bool)
     for address in wanted:
         if added.get(identity(address), 0) & ~address.flags & IFA_F_NODAD and address.family == AF_INET6:
             work.attempt(f"flags of address {address}", put_address, address)
+
+
+def _is_routed_while_down(address: Address) -> bool:
+    return address.family != AF_INET6 or (address.valid_lft_s is None and address.peer is None)
 
 
 def _addresses(work: _Work) -> tuple[Address, ...]:

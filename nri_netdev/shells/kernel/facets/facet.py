@@ -25,7 +25,6 @@ from nri_netdev.shells.kernel.messages import (
     NDMSG,
     RTM_GETLINK,
     RTM_GETNEIGH,
-    link_header,
     pack_link,
     parse_link,
 )
@@ -66,11 +65,6 @@ class Site:
     def link(self) -> Link:
         """The interface."""
         return parse_link(self.raw)
-
-    @property
-    def flags(self) -> int:
-        """Its `IFF_*`."""
-        return link_header(self.raw)[1]
 
     @cached_property
     def addresses(self) -> tuple[Address, ...]:

@@ -26,6 +26,8 @@ _INFO_DATA = 2
 _STATE_OF_KINDS = {"can": {4, 8}, "hsr": {5}, "macvlan": {6, 8}, "macvtap": {6, 8}}
 """Attributes that are state, by kind: a bus's condition and error counters, sequence numbers, a queue in use, and how
 many sources there are."""
+_DEFAULTS = {("macvlan", 9): u32(1), ("macvtap", 9): u32(1)}
+"""What attributes are set to that the kernel tells only if they are something else: when broadcasts are queued."""
 _MACVLAN_SOURCES, _MACVLAN_SOURCES_DO, _MACVLAN_SOURCES_SET = 5, 3, 3
 """`IFLA_MACVLAN_MACADDR_DATA` replaces the list of sources if `IFLA_MACVLAN_MACADDR_MODE` says so."""
 
@@ -67,8 +69,9 @@ def _put_kind(site: Site, was: Recorded, change: Change) -> Refusals:
         set_link(site.rtnl, action, site.ifindex, {IFLA_LINKINFO | NLA_F_NESTED: both})
 
     refusals: Refusals = {}
+    unset = b"".join(pack(key[1], _DEFAULTS[key]) for key in change.extra if key in _DEFAULTS)
     try:
-        set_data(info.get(_INFO_DATA, b""))
+        set_data(info.get(_INFO_DATA, b"") + unset)
     except KernelError:
         for key in (*change.missing, *change.differing):
             _, number = key

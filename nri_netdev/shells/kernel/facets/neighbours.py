@@ -27,9 +27,9 @@ from nri_netdev.shells.kernel.messages import (
 
 _NUD_REACHABLE, _NUD_NOARP, _NUD_PERMANENT = 0x2, 0x40, 0x80
 _NTF_PROXY, _NTF_EXT_LEARNED = 0x8, 0x10
-_RTN_UNICAST, _IFF_NOARP = 1, 0x80
-_NDA_DST, _NDA_LLADDR, _NDA_CACHEINFO, _NDA_PROBES, _NDA_IFINDEX, _NDA_MASTER = 1, 2, 3, 4, 8, 9
-_COMPUTED = {_NDA_CACHEINFO, _NDA_PROBES, _NDA_IFINDEX, _NDA_MASTER}
+_RTN_UNICAST = 1
+_NDA_DST, _NDA_LLADDR, _NDA_CACHEINFO, _NDA_PROBES, _NDA_IFINDEX, _NDA_MASTER, _NDA_LINK_NETNSID = 1, 2, 3, 4, 8, 9, 10
+_COMPUTED = {_NDA_CACHEINFO, _NDA_PROBES, _NDA_MASTER, _NDA_LINK_NETNSID}
 ADD, DELETE = (RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE), (RTM_DELNEIGH, 0)
 _APPEND = RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_APPEND  # several remotes of VXLAN may have one MAC address
 
@@ -76,15 +76,15 @@ def _read_neighbours(site: Site) -> Messages:
         for payload in every:
             _, ifindex, state, its_flags, _ = NDMSG.unpack_from(payload)
             is_set = its_flags & (_NTF_PROXY | _NTF_EXT_LEARNED) or state & (_NUD_PERMANENT | _NUD_NOARP)
-            if ifindex == site.ifindex and is_set and not _is_kernels(payload, site):
+            if ifindex == site.ifindex and is_set and not _is_kernels(payload):
                 found.append(payload)
     return tuple(found)
 
 
-def _is_kernels(payload: bytes, site: Site) -> bool:
-    """Whether the kernel has made a neighbour of its own accord, as it does where addresses are not resolved."""
-    state, kind = NDMSG.unpack_from(payload)[2], payload[11]
-    return bool(state & _NUD_NOARP) and (kind != _RTN_UNICAST or bool(site.flags & _IFF_NOARP))
+def _is_kernels(payload: bytes) -> bool:
+    """Whether the kernel has made a neighbour of its own accord, as of groups."""
+    _, _, state, _, kind = NDMSG.unpack_from(payload)
+    return bool(state & _NUD_NOARP) and kind != _RTN_UNICAST
 
 
 def _entries(recorded: Recorded) -> Items:

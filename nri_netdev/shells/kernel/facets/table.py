@@ -31,7 +31,7 @@ UP: tuple[Facet, ...] = (
 )
 """What needs its master, its addresses, or that it is up."""
 
-OF_CHILD: tuple[Facet, ...] = (NEIGHBOURS, NEXTHOPS, ROUTES, OTHERS_ROUTES, FDB)
+OF_CHILD: tuple[Facet, ...] = (LINK, NEIGHBOURS, NEXTHOPS, ROUTES, OTHERS_ROUTES, FDB)
 """What a device on top of it loses when it goes down."""
 
 FACETS: tuple[Facet, ...] = (*DOWN, *UP)
