@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from nri_netdev import faults
 from nri_netdev.custody.custody import Custody
 from nri_netdev.custody.holders import GRACE_S
+from nri_netdev.custody.ports import Returns
 from nri_netdev.domain.annotations.grammars import Grammar
 from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.claim import MARK_PREFIX
@@ -30,6 +31,8 @@ class World:
     ledger: FakeLedger = field(default_factory=FakeLedger)
     clock: float = 1000.0
     made: int = 0
+    returns: Returns | None = None
+    """Goes ways home; None for at once."""
     shares_pids: bool = True
     """Whether the engine is in the daemon's pid namespace."""
 
@@ -42,7 +45,12 @@ class World:
     def start_daemon(self, *, synchronize: bool = True) -> None:
         self.kernel.pidfds = FakePidfds(self.kernel)  # an old one's have gone with it
         self.custody = Custody(
-            self.ledger, self.kernel, encode=encoded, now_s=lambda: self.clock, monotonic_s=lambda: self.clock
+            self.ledger,
+            self.kernel,
+            encode=encoded,
+            now_s=lambda: self.clock,
+            monotonic_s=lambda: self.clock,
+            returns=self.returns,
         )
         if synchronize:
             self.synchronize()

@@ -14,19 +14,19 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from nri_netdev.custody.arrival import Arrival
 from nri_netdev.custody.claims import Claims, about, reported
 from nri_netdev.custody.deaths import Deaths
-from nri_netdev.custody.evaluate import Asker, Evaluator
+from nri_netdev.custody.evaluate import Asker, Evaluation, Evaluator
 from nri_netdev.custody.holders import Holders
 from nri_netdev.custody.locate import is_mounted
-from nri_netdev.custody.ports import Kernel, Store
+from nri_netdev.custody.ports import Kernel, Returns, Store
 from nri_netdev.custody.prepare import Expected, Preparations, Prepared
 from nri_netdev.custody.promise import Promiser
+from nri_netdev.custody.returning import AtOnce, StillReturning
 from nri_netdev.custody.settle import Settler
 from nri_netdev.custody.startup import end_earlier_boots, sweep
 from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.claim import Claim, Netns, State
 from nri_netdev.domain.life import Report
 from nri_netdev.domain.pods import Container, PodSandbox
-from nri_netdev.domain.policy.rules import Policy
 from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.verdict.outcome import Grant
 from nri_netdev.errors import KernelError, Reason, RequestError
@@ -36,6 +36,8 @@ from nri_netdev.log import event
 _log = logging.getLogger(__name__)
 
 _TICKS_UNTIL_RETRY = 10
+_MAY_BE_OVER_SOON = frozenset({Reason.BUSY, Reason.HELD, Reason.POOL, Reason.ABSENT})
+"""Refusals that an interface which comes home may end."""
 
 
 class Custody:
@@ -47,7 +49,7 @@ class Custody:
         encode: makes the answer to the engine of what is granted.
         now_s: the wall clock, in seconds since the epoch.
         monotonic_s: a clock that never goes back, in seconds.
-        policy: who may take what; None to ask only what can be given.
+        returns: goes ways home; None to go them within the job.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class Custody:
         encode: Callable[[Sequence[Grant]], bytes],
         now_s: Callable[[], float],
         monotonic_s: Callable[[], float],
-        policy: Policy | None = None,
+        returns: Returns | None = None,
     ) -> None:
         self._kernel = kernel
         self._now_s = now_s
@@ -66,13 +68,13 @@ class Custody:
         self._ticks = 0
         self._claims = Claims(ledger)
         self._holders = Holders()
-        self._settler = Settler(self._claims, self._holders, kernel, monotonic_s)
+        self._settler = Settler(self._claims, self._holders, kernel, monotonic_s, returns or AtOnce())
         self.deaths = Deaths(self._claims, self._holders, kernel, self._settler)
         """The ends of containers that the engine has not told."""
         self._promiser = Promiser(self._claims, self._holders, kernel, self._settler, self.deaths)
         self._arrival = Arrival(self._claims, kernel, self._settler)
-        self.evaluator = Evaluator(kernel, now_s=now_s, policy=policy)
-        """Decides what can be given; its `policy` may be exchanged."""
+        self.evaluator = Evaluator(kernel, now_s=now_s)
+        """Decides what can be given. Its `policy` may be exchanged; without one anything may be given."""
         self.preparations = Preparations(self._claims, kernel, self.evaluator, encode)
         """What is prepared for containers that are still to be created."""
         end_earlier_boots(self._claims, kernel, self._settler)
@@ -152,6 +154,7 @@ class Custody:
 
         Raises:
             RequestError: It is refused; nothing was given, nothing has changed.
+            StillReturning: An interface that it may get is on its way home; to be called again when that is there.
         """
         if not move and not self._is_known(pod.id, container.name):
             prepared = self.preparations.unchanged(pod.id, container.name, entries)
@@ -166,7 +169,7 @@ class Custody:
         asked = self.missing(pod, container, entries)
         own = self._promiser.own(pod, container)
         asker = Asker(pod=pod, container=container, netns=netns)
-        made = self.evaluator.evaluate(asked, asker, taken=self.claims, reserved=self._claims.prepared())
+        made = self._evaluate(asked, asker)
         self.preparations.withdraw(ifnames={claim.ifname for claim in made.claims})
         again = self._promiser.again(entries, own, container)
         if made.claims and netns is not None:
@@ -177,7 +180,8 @@ class Custody:
         try:
             self._arrival.complete(container.id)
         except RequestError:
-            self.end(container.id)
+            with contextlib.suppress(StillReturning):
+                self.end(container.id)
             raise
         return ()
 
@@ -221,7 +225,11 @@ class Custody:
         return moved
 
     def end(self, holder_id: str) -> None:
-        """Bring home what a container or pod held that has ended. A pod's end ends its containers' claims too."""
+        """Bring home what a container or pod held that has ended. A pod's end ends its containers' claims too.
+
+        Raises:
+            StillReturning: It is on its way; this may be called again when it is there.
+        """
         self.preparations.withdraw(pod_id=holder_id)
         self._holders.report(Report.STOPPED, holder_id)
         for claim in self._claims.of(holder_id):
@@ -230,6 +238,8 @@ class Custody:
             self._settler.settle(claim)
         self._holders.forget_all_but(self.holders())
         self.deaths.keep()
+        if any(self._settler.is_under_way(claim) for claim in self._claims.of(holder_id)):
+            raise StillReturning
 
     def synchronize(
         self, pods: Iterable[PodSandbox], containers: Collection[Container], *, shares_pids: bool = False
@@ -284,9 +294,27 @@ class Custody:
             What could not be put right.
         """
         claim = self._claims.get(mark)
-        return () if claim is None else self._settler.release(claim)
+        return () if claim is None or self._settler.is_under_way(claim) else self._settler.release(claim)
 
     # -- within ----------------------------------------------------------------------------------------------------
+
+    def _evaluate(self, asked: Sequence[Entry], asker: Asker) -> Evaluation:
+        """Decide on a request; if an interface that is on its way home may change the outcome, once that is there.
+
+        Raises:
+            RequestError: It is refused.
+            StillReturning: It is to be decided again when an interface has come home.
+        """
+        under_way = [claim for claim in self.claims if self._settler.is_under_way(claim)]
+        try:
+            made = self.evaluator.evaluate(asked, asker, taken=self.claims, reserved=self._claims.prepared())
+        except RequestError as error:
+            if under_way and error.reason in _MAY_BE_OVER_SOON:
+                raise StillReturning from error
+            raise
+        if any(self._settler.is_under_way(claim) for claim in made.inherited):
+            raise StillReturning
+        return made
 
     def _is_known(self, pod_id: str, container: str) -> bool:
         """Whether a container that is created has claims already: its pod's, or those of one of its name."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Protocol
 
 from nri_netdev.domain.claim import Claim, Netns
@@ -10,6 +10,7 @@ from nri_netdev.domain.links import Inventory, Link, PodNetnsView
 from nri_netdev.domain.pci import PciOf
 from nri_netdev.domain.policy.selectors import FactsOf
 from nri_netdev.domain.snapshot import HomeReport, Snapshot
+from nri_netdev.errors import KernelError
 
 
 class Store(Protocol):
@@ -147,6 +148,13 @@ class Pidfds(Protocol):
 
     def close(self) -> None:
         """Watch nothing any more."""
+
+
+class Returns(Protocol):
+    """Ways home, which may take long."""
+
+    def begin(self, way: Callable[[], HomeReport], then: Callable[[HomeReport | KernelError], None]) -> None:
+        """Go a way home, now or beside other jobs; then call `then`, as a job of custody, with what came of it."""
 
 
 class Watch(Protocol):

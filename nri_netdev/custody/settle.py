@@ -11,11 +11,13 @@ import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from nri_netdev.custody.claims import Claims, about, reported
 from nri_netdev.custody.holders import Holders
 from nri_netdev.custody.locate import Found, locate
-from nri_netdev.custody.ports import Kernel
+from nri_netdev.custody.ports import Kernel, Returns
+from nri_netdev.custody.returning import AtOnce, Outcome
 from nri_netdev.domain.claim import Claim, State
 from nri_netdev.domain.life import Action, Place, Report, Trigger, decide, resolve, trace_of
 from nri_netdev.domain.pods import Container
@@ -48,18 +50,24 @@ class Settler:
         holders: what the engine says.
         kernel: the node.
         monotonic_s: a clock that never goes back, in seconds.
+        returns: goes ways home.
     """
 
-    def __init__(self, claims: Claims, holders: Holders, kernel: Kernel, monotonic_s: Callable[[], float]) -> None:
+    def __init__(
+        self, claims: Claims, holders: Holders, kernel: Kernel, monotonic_s: Callable[[], float], returns: Returns
+    ) -> None:
         self._claims = claims
         self._holders = holders
         self._kernel = kernel
         self._monotonic_s = monotonic_s
+        self._returns = returns
+        self._under_way: set[str] = set()
+        """Marks of the claims whose interfaces are on their way home."""
         self._missing_since: dict[str, float] = {}
 
     def settle(self, claim: Claim) -> None:
         """Read, decide, act. What the kernel refuses is logged and tried again; nothing is raised."""
-        if claim.state is State.PREPARED:
+        if claim.state is State.PREPARED or self.is_under_way(claim):
             return
         if claim.state is State.UNCERTAIN:
             if self._holders.is_synchronized:
@@ -110,7 +118,11 @@ class Settler:
         Returns:
             What could not be put right.
         """
-        self.settle(self._claims.advance(claim, Trigger.RELEASED))
+        returns, self._returns = self._returns, AtOnce()
+        try:
+            self.settle(self._claims.advance(claim, Trigger.RELEASED))
+        finally:
+            self._returns = returns
         left = self._claims.get(claim.mark)
         if left is None:
             return ()
@@ -134,6 +146,10 @@ class Settler:
     def locate(self, claim: Claim) -> Found:
         """Where the interface of a claim is now."""
         return locate(self._kernel, claim)
+
+    def is_under_way(self, claim: Claim) -> bool:
+        """Whether its interface is on its way home just now: then nothing may be done with it."""
+        return claim.mark in self._under_way
 
     def is_missing(self, claim: Claim) -> bool:
         """Whether its interface was in no visible netns when it was last settled."""
@@ -159,18 +175,35 @@ class Settler:
         self._claims.trouble(claim, f"{claim.ifname} is {PLACES[found.place]}, not where {claim.owner} should have it")
 
     def _fetch(self, claim: Claim, found: Found) -> None:
-        if found.link is None or found.netns_path is None:
-            return
-        report = self._kernel.pods.bring_home(found.netns_path, found.link.ifindex, claim.snapshot, claim.mark)
-        step("custody.fetched")
-        self._at_home(claim, report)
+        if found.link is not None and found.netns_path is not None:
+            bring_home = self._kernel.pods.bring_home
+            way = partial(bring_home, found.netns_path, found.link.ifindex, claim.snapshot, claim.mark)
+            self._return(claim, way, "custody.fetched")
 
     def _restore(self, claim: Claim, found: Found) -> None:
-        if found.link is None:
+        if found.link is not None:
+            way = partial(self._kernel.host.restore, claim.snapshot, found.link.ifindex, claim.mark)
+            self._return(claim, way, "custody.restored")
+
+    def _return(self, claim: Claim, way: Callable[[], HomeReport], point: str) -> None:
+        """Begin a way home; what comes of it is seen to when it is gone."""
+        self._under_way.add(claim.mark)
+        try:
+            self._returns.begin(way, partial(self._returned, claim.mark, point))
+        except BaseException:
+            self._under_way.discard(claim.mark)
+            raise
+
+    def _returned(self, mark: str, point: str, outcome: Outcome) -> None:
+        self._under_way.discard(mark)
+        claim = self._claims.get(mark)
+        if claim is None:
             return
-        report = self._kernel.host.restore(claim.snapshot, found.link.ifindex, claim.mark)
-        step("custody.restored")
-        self._at_home(claim, report)
+        with reported("bring home", **about(claim)):
+            if isinstance(outcome, KernelError):
+                raise outcome
+            step(point)
+            self._at_home(claim, outcome)
 
     def _at_home(self, claim: Claim, report: HomeReport) -> None:
         troubles = report.troubles()

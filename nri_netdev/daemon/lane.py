@@ -14,11 +14,12 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from functools import partial
 from typing import Any, TypeVar
 
 from nri_netdev.custody.custody import Custody
+from nri_netdev.custody.returning import StillReturning
 from nri_netdev.errors import NriNetdevError, Reason, RequestError, refusal_for
 from nri_netdev.log import event
 
@@ -48,8 +49,10 @@ class Lane:
 
     def __init__(self) -> None:
         self._changed = threading.Condition(threading.Lock())
-        """Guards the three fields that follow; notified when a job is added or has ended."""
+        """Guards the four fields that follow; notified when a job is added or has ended."""
         self._jobs: deque[tuple[Future[Any], Callable[[], None]]] = deque()
+        self._parked: list[tuple[Future[Any], Callable[[], None]]] = []
+        """Jobs that are to be done again when an interface has come home."""
         self._is_busy = False
         """Whether a job is under way."""
         self._is_open = True
@@ -116,12 +119,21 @@ class Lane:
             try:
                 if self.custody is not None:
                     job(self.custody)
+            except StillReturning:
+                raise
             except NriNetdevError as error:
                 event(_log, logging.ERROR, "custody.refused", error=str(error))
             except Exception:  # noqa: BLE001 - the root of a job
                 event(_log, logging.ERROR, "custody.bug", exc_info=True)
 
         return self._enqueue(whole)
+
+    def retry(self) -> None:
+        """Do again, after the jobs that wait, those that an interface on its way home has stopped."""
+        with self._changed:
+            self._jobs.extend(self._parked)
+            self._parked.clear()
+            self._changed.notify_all()
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -139,11 +151,13 @@ class Lane:
         """End the thread after the job that is under way; what waits is given up, and so is what comes later."""
         with self._changed:
             self._is_open = False
-            given_up = list(self._jobs)
+            given_up = [*self._jobs, *self._parked]
+            self._parked.clear()
             self._changed.notify_all()
         await asyncio.to_thread(self._thread.join)
         for future, _ in given_up:
-            future.cancel()
+            if not future.cancel():  # it was begun
+                future.set_exception(CancelledError())
 
     # -- within ----------------------------------------------------------------------------------------------------
 
@@ -151,13 +165,16 @@ class Lane:
         future: Future[_T] = Future()
 
         def run() -> None:
-            if future.set_running_or_notify_cancel():
-                try:
-                    result = job()
-                except BaseException as error:  # noqa: BLE001 - whoever asked gets it
-                    future.set_exception(error)
-                else:
-                    future.set_result(result)
+            if not future.running() and not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = job()
+            except StillReturning:
+                self._park(future, run)
+            except BaseException as error:  # noqa: BLE001 - whoever asked gets it
+                future.set_exception(error)
+            else:
+                future.set_result(result)
 
         with self._changed:
             if self._is_open:
@@ -166,6 +183,10 @@ class Lane:
             else:
                 future.cancel()
         return future
+
+    def _park(self, future: Future[Any], job: Callable[[], None]) -> None:
+        with self._changed:
+            self._parked.append((future, job))
 
     def _work(self) -> None:
         while True:

@@ -1,7 +1,8 @@
 """The daemon: wires engine, custody and kernel together, and decides nothing about interfaces.
 
-Three threads: one reads from the engine and runs the hooks (`nri_netdev.daemon.hooks`), one does custody's jobs
-(`nri_netdev.daemon.lane`), and the main one runs the loop for deadlines, timer, signals and servers.
+One thread reads from the engine and runs the hooks (`nri_netdev.daemon.hooks`), one does custody's jobs
+(`nri_netdev.daemon.lane`), some bring interfaces home (`nri_netdev.daemon.returns`), and the main one runs the loop for
+deadlines, timer, signals and servers.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ import random
 import signal
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from functools import partial
 
 from nri_netdev import __version__
 from nri_netdev.config.settings import Injection, OnMissed, Settings
 from nri_netdev.config.watched import Reload, Watched
 from nri_netdev.custody.custody import Custody
+from nri_netdev.daemon.assembly import open_custody
 from nri_netdev.daemon.background import Background, readable
 from nri_netdev.daemon.hooks import ENGINES_THAT_HEED_START_ERRORS, EVENTS, Hooks, who
 from nri_netdev.daemon.injection import InjectionMemory
 from nri_netdev.daemon.lane import Lane, patience_s
 from nri_netdev.daemon.relevance import Relevance
+from nri_netdev.daemon.returns import Returns
 from nri_netdev.daemon.unread import UnreadKey, UnreadKeys
 from nri_netdev.daemon.view import View
 from nri_netdev.domain.annotations.entries import entries_of
@@ -37,12 +38,9 @@ from nri_netdev.domain.policy.rules import Policy
 from nri_netdev.errors import ConfigurationError, RequestError, StateError
 from nri_netdev.log import event, set_level
 from nri_netdev.shells.engine.connection import EngineConnection, connect, launched_socket, stay_connected
-from nri_netdev.shells.engine.translate import adjustment
 from nri_netdev.shells.kernel.mirror import host_events
-from nri_netdev.shells.kernel.node import open_kernel
 from nri_netdev.shells.kernel.processes import is_same_namespace
-from nri_netdev.shells.observe.metrics import MOVE_SECONDS, Meters
-from nri_netdev.shells.store.ledger import Ledger
+from nri_netdev.shells.observe.metrics import Meters
 from nri_netdev.shells.store.lock import Lock
 from nri_netdev.wire.session import Closed, Configured, Event, PluginSession, Refused, Registered, Request, Synchronized
 
@@ -78,12 +76,13 @@ class Daemon:
         self._settings = settings
         self._watched = watched
         self.meters = Meters()
-        self._new_custody = new_custody or (lambda of: open_custody(of, self.meters))
+        self._new_custody = new_custody or (lambda of: open_custody(of, self.meters, self._returns))
         self._injection = InjectionMemory(Injection(settings.injection))
         self._name = env.get("NRI_PLUGIN_NAME") or settings.name
         self._index = env.get("NRI_PLUGIN_IDX") or settings.index
         self._fd = env.get("NRI_PLUGIN_SOCKET")
         self._lane = Lane()
+        self._returns = Returns(self._lane)
         self._background = Background()
         self._relevance = Relevance(lambda: self._lane.holders, self.meters)
         self._unread = UnreadKeys()
@@ -226,6 +225,8 @@ class Daemon:
         if self._connection is not None:
             self._connection.close()
         await self._done(_let_go)
+        await asyncio.to_thread(self._returns.wait, DRAIN_S)
+        self._returns.close()
         await self._lane.close()
         event(_log, logging.INFO, "daemon.stopped")
 
@@ -377,6 +378,7 @@ class Daemon:
                 custody = self._lane.custody
                 if custody is not None and any(claim.state.is_homeward for claim in custody.claims):
                     await self._done(Custody.settle)
+                    await asyncio.to_thread(self._returns.wait)
                     events.read()  # what settling itself has changed
                     changed.clear()
                 if custody is not None and custody.preparations:
@@ -390,23 +392,6 @@ def _let_go(custody: Custody) -> None:
     """Give up what only a daemon that runs can keep."""
     custody.preparations.withdraw_all()
     custody.deaths.close()
-
-
-def open_custody(settings: Settings, meters: Meters) -> Custody:
-    """Custody of this host's interfaces.
-
-    Raises:
-        StateError: The ledger cannot be used.
-    """
-    kernel = open_kernel(settings.run_dir, timed=partial(meters.timed, MOVE_SECONDS))
-    return Custody(
-        Ledger(settings.state_dir),
-        kernel,
-        encode=lambda grants: adjustment(grants).SerializeToString(),
-        now_s=time.time,
-        monotonic_s=time.monotonic,
-        policy=settings.policy,
-    )
 
 
 def serve(watched: Watched) -> int:

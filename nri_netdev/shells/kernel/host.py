@@ -13,7 +13,7 @@ from nri_netdev.domain.policy.selectors import FactsOf
 from nri_netdev.domain.snapshot import HomeReport, Snapshot
 from nri_netdev.shells.kernel import capture, changes, naming, restore
 from nri_netdev.shells.kernel.mirror import Mirror
-from nri_netdev.shells.kernel.rtnetlink import Rtnl
+from nri_netdev.shells.kernel.rtnetlink import Rtnl, with_rtnl
 from nri_netdev.shells.kernel.sysctls import Sysctls
 from nri_netdev.shells.kernel.sysfs import facts_reader
 
@@ -86,8 +86,8 @@ class Host:
         self.call(naming.unmark, ifindex, mark)
 
     def restore(self, snapshot: Snapshot, ifindex: int, mark: str) -> HomeReport:
-        """Make an interface at home what its snapshot says."""
-        return self.call(restore.restore, snapshot, ifindex, mark)
+        """Make an interface at home what its snapshot says. On any thread."""
+        return with_rtnl(None, restore.restore, snapshot, ifindex, mark)
 
     def rename(self, ifindex: int, ifname: str) -> None:
         """Rename an interface."""

@@ -12,6 +12,7 @@ import errno
 import os
 import socket
 import struct
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -69,6 +70,10 @@ _MARKING = {RTM_NEWLINKPROP, RTM_DELLINKPROP}
 """Changes of marks. An engine waits for them, so they are sent without pyroute2, whose socket takes long to open."""
 
 
+_IMPORTING = threading.Lock()
+"""Ways home import on threads of their own."""
+
+
 class _Message(dict[str, Any]):
     """A message for pyroute2 to send: it sets the header and calls `reset` and `encode`; the body is ours."""
 
@@ -91,7 +96,7 @@ class _Changes:
     """A socket of pyroute2 that sends changes."""
 
     def __init__(self) -> None:
-        with bare("pyroute2"):  # loads 1 MiB of its 12
+        with _IMPORTING, bare("pyroute2"):  # loads 1 MiB of its 12
             from pyroute2.netlink.exceptions import NetlinkError as Refused  # noqa: PLC0415 - 1 MiB that only a change needs
             from pyroute2.netlink.nlsocket import NetlinkSocket  # noqa: PLC0415 - 1 MiB that only a change needs
 

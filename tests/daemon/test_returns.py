@@ -1,0 +1,90 @@
+"""Ways home beside the lane: nobody else waits for a slow one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from nri_netdev.custody.custody import Custody
+from nri_netdev.custody.returning import Outcome, StillReturning
+from nri_netdev.daemon.lane import Lane
+from nri_netdev.daemon.returns import Returns
+from nri_netdev.domain.snapshot import HomeReport
+from nri_netdev.errors import KernelError
+from tests.daemon.test_lane import with_lane
+
+REPORT = HomeReport(ifindex=7, ifname="ens1")
+
+
+@with_lane
+async def test_other_jobs_are_done_meanwhile(lane: Lane) -> None:
+    """The lane is free while a driver takes its time; a job that needs the interface is done again afterwards."""
+    returns = Returns(lane)
+    may_end, outcomes = threading.Event(), list[Outcome]()
+
+    def way() -> HomeReport:
+        may_end.wait(20)
+        return REPORT
+
+    def needing(_: Custody) -> str:
+        if not outcomes:
+            raise StillReturning
+        return "it is home"
+
+    returns.begin(way, outcomes.append)
+    waiting = lane.ask(needing, too_late="late")
+    assert await lane.ask(lambda _: "free", too_late="late")() == "free"
+    assert lane.try_now(lambda _: True)
+    assert not returns.wait(0)
+    may_end.set()
+
+    assert await waiting() == "it is home"
+    assert await asyncio.to_thread(returns.wait, 20)
+    assert outcomes == [REPORT]
+
+
+@with_lane
+async def test_what_goes_wrong_is_an_outcome(lane: Lane) -> None:
+    """A refusal by the kernel, and a bug, which is logged."""
+    returns, outcomes = Returns(lane), list[Outcome]()
+    refusal = KernelError(action="move", errno=16)
+
+    def refused() -> HomeReport:
+        raise refusal
+
+    def wrong() -> HomeReport:
+        raise LookupError("of ours")
+
+    for way in (refused, wrong):
+        returns.begin(way, outcomes.append)
+        await asyncio.to_thread(returns.wait, 20)
+
+    assert outcomes[0] is refusal
+    assert "internal error (LookupError('of ours'))" in str(outcomes[1])
+
+
+@with_lane
+async def test_none_begins_after_the_end(lane: Lane) -> None:
+    """The next daemon brings it home."""
+    returns = Returns(lane)
+    returns.close()
+    returns.begin(lambda: pytest.fail("it was begun"), lambda _: pytest.fail("it ended"))
+
+    assert returns.wait(20)
+
+
+@with_lane
+async def test_whoever_waits_when_the_lane_closes_is_given_up(lane: Lane) -> None:
+    """With the jobs that were not begun."""
+
+    def never(_: Custody) -> None:
+        raise StillReturning
+
+    waiting = lane.later(never)
+    await asyncio.wrap_future(lane.later(lambda _: None))
+    assert not waiting.done()
+    await lane.close()
+
+    assert waiting.done()
