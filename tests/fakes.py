@@ -260,6 +260,8 @@ class FakeHost:
         self._node.change(device, is_up=was.is_up)
         device.addresses = snapshot.addresses
         missing = (Shortfall(what="its route", why="no gateway"),) if "routes" in self._node.refused else ()
+        if "programs" in self._node.refused:
+            missing = (Shortfall(what="tcx program 7", why="busy", is_extra=True, is_left=True),)
         return HomeReport(
             ifindex=device.link.ifindex, ifname=device.link.ifname, name_taken_by=rival, shortfalls=missing
         )

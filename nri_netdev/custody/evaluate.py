@@ -102,7 +102,8 @@ class Evaluator:
             heirs = _heirs(taken, inventory)
             others = [claim for claim in taken if heirs.get(claim.ifname) is not claim]
             held = others if is_fresh else [*others, *reserved]
-            grants, problems = self._judge(asked, asker, (pod, inventory), held=held)
+            tainted = {name: claim.owner for name, claim in heirs.items() if claim.is_tainted}
+            grants, problems = self._judge(asked, asker, (pod, inventory), held=held, tainted=tainted)
             if problems and is_fresh:
                 raise refusal(problems)
             snapshots = [] if problems else [self._kernel.host.snapshot(grant.link.ifindex) for grant in grants]
@@ -122,7 +123,7 @@ class Evaluator:
             KernelError: Something cannot be read.
         """
         known = self._view(asker), self._kernel.host.inventory()
-        grants, _ = self._judge(asked, asker, known, held=taken)
+        grants, _ = self._judge(asked, asker, known, held=taken, tainted={})
         return grants
 
     def check_runtime(self, asked: Sequence[Entry], asker: Asker) -> None:
@@ -162,6 +163,7 @@ class Evaluator:
         known: tuple[PodNetnsView, Inventory],
         *,
         held: Collection[Claim],
+        tainted: Mapping[str, Owner],
     ) -> tuple[tuple[Grant, ...], tuple[Problem, ...]]:
         """The verdict by what is known of the pod's netns and of the host."""
         pod, inventory = known
@@ -169,6 +171,7 @@ class Evaluator:
             inventory=inventory,
             policy=self.policy,
             held=tuple(map(Held.of, held)),
+            tainted=tainted,
             at_s=int(self._now_s()),
             facts_of=self._kernel.host.facts(),
             pci_of=self._kernel.pci_of,

@@ -178,23 +178,23 @@ class Settler:
         if found.link is not None and found.netns_path is not None:
             bring_home = self._kernel.pods.bring_home
             way = partial(bring_home, found.netns_path, found.link.ifindex, claim.snapshot, claim.mark)
-            self._return(claim, way, "custody.fetched")
+            self._return(claim, way)
 
     def _restore(self, claim: Claim, found: Found) -> None:
         if found.link is not None:
             way = partial(self._kernel.host.restore, claim.snapshot, found.link.ifindex, claim.mark)
-            self._return(claim, way, "custody.restored")
+            self._return(claim, way)
 
-    def _return(self, claim: Claim, way: Callable[[], HomeReport], point: str) -> None:
+    def _return(self, claim: Claim, way: Callable[[], HomeReport]) -> None:
         """Begin a way home; what comes of it is seen to when it is gone."""
         self._under_way.add(claim.mark)
         try:
-            self._returns.begin(way, partial(self._returned, claim.mark, point))
+            self._returns.begin(way, partial(self._returned, claim.mark))
         except BaseException:
             self._under_way.discard(claim.mark)
             raise
 
-    def _returned(self, mark: str, point: str, outcome: Outcome) -> None:
+    def _returned(self, mark: str, outcome: Outcome) -> None:
         self._under_way.discard(mark)
         claim = self._claims.get(mark)
         if claim is None:
@@ -202,14 +202,15 @@ class Settler:
         with reported("bring home", **about(claim)):
             if isinstance(outcome, KernelError):
                 raise outcome
-            step(point)
+            step("custody.returned")
             self._at_home(claim, outcome)
 
     def _at_home(self, claim: Claim, report: HomeReport) -> None:
         troubles = report.troubles()
         if troubles:
             home_ifname = report.ifname if report.ifname != claim.ifname else None
-            claim = self._claims.advance(claim, Trigger.INCOMPLETE, home_ifname=home_ifname)
+            tainted = report.is_tainted
+            claim = self._claims.advance(claim, Trigger.INCOMPLETE, home_ifname=home_ifname, is_tainted=tainted)
             self._claims.trouble(claim, *troubles)
             return
         self.forget(claim, Trigger.HOME)

@@ -125,6 +125,8 @@ class Claim:
     """What it is called at home, while that is not `ifname`."""
     troubles: tuple[str, ...] = ()
     """What is wrong, in full sentences; empty when nothing is."""
+    is_tainted: bool = False
+    """Whether something of its holder is left on the interface that would reach the next one."""
 
     @property
     def ifname(self) -> str:

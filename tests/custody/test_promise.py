@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from nri_netdev import faults
+from nri_netdev.domain.claim import State
 from nri_netdev.domain.scope import Scope
-from nri_netdev.errors import RequestError
+from nri_netdev.errors import Reason, RequestError
 from tests.world import Killed, World, inside
 
 
@@ -87,3 +88,21 @@ def test_a_pods_promise_that_a_daemon_died_over_is_pinned_before_it_is_given(wor
 
     world.assert_all_is_home()
     assert "ens1" in world.home()
+
+
+def test_what_a_pod_has_left_is_not_inherited(world: World) -> None:
+    """Its program would filter the next pod's traffic; once it is off, the interface is given again."""
+    world.kernel.add("ens7")
+    world.kernel.refused.add("programs")
+    pod = world.run_pod()
+    world.die(world.run(pod, "app", ("ens7", "net1")))
+    [claim] = world.custody.claims
+    assert (claim.state, claim.is_tainted) == (State.PARTIAL, True)
+    with pytest.raises(RequestError, match="something of pod default/pod1, container app is left on it") as raised:
+        world.create(world.run_pod(), "app", ("ens7", "net1"))
+    assert raised.value.reason is Reason.HELD
+    world.kernel.refused.clear()
+    other = world.run_pod()
+    world.create(other, "app", ("ens7", "net1"))
+
+    assert inside(world, other) == {"net1"}

@@ -46,6 +46,7 @@ rules:
     names: ["net*", left]
     allow_protected: true
     allow_source_routed: true
+    allow_partial: true
   - {namespaces: ["*"], pools: [shared]}
 """
 TEXTS = (

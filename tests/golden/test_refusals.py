@@ -343,6 +343,11 @@ VERDICTS: dict[str, Case] = {
         "[{pool: fast}]", held("ens1f0", state=State.RETURNING), held("ens1f1"), policy=of_rule("pools: [fast]")
     ),
     "rule without source routes": judged("[cloud0]", policy=of_rule("interfaces: [cloud0]")),
+    "something is left on it": judged(
+        "[ens1f0]",
+        replace(held("ens1f0", state=State.PARTIAL), is_tainted=True),
+        policy=of_rule("interfaces: [ens1f0]"),
+    ),
     "source routes of others": judged(
         "[foreign0]", policy=of_rule("interfaces: [foreign0], allow_source_routed: true")
     ),

@@ -162,6 +162,14 @@ RULES: ListOf[Callable[[int], Rule]] = ListOf(
                 ),
                 default="false",
             ),
+            "allow_partial": Member(
+                shape=boolean(),
+                text=(
+                    "give also an interface on which something of an earlier pod is left that could not be taken off, "
+                    "such as a BPF program or an entry of a forwarding table"
+                ),
+                default="false",
+            ),
         },
     )
 )

@@ -95,9 +95,10 @@ class Rule:
     """Globs, one of which the name in the container must match; empty for any name."""
     allow_protected: bool = False
     """Whether it gives lifelines too, of those that one of `interfaces` names explicitly."""
-
     allow_source_routed: bool = False
     """Whether it gives what is a lifeline only for a default route of packets from its own addresses."""
+    allow_partial: bool = False
+    """Whether it gives an interface on which something of an earlier pod is left."""
 
     def __str__(self) -> str:
         return f"rule {self.number}" if self.name is None else f"rule {quote(self.name)}"

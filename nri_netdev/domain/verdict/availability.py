@@ -56,15 +56,29 @@ class Availability:
 
     def is_free(self, link: Link, rules: Iterable[Rule]) -> bool:
         """Whether an interface of the host can be given, by one of these rules if it is a lifeline."""
-        return link.ifname not in self._held and why_immovable(link) is None and self.lifeline(link, rules) is None
+        return link.ifname not in self._held and self._obstacle(link, rules) is None
+
+    def _obstacle(self, link: Link, rules: Iterable[Rule]) -> Obstacle | None:
+        """Why an interface cannot be given by one of these rules, whoever holds it."""
+        return why_immovable(link) or self.lifeline(link, rules) or self.taint(link, rules)
+
+    def taint(self, link: Link, rules: Iterable[Rule]) -> Obstacle | None:
+        """What an earlier holder has left on an interface, unless one of these rules gives it all the same."""
+        owner = self.node.tainted.get(link.ifname)
+        if owner is None or any(rule.allow_partial for rule in rules):
+            return None
+        return words.tainted(link, owner)
 
     def why_not(self, link: Link) -> Obstacle | None:
         """Why an interface cannot be given to anybody, whoever holds it; None if it can."""
         if reason := why_immovable(link):
             return reason
         policy = self.node.policy
-        lifeline = self.lifeline(link, policy.rules if policy else ())
-        return lifeline if lifeline is None or policy is None else words.protected(lifeline, None)
+        rules = policy.rules if policy else ()
+        lifeline = self.lifeline(link, rules)
+        if lifeline is None:
+            return self.taint(link, rules)
+        return lifeline if policy is None else words.protected(lifeline, None)
 
     def effects(self, link: Link) -> tuple[str, ...]:
         """What giving an interface of the host away does besides; empty for what the kernel does not move."""
@@ -121,10 +135,11 @@ class PodAvailability(Availability):
         if reason := why_immovable(link):
             return reason
         rule = self.rule_for(link)
-        lifeline = self.lifeline(link, (rule,) if rule is not None else ())
-        if lifeline is None or self.node.policy is None:
-            return lifeline
-        return words.protected(lifeline, rule)
+        rules = (rule,) if rule is not None else ()
+        lifeline = self.lifeline(link, rules)
+        if lifeline is None:
+            return self.taint(link, rules)
+        return lifeline if self.node.policy is None else words.protected(lifeline, rule)
 
     def may_get(self, link: Link) -> bool:
         """Whether an interface is free, and a rule gives it to this pod."""

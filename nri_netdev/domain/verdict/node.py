@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Self
 
 from nri_netdev.domain.claim import Claim, Owner, State
@@ -52,6 +53,8 @@ class NodeState:
     """None to ask only what can be given, by whatever rule."""
     held: tuple[Held, ...] = ()
     """Every interface that somebody other than the asker holds."""
+    tainted: Mapping[str, Owner] = field(default_factory=dict)
+    """Interfaces at home on which something of an earlier holder is left, by name."""
     at_s: int = 0
     """The moment, in seconds since the epoch; messages say for how long an interface has been held."""
     facts_of: FactsOf = no_facts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nri_netdev.domain.claim import Owner
 from nri_netdev.domain.links import Inventory, Link
 from nri_netdev.domain.policy.rules import Rule
 from nri_netdev.domain.problem import Obstacle
@@ -43,6 +44,15 @@ def protected(lifeline: Obstacle, rule: Rule | None) -> Obstacle:
     verb, key = ("give", "allow_source_routed") if lifeline.is_source_route else ("name", "allow_protected")
     rules = f"no rule of this node {verb}s" if rule is None else f"{rule} does not {verb}"
     return Obstacle(f"{lifeline.text}; {rules} it with {key}: true", Reason.POLICY)
+
+
+def tainted(link: Link, owner: Owner) -> Obstacle:
+    """Something of an earlier holder is left on it."""
+    return Obstacle(
+        f"something of {owner} is left on it that could not be taken off: see `nri-netdev claims`. Take it off, or give "
+        f"it as it is, by `nri-netdev release {link.ifname}` or by a rule with allow_partial: true",
+        Reason.HELD,
+    )
 
 
 def clashing(altname: str, link: Link) -> Obstacle:

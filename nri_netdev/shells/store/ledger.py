@@ -22,7 +22,7 @@ from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.snapshot import Snapshot, fields_of
 from nri_netdev.errors import StateError
 
-VERSION = 3
+VERSION = 4
 """`PRAGMA user_version` of the file: the shape of its tables and documents."""
 _SNAPSHOTS = 64
 """Size of the cache of encoded snapshots: a claim is written several times with the same one."""
@@ -174,7 +174,11 @@ def _merge_drafts(db: sqlite3.Connection) -> None:
     db.execute("DROP TABLE drafts")
 
 
-_UPGRADES: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_drafts, _merge_drafts)
+def _keep(_: sqlite3.Connection) -> None:
+    """Version 4 has other snapshots and claims that say more; those of version 3 are read as they are."""
+
+
+_UPGRADES: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_drafts, _merge_drafts, _keep)
 """What leads from each version of the file to the next, from an empty file on."""
 
 

@@ -59,7 +59,8 @@ def problems(text: str) -> list[str]:
                 'c.yaml:5: rules.1.names.1 "a/b" is not a name of an interface, or a pattern of names with * and ?',
                 'c.yaml:6: rules.1.allow_protected "yes" is neither true nor false',
                 ('c.yaml:7: rules.1 has the unknown key "who"; known: name, namespaces, pods, runtime_handlers, '
-                "interfaces, pools, count, names, allow_protected, allow_source_routed"),
+                "interfaces, pools, count, names, allow_protected, allow_source_routed, "
+                "allow_partial"),
             ],
         ),
         ("rules: [{namespaces: [a]}]", ["c.yaml:1: rules.1 needs interfaces or pools"]),

@@ -38,6 +38,28 @@ def test_a_lifeline_is_free_to_whom_a_rule_gives_it() -> None:
     assert not PodAvailability(state, replace(POD, namespace="tenant-b")).may_get(link)
 
 
+@pytest.mark.parametrize("is_allowed", [False, True])
+def test_what_an_earlier_pod_has_left_keeps_it_from_the_next(*, is_allowed: bool) -> None:
+    """Unless a rule gives it all the same."""
+    rule = f"{{namespaces: ['*'], interfaces: ['*'], allow_partial: {str(is_allowed).lower()}}}"
+    state, link = node(policy=policy_of(f"rules: [{rule}]")), by_name("ens1f0")
+    state = replace(state, tainted={"ens1f0": held("ens1f0").owner})
+    assert state.policy is not None
+    assert Availability(state).is_free(link, state.policy.rules) is is_allowed
+    assert PodAvailability(state, POD).may_get(link) is is_allowed
+    reasons = [found.why_not(link) for found in (Availability(state), PodAvailability(state, POD))]
+    if is_allowed:
+        assert reasons == [None, None]
+        return
+    for obstacle in reasons:
+        assert obstacle is not None
+        assert obstacle.reason is Reason.HELD
+        assert obstacle.text == (
+            "something of pod default/web, container app is left on it that could not be taken off: see `nri-netdev "
+            "claims`. Take it off, or give it as it is, by `nri-netdev release ens1f0` or by a rule with allow_partial: true"
+        )
+
+
 def test_what_is_at_home_under_another_name_is_held_under_both() -> None:
     """Its own, and the one that it got because its own was taken."""
     holding = replace(held("ens1f0"), home_ifname="dev7")
