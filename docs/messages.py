@@ -97,7 +97,8 @@ EVENTS = {
     "config.refused": "The changed configuration has a mistake; the old one stays in force.",
     "claim.arrived": "An interface has arrived in its pod, complete.",
     "claim.home": "An interface is home, as it was; `by=reboot` if a reboot ended the claim.",
-    "claim.promised": "A claim is promised and in the ledger; the runtime may move its interface now.",
+    "claim.promised": "A claim is promised and in the ledger; the runtime may move its interface now. "
+    "`effects` has what does not come along, and what of the host suffers.",
     "claim.released": "`nri-netdev release` ended a claim; `troubles` is what could not be restored.",
     "claim.trouble": "An interface is lost, not whole or astray: act on the text in `nri-netdev claims`. Logged once.",
     "container.attached": "A container that ran without its interfaces got them (`on_missed: attach`).",

@@ -25,6 +25,7 @@ from nri_netdev.custody.settle import Settler
 from nri_netdev.custody.startup import end_earlier_boots, sweep
 from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.claim import Claim, Netns, State
+from nri_netdev.domain.effects import effects
 from nri_netdev.domain.life import Report
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.scope import Scope
@@ -66,6 +67,8 @@ class Custody:
         self._now_s = now_s
         self._monotonic_s = monotonic_s
         self._ticks = 0
+        self._unlogged: set[str] = set()
+        """Marks of the claims whose promise is to be logged, when there is time."""
         self._claims = Claims(ledger)
         self._holders = Holders()
         self._settler = Settler(self._claims, self._holders, kernel, monotonic_s, returns or AtOnce())
@@ -122,6 +125,7 @@ class Custody:
         """Give what is prepared to the container that has come; `record` is to follow when there is time."""
         self._claims.give(prepared.claims, container_id, container, int(self._now_s()))
         self.preparations.take(prepared)
+        self._unlogged.update(claim.mark for claim in prepared.claims)
         step("custody.confirmed")
         self._holders.report(Report.CREATED, prepared.expected.pod.id, container_id)
 
@@ -133,9 +137,22 @@ class Custody:
                 claim = dataclasses.replace(claim, snapshot=self.evaluator.snapshot_again(claim))  # noqa: PLW2901
             self._claims.put(claim)
             step("custody.promised")
-            event(_log, logging.INFO, "claim.promised", **about(claim), inside=claim.inside)
+        for claim in self._claims.of(container_id):
+            if claim.mark in self._unlogged:
+                self._unlogged.discard(claim.mark)
+                told = {"effects": found} if (found := self._effects(claim)) else {}
+                event(_log, logging.INFO, "claim.promised", **about(claim), inside=claim.inside, **told)
         if unwritten:
             self.preparations.refresh()
+
+    def _effects(self, claim: Claim) -> tuple[str, ...]:
+        """What giving an interface away does besides, for the log."""
+        was = claim.snapshot
+        with reported("look for effects", **about(claim)):
+            attached = self._kernel.attached_of()(was.link)
+            children = [child.link for child in was.children]
+            return effects(was.link, addresses=was.addresses, children=children, attached=attached)
+        return ()
 
     def create(
         self, pod: PodSandbox, container: Container, entries: Sequence[Entry], *, move: bool = False
@@ -174,6 +191,7 @@ class Custody:
         again = self._promiser.again(entries, own, container)
         if made.claims and netns is not None:
             self._promiser.promise(made, netns)
+            self._unlogged.update(claim.mark for claim in made.claims)
         self._holders.report(Report.CREATED, pod.id, container.id)
         if not move and not made.would_fail:
             return (*again, *made.grants)
@@ -238,6 +256,7 @@ class Custody:
             self._settler.settle(claim)
         self._holders.forget_all_but(self.holders())
         self.deaths.keep()
+        self._unlogged.intersection_update(claim.mark for claim in self.claims)
         if any(self._settler.is_under_way(claim) for claim in self._claims.of(holder_id)):
             raise StillReturning
 

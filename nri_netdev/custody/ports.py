@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Protocol
 
 from nri_netdev.domain.claim import Claim, Netns
+from nri_netdev.domain.effects import AttachedOf
 from nri_netdev.domain.links import Inventory, Link, PodNetnsView
 from nri_netdev.domain.pci import PciOf
 from nri_netdev.domain.policy.selectors import FactsOf
@@ -193,3 +194,6 @@ class Kernel(Protocol):
     @property
     def pidfds(self) -> Pidfds:
         """The processes whose end is waited for."""
+
+    def attached_of(self) -> AttachedOf:
+        """A reader of what is attached to interfaces at home."""

@@ -7,7 +7,7 @@ import dataclasses
 import logging
 from collections.abc import Iterable, Sequence
 
-from nri_netdev.custody.claims import Claims, about
+from nri_netdev.custody.claims import Claims
 from nri_netdev.custody.deaths import Deaths
 from nri_netdev.custody.evaluate import Evaluation
 from nri_netdev.custody.holders import Holders
@@ -22,7 +22,6 @@ from nri_netdev.domain.verdict.demand import held_for, outstanding
 from nri_netdev.domain.verdict.outcome import Grant
 from nri_netdev.errors import KernelError, StateError, refusal_for
 from nri_netdev.faults import step
-from nri_netdev.log import event
 
 _log = logging.getLogger(__name__)
 
@@ -123,5 +122,3 @@ class Promiser:
         for old in made.inherited:
             with contextlib.suppress(KernelError):
                 self._kernel.host.unmark(old.snapshot.link.ifindex, old.mark)
-        for claim in given:
-            event(_log, logging.INFO, "claim.promised", **about(claim), inside=claim.inside)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from nri_netdev.domain.claim import State
+from nri_netdev.domain.links import Address
 from nri_netdev.domain.scope import Scope
 from nri_netdev.errors import RequestError
 from tests.world import World, inside, killed_at, new_world, steps_of
@@ -160,3 +163,18 @@ def test_power_loss_at_any_commit_leaves_nothing_to_do() -> None:
         after.start_daemon()
 
         after.assert_all_is_home()
+
+
+def test_what_does_not_come_along_is_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Once, with the promise; for one of which everything does, nothing is."""
+    caplog.set_level(logging.INFO)
+    leased = world.kernel.add("ens8")
+    leased.addresses = (Address(family=2, address="192.0.2.7", prefixlen=24, valid_lft_s=600),)
+    pod = world.run_pod()
+    for ifname in ("ens1", "ens8"):
+        container = world.create(pod, ifname, (ifname, f"of-{ifname}"))
+        for _ in range(2):
+            world.custody.record(container.id)
+    told = [record.fields.get("effects") for record in caplog.records if record.getMessage() == "claim.promised"]
+
+    assert told == [None, ("its address 192.0.2.7/24 does not come along: leased or autoconfigured",)]

@@ -49,8 +49,8 @@ def protected(lifeline: Obstacle, rule: Rule | None) -> Obstacle:
 def tainted(link: Link, owner: Owner) -> Obstacle:
     """Something of an earlier holder is left on it."""
     return Obstacle(
-        f"something of {owner} is left on it that could not be taken off: see `nri-netdev claims`. Take it off, or give "
-        f"it as it is, by `nri-netdev release {link.ifname}` or by a rule with allow_partial: true",
+        f"something of {owner} is left on it that could not be taken off: see `nri-netdev claims`. Take it off, or "
+        f"give it as it is, by `nri-netdev release {link.ifname}` or by a rule with allow_partial: true",
         Reason.HELD,
     )
 

@@ -6,7 +6,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from nri_netdev.domain.effects import AttachedOf
 from nri_netdev.domain.pci import PciOf
+from nri_netdev.shells.kernel.attachments import attached_reader
 from nri_netdev.shells.kernel.host import Host
 from nri_netdev.shells.kernel.pidfds import Pidfds
 from nri_netdev.shells.kernel.pods import Pods, Timed
@@ -25,6 +27,10 @@ class NodeKernel:
     watch: Watch
     pci_of: PciOf
     pidfds: Pidfds
+
+    def attached_of(self) -> AttachedOf:
+        """A reader of what is attached to interfaces at home."""
+        return attached_reader()
 
 
 def _untimed(_direction: str, _driver: str) -> AbstractContextManager[None]:
