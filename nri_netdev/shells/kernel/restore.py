@@ -97,7 +97,6 @@ class _Work:
         count = None
         for facet in left:
             left[facet] = self._restore(facet, recorded[facet.name])
-            step(f"homing.{facet.name}")
         while count is None or 0 < sum(map(len, left.values())) < count:
             count = sum(map(len, left.values()))
             for facet in (facet for facet, shortfalls in left.items() if shortfalls):

@@ -16,6 +16,7 @@ from typing import Any
 from nri_netdev.domain.links import Address, Link
 from nri_netdev.domain.snapshot import Messages, Shortfall
 from nri_netdev.errors import KernelError
+from nri_netdev.faults import step
 from nri_netdev.shells.kernel.attributes import u32
 from nri_netdev.shells.kernel.messages import (
     AF_BRIDGE,
@@ -208,6 +209,7 @@ def restore_facet(facet: Facet, site: Site, was: Recorded) -> list[Shortfall]:
     if change is None:
         return []
     refusals: Refusals = facet.put(site, was, change) if facet.put is not None else {}
+    step(f"homing.{facet.name}")
     site = site.again()
     left = changed(facet, site, was)
     return [] if left is None else [*_shortfalls(facet, site, left, refusals)]
