@@ -132,7 +132,7 @@ EVENTS = {
     "start.prevented": "A container whose interfaces did not arrive was killed before it ran (CRI-O).",
     "start.refused": "A container was refused at its start; the pod's events have the same reason.",
     "status.unavailable": "`nri-netdev status` gets no answer: the run directory cannot be written.",
-    "teardown.late": "An interface takes longer to come home than the engine waits; the work goes on.",
+    "teardown.late": "The engine is answered before an interface is home; the work goes on. Logged at level debug.",
 }
 
 

@@ -40,6 +40,11 @@ ENGINES_THAT_HEED_START_ERRORS = frozenset({"containerd"})
 """CRI-O logs an error of StartContainer and goes on; there the process is killed before it runs."""
 
 
+END_S = 0.04
+"""How long the answer to the end of a container or pod may take, in seconds: engines tell plugins one thing at a time,
+so every other pod of the node waits for it. The interface comes home all the same."""
+
+
 class Hooks:
     """Answers the engine's events.
 
@@ -252,7 +257,9 @@ class Hooks:
         if holder_id not in self._lane.holders:
             connection.reply(request, None)
             return
-        outcome = self._lane.ask(lambda custody: custody.end(holder_id), too_late="goes on in the background")
+        outcome = self._lane.ask(
+            lambda custody: custody.end(holder_id), too_late="goes on in the background", limit_s=END_S
+        )
         self._spawn(self._answer_end(connection, request, outcome))
 
     async def _answer_end(
@@ -263,7 +270,7 @@ class Hooks:
             await outcome()
         except RequestError as error:
             pod = f"{request.pod.namespace}/{request.pod.name}"
-            event(_log, logging.WARNING, "teardown.late", pod=pod, kind=request.kind.name, reason=str(error))
+            event(_log, logging.DEBUG, "teardown.late", pod=pod, kind=request.kind.name, reason=str(error))
         connection.reply(request, None)
 
 

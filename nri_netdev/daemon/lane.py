@@ -87,7 +87,12 @@ class Lane:
             self._end_turn()
 
     def ask(
-        self, job: Callable[[Custody], _T], *, too_late: str, undo: Callable[[Custody], None] | None = None
+        self,
+        job: Callable[[Custody], _T],
+        *,
+        too_late: str,
+        undo: Callable[[Custody], None] | None = None,
+        limit_s: float | None = None,
     ) -> Callable[[], Awaitable[_T]]:
         """Have a job done that an engine waits for. It takes its place in the lane now, on whatever thread this is.
 
@@ -95,6 +100,7 @@ class Lane:
             job: what to do.
             too_late: what to answer if it takes longer than `limit_s`; then it goes on.
             undo: what to do after it in that case.
+            limit_s: a shorter limit than `Lane.limit_s`.
 
         Returns:
             What gives the outcome, to be called and awaited on the loop. It raises `RequestError`: custody refuses, or
@@ -106,7 +112,7 @@ class Lane:
                 raise RequestError(f"nothing can be given on this node: {self.trouble}", reason=Reason.LEDGER)
             return job(self.custody)
 
-        return partial(self._outcome, self._enqueue(whole), too_late, undo)
+        return partial(self._outcome, self._enqueue(whole), too_late, undo, limit_s)
 
     def later(self, job: Callable[[Custody], None]) -> Future[None]:
         """Have a job done that nobody waits for; what goes wrong is logged.
@@ -206,9 +212,11 @@ class Lane:
             self._is_busy = False
             self._changed.notify_all()
 
-    async def _outcome(self, future: Future[_T], too_late: str, undo: Callable[[Custody], None] | None) -> _T:
+    async def _outcome(
+        self, future: Future[_T], too_late: str, undo: Callable[[Custody], None] | None, limit_s: float | None
+    ) -> _T:
         waiting = asyncio.wrap_future(future)
-        done, _ = await asyncio.wait([waiting], timeout=self.limit_s)
+        done, _ = await asyncio.wait([waiting], timeout=min(self.limit_s, limit_s or self.limit_s))
         if not done:
             waiting.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # else asyncio logs it
             future.add_done_callback(lambda ended: self._ended_late(ended, undo))

@@ -243,3 +243,21 @@ def test_another_pod_is_not_kept_waiting(host: Host, by: str) -> None:
             assert "net1" not in net.names()
 
     check(host)
+
+
+@on_loop
+async def test_a_way_home_that_takes_long_delays_nobody_else(host: Host) -> None:
+    """While ten thousand routes are put back, the engine has its answer, and another pod is served."""
+    routes = "".join(f"route add 10.{n >> 8}.{n & 255}.0/24 via 192.0.2.9\n" for n in range(10_000))
+    (host.directory / "routes").write_text(routes, encoding="utf-8")
+    host.home.ip(f"-batch {host.directory / 'routes'}")
+    pod, net = host.pod("one")
+    other, _ = host.pod("other", "- {interface: nic1, name: net1}")
+    created = nri_pb2.Container(id="other-1", pod_sandbox_id=other.id, name="app")
+    async with host.engine() as engine, host.serving(engine):
+        container = await host.run(engine, pod, net)
+        await engine.stop_container(pod, container)
+        await engine.create_container(other, created)
+        assert host.links().get("nic0") != []  # not yet home, or not yet whole
+        await until(lambda: host.links().get("nic0") == [])
+        assert host.home.ip("route show").count("via 192.0.2.9 dev nic0") == 10_000
