@@ -94,12 +94,11 @@ def _indexes(number: int) -> Iterable[int]:
 
 
 _OF_DEVICE_BELOW = frozenset({"linkmodes", "tsconfig"})
-_ON_ANOTHER = frozenset({"ipvlan", "ipvtap", "macvlan", "macvtap", "vlan"})
-"""Kinds of device that answer with these settings of the device below, which are not theirs to put back."""
+"""What an interface on another answers with the settings of that one."""
 
 
 def _read(command: EthtoolSet, site: Site) -> Messages | None:
-    if command.name in _OF_DEVICE_BELOW and is_on_another(site):
+    if command.name in _OF_DEVICE_BELOW and site.is_on_another:
         return None
     try:
         return tuple(ask(site, f"read the {command.title} of interface {site.ifindex}", command.get))
@@ -107,11 +106,6 @@ def _read(command: EthtoolSet, site: Site) -> Messages | None:
         if error.errno in UNSUPPORTED:
             return ()
         raise
-
-
-def is_on_another(site: Site) -> bool:
-    """Whether an interface answers for the device below when asked for its link modes and its time stamping."""
-    return site.link.kind in _ON_ANOTHER
 
 
 def _items(command: EthtoolSet, recorded: Recorded) -> Items:

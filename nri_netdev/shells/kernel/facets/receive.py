@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 
 from nri_netdev.domain.snapshot import Messages
 from nri_netdev.errors import KernelError
-from nri_netdev.shells.kernel.facets.ethtool import is_on_another
 from nri_netdev.shells.kernel.facets.facet import UNSUPPORTED, Change, Facet, Items, Key, Recorded, Refusals, Site
 from nri_netdev.shells.kernel.libc import translated
 
@@ -211,7 +210,7 @@ _STAMPING = struct.Struct("=III")  # struct hwtstamp_config: flags, tx_type, rx_
 
 
 def _read_stamping(site: Site) -> Messages | None:
-    if is_on_another(site):
+    if site.is_on_another:
         return None
     reply = _if_supported(site, "read the time stamping", bytes(_STAMPING.size), _SIOCGHWTSTAMP)
     return () if reply is None else (reply,)

@@ -100,7 +100,7 @@ def test_hashing(card: Card) -> None:
 
 def test_time_stamping(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pod's PTP leaves it on."""
-    monkeypatch.setattr(receive, "is_on_another", lambda _site: False)
+    monkeypatch.setattr(Site, "is_on_another", False)
     was = recorded(STAMPING)
     card.stamping = struct.pack("=III", 0, 1, 12)
 
