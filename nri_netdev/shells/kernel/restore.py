@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from nri_netdev.domain.links import Address
+from nri_netdev.domain.links import Address, Link
 from nri_netdev.domain.snapshot import Child, HomeReport, Master, Messages, Shortfall, Snapshot
 from nri_netdev.errors import KernelError
 from nri_netdev.faults import step
@@ -147,7 +147,7 @@ def _restore_rest_of_link(work: _Work, snapshot: Snapshot, altname: str) -> None
     _restore_sysctls(work, _all_sysctls(work, snapshot.sysctls))
     step("homing.sysctls")
     if snapshot.master is not None:
-        work.attempt(f"its place in {snapshot.master.ifname}", _restore_master, snapshot.master)
+        work.attempt(f"its place in {snapshot.master.ifname}", _restore_master, snapshot.master, snapshot.link.mac)
         step("homing.master")
 
 
@@ -170,19 +170,38 @@ def _restore_sysctl(rtnl: Rtnl, ifindex: int, key: str, value: str) -> None:
         write_sysctl(ifname, key, value)
 
 
-def _restore_master(rtnl: Rtnl, ifindex: int, was: Master) -> None:
+def _restore_master(rtnl: Rtnl, ifindex: int, was: Master, mac: str | None) -> None:
     master = rtnl.link_called(was.ifname)
     if master is None:
         raise KernelError(action=f"enslave interface {ifindex} to {was.ifname}", errno=errno.ENODEV)
     link = rtnl.link(ifindex)
-    if link.master == master.ifindex:
-        return
-    if was.kind in _DOWN_TO_ENSLAVE and link.is_up:
-        set_down(rtnl, ifindex)
-    if was.own_mac not in {None, link.mac}:
-        action = f"set the MAC address of interface {ifindex} to {was.own_mac}"
-        set_link(rtnl, action, ifindex, {IFLA_ADDRESS: bytes.fromhex((was.own_mac or "").replace(":", ""))})
-    set_master(rtnl, ifindex, master.ifindex)
+    if link.master != master.ifindex:
+        if was.kind in _DOWN_TO_ENSLAVE and link.is_up:
+            set_down(rtnl, ifindex)
+        if was.own_mac not in {None, link.mac}:
+            _set_mac(rtnl, ifindex, was.own_mac or "")
+        set_master(rtnl, ifindex, master.ifindex)
+    if was.kind == "bond" and mac and has_ports_mac(master.ifindex, rtnl.links(), was.own_mac, mac):
+        _set_mac(rtnl, master.ifindex, mac)
+
+
+def _set_mac(rtnl: Rtnl, ifindex: int, mac: str) -> None:
+    action = f"set the MAC address of interface {ifindex} to {mac}"
+    set_link(rtnl, action, ifindex, {IFLA_ADDRESS: bytes.fromhex(mac.replace(":", ""))})
+
+
+def has_ports_mac(bond: int, links: Iterable[Link], own_mac: str | None, mac: str) -> bool:
+    """Whether a bond has its only port's own MAC address and had another: it forgets it when its last port leaves.
+
+    Args:
+        bond: its ifindex.
+        links: every link of the host, as it is with the port back in the bond.
+        own_mac: of the port, when it was in no bond.
+        mac: of the port when it was in the bond before.
+    """
+    by_index = {link.ifindex: link for link in links}
+    ports = [link for link in by_index.values() if link.master == bond]
+    return len(ports) == 1 and by_index[bond].mac == own_mac != mac
 
 
 # -- addresses ---------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from nri_netdev.domain.links import Link
 from nri_netdev.shells.kernel import bpf, restore
 from tests.shells.conftest import Net
 from tests.shells.kernel.facets import programs
@@ -120,3 +121,21 @@ def test_acting_twice_changes_nothing(furnished: Net, pod: Net) -> None:
     again = furnished.call(restore.restore, snapshot, report.ifindex, MARK)
     assert again.troubles() == ()
     assert_same(before, furnished)
+
+
+@pytest.mark.parametrize(
+    ("bond", "ports", "mac", "is_lost"),
+    [
+        ("02:00:00:00:00:01", 1, "02:00:00:00:00:99", True),
+        ("02:00:00:00:00:01", 2, "02:00:00:00:00:99", False),
+        ("02:00:00:00:00:77", 1, "02:00:00:00:00:99", False),
+        ("02:00:00:00:00:01", 1, "02:00:00:00:00:01", False),
+    ],
+    ids=["its only port", "with another port", "set since", "it always had it"],
+)
+def test_a_bond_that_took_the_mac_address_of_its_port(bond: str, ports: int, mac: str, is_lost: bool) -> None:
+    """It takes that of the next port when its last one has left, whatever address somebody had given it."""
+    links = [Link(ifindex=7, ifname="bond0", kind="bond", mac=bond)]
+    links += [Link(ifindex=8 + number, ifname=f"nic{number}", mac=bond, master=7) for number in range(ports)]
+
+    assert restore.has_ports_mac(7, links, "02:00:00:00:00:01", mac) is is_lost

@@ -93,7 +93,13 @@ def _indexes(number: int) -> Iterable[int]:
     return (bit for bit in range(number.bit_length()) if number >> bit & 1)
 
 
-def _read(command: EthtoolSet, site: Site) -> Messages:
+_OF_DEVICE_BELOW = frozenset({"linkmodes", "tsconfig"})
+"""What an interface on another answers with the settings of that one."""
+
+
+def _read(command: EthtoolSet, site: Site) -> Messages | None:
+    if command.name in _OF_DEVICE_BELOW and site.is_on_another:
+        return None
     try:
         return tuple(ask(site, f"read the {command.title} of interface {site.ifindex}", command.get))
     except KernelError as error:

@@ -39,6 +39,7 @@ Items = Mapping[Key, bytes]
 UNSUPPORTED = frozenset({errno.EOPNOTSUPP, errno.ENODEV, errno.EINVAL, errno.ENOENT, errno.ENOSYS, errno.ENOTTY})
 """What the kernel answers where a driver or the kernel itself has no such state."""
 
+_ON_ANOTHER = frozenset({"ipvlan", "ipvtap", "macvlan", "macvtap", "vlan"})
 _RTEXT_FILTER_VF, _RTEXT_FILTER_SKIP_STATS = 1, 8
 
 
@@ -66,6 +67,11 @@ class Site:
     def link(self) -> Link:
         """The interface."""
         return parse_link(self.raw)
+
+    @property
+    def is_on_another(self) -> bool:
+        """Whether it answers for the device below, whose settings are not its own to put back."""
+        return self.link.kind in _ON_ANOTHER
 
     @cached_property
     def addresses(self) -> tuple[Address, ...]:

@@ -5,6 +5,7 @@ The mode of a macvlan, the remote of a tunnel, the token of IPv6, the VLAN of a 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 
 from nri_netdev.domain.snapshot import Messages
@@ -30,6 +31,9 @@ _DEFAULTS = {("macvlan", 9): u32(1), ("macvtap", 9): u32(1)}
 """What attributes are set to that the kernel tells only if they are something else: when broadcasts are queued."""
 _MACVLAN_SOURCES, _MACVLAN_SOURCES_DO, _MACVLAN_SOURCES_SET = 5, 3, 3
 """`IFLA_MACVLAN_MACADDR_DATA` replaces the list of sources if `IFLA_MACVLAN_MACADDR_MODE` says so."""
+
+_VLAN_FLAGS, _VLAN_MAPS = 2, {3, 4}
+_MAPPING = struct.Struct("=II")  # struct ifla_vlan_qos_mapping: from, to
 
 # -- kind --------------------------------------------------------------------------------------------------------------
 
@@ -68,18 +72,36 @@ def _put_kind(site: Site, was: Recorded, change: Change) -> Refusals:
         action = f"set up interface {site.ifindex} as {to_text(kind)}"
         set_link(site.rtnl, action, site.ifindex, {IFLA_LINKINFO | NLA_F_NESTED: both})
 
+    def wanted(key: Key) -> bytes:
+        name, number = key
+        value, now = (side.get(key, b"") for side in (change.was, change.now))
+        return pack(number, of_vlan(number, value, now) if name == "vlan" else value)
+
     refusals: Refusals = {}
     unset = b"".join(pack(key[1], _DEFAULTS[key]) for key in change.extra if key in _DEFAULTS)
     try:
-        set_data(info.get(_INFO_DATA, b"") + unset)
+        if to_text(kind) == "vlan":
+            set_data(b"".join(map(wanted, {**change.was, **change.now})))
+        else:
+            set_data(info.get(_INFO_DATA, b"") + unset)
     except KernelError:
         for key in (*change.missing, *change.differing):
-            _, number = key
             try:
-                set_data(pack(number, change.was[key]))
+                set_data(wanted(key))
             except KernelError as error:
                 refusals[key] = error
     return refusals
+
+
+def of_vlan(number: int, was: bytes, now: bytes) -> bytes:
+    """What sets an attribute of a VLAN: flags with those that change, maps with 0 for what they did not have."""
+    if number == _VLAN_FLAGS:  # struct ifla_vlan_flags; a mask with unknown flags, as the kernel tells it, is refused
+        flags, present = (to_int(side[:4]) or 0 for side in (was, now))
+        return u32(flags) + u32(flags ^ present)
+    if number in _VLAN_MAPS:
+        before, since = (dict(_MAPPING.unpack(each) for _, each in walk(side)) for side in (was, now))
+        return b"".join(pack(1, _MAPPING.pack(*each)) for each in (dict.fromkeys(since, 0) | before).items())
+    return was
 
 
 KIND = Facet(

@@ -142,11 +142,13 @@ def _show(_: Site, key: Key, value: bytes) -> str:
     return f"{to_int(value):#x}" if key == _FLAGS else str(to_int(value)) if len(value) <= 4 else value.hex()
 
 
-def _put(site: Site, _: Recorded, change: Change) -> Refusals:
+def _put(site: Site, was: Recorded, change: Change) -> Refusals:
     refusals: Refusals = {}
     order = [_FLAGS, *SETTABLE]
     for key in sorted((key for key in change.every if key in order), key=order.index):
         try:
+            if key == IFLA_ADDRESS and was.is_early and site.link.is_up:  # many drivers refuse a new one while up
+                set_down(site.rtnl, site.ifindex)
             _set(site, key, change)
         except KernelError as error:
             refusals[key] = error
@@ -161,8 +163,6 @@ def _set(site: Site, key: Key, change: Change) -> None:
             site.rtnl, f"set the flags of interface {site.ifindex} to {flags:#x}", site.ifindex, flags, flags ^ now
         )
         return
-    if key == IFLA_ADDRESS and site.link.is_up:  # many drivers refuse a new MAC address while up
-        set_down(site.rtnl, site.ifindex)
     number = key
     if key == _PROTO_DOWN_REASON:
         reasons = attributes(was).get(2, u32(0))  # IFLA_PROTO_DOWN_REASON_VALUE

@@ -137,18 +137,22 @@ FDB = Facet(
 
 _SIOCADDMULTI, _SIOCDELMULTI = 0x8931, 0x8932
 _DEV_MCAST = Path("/proc/thread-self/net/dev_mcast")
+_OF_VLANS = bytes.fromhex("0180c2000021")
+"""The group in which VLANs are registered: the kernel joins it when the first VLAN is made, and not after a move."""
 
 
 def _read_multicast(site: Site) -> Messages:
-    return tuple(_static(_DEV_MCAST.read_text("ascii", "replace").splitlines(), site.ifindex))
+    return tuple(listed_multicast(_DEV_MCAST.read_text("ascii", "replace").splitlines(), site.ifindex))
 
 
-def _static(lines: Iterable[str], ifindex: int) -> Iterable[bytes]:
-    """The addresses that somebody has added, of lines of ifindex, name, users, whether it was added, address."""
+def listed_multicast(lines: Iterable[str], ifindex: int) -> Iterable[bytes]:
+    """The addresses that nothing adds again, of lines of ifindex, name, users, whether somebody added it, address."""
     for line in lines:
         fields = line.split()
-        if len(fields) == 5 and fields[0] == str(ifindex) and fields[3] != "0":
-            yield bytes.fromhex(fields[4])
+        if len(fields) == 5 and fields[0] == str(ifindex):
+            address = bytes.fromhex(fields[4])
+            if fields[3] != "0" or address == _OF_VLANS:
+                yield address
 
 
 def _multicast(command: int) -> Callable[[Site, Key], None]:
@@ -175,7 +179,7 @@ def _put_multicast(site: Site, _: Recorded, difference: Change) -> Refusals:
 
 MULTICAST = Facet(
     name="multicast",
-    title="static multicast addresses (`ip maddr add`)",
+    title="static multicast addresses (`ip maddr add`), the group in which VLANs are registered",
     read=_read_multicast,
     items=lambda recorded: dict.fromkeys(recorded.messages, b""),
     what=lambda _site, key: f"multicast address {key.hex(':') if isinstance(key, bytes) else key}",

@@ -1,6 +1,7 @@
-"""Receive-side steering, by the ioctl of ethtool: n-tuple rules, hashed fields, the indirection table and its key.
+"""What ioctls set: n-tuple rules, hashed fields, the indirection table and its key; hardware time stamping.
 
-Netlink has no n-tuple rules, and sets the hash only from Linux 6.17 on. Structures are those of `linux/ethtool.h`.
+Netlink has no n-tuple rules, sets the hash only from Linux 6.17 on, and has time stamping from Linux 6.14 on.
+Structures are those of `linux/ethtool.h` and `linux/net_tstamp.h`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from nri_netdev.errors import KernelError
 from nri_netdev.shells.kernel.facets.facet import UNSUPPORTED, Change, Facet, Items, Key, Recorded, Refusals, Site
 from nri_netdev.shells.kernel.libc import translated
 
-_SIOCETHTOOL = 0x8946
+_SIOCETHTOOL, _SIOCSHWTSTAMP, _SIOCGHWTSTAMP = 0x8946, 0x89B0, 0x89B1
 _RXNFC_BYTES = 192
 _LOCATION = 176  # fs.location in struct ethtool_rxnfc
 _RULE_COUNT, _RULE_LOCATIONS = 184, 188
@@ -41,8 +42,8 @@ _MAX_RULES = 1 << 16
 # -- the ioctl ---------------------------------------------------------------------------------------------------------
 
 
-def _ioctl(site: Site, action: str, request: bytes) -> bytes:
-    """One request of `SIOCETHTOOL`; what the kernel made of it.
+def _ioctl(site: Site, action: str, request: bytes, number: int = _SIOCETHTOOL) -> bytes:
+    """One request; what the kernel made of it.
 
     Raises:
         KernelError: The kernel refuses.
@@ -53,13 +54,13 @@ def _ioctl(site: Site, action: str, request: bytes) -> bytes:
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control,
         translated(f"{action} of interface {site.ifindex}"),
     ):
-        fcntl.ioctl(control, _SIOCETHTOOL, struct.pack("16sP16x", name, ctypes.addressof(buffer)))
+        fcntl.ioctl(control, number, struct.pack("16sP16x", name, ctypes.addressof(buffer)))
     return buffer.raw
 
 
-def _if_supported(site: Site, action: str, request: bytes) -> bytes | None:
+def _if_supported(site: Site, action: str, request: bytes, number: int = _SIOCETHTOOL) -> bytes | None:
     try:
-        return _ioctl(site, action, request)
+        return _ioctl(site, action, request, number)
     except KernelError as error:
         if error.errno in UNSUPPORTED:
             return None
@@ -203,4 +204,36 @@ RSS = Facet(
     advice="set it with ethtool -X, then `nri-netdev release` forgets the claim",
 )
 
-RECEIVE: tuple[Facet, ...] = (RSS, FIELDS, RULES)
+# -- time stamping -----------------------------------------------------------------------------------------------------
+
+_STAMPING = struct.Struct("=III")  # struct hwtstamp_config: flags, tx_type, rx_filter
+
+
+def _read_stamping(site: Site) -> Messages | None:
+    if site.is_on_another:
+        return None
+    reply = _if_supported(site, "read the time stamping", bytes(_STAMPING.size), _SIOCGHWTSTAMP)
+    return () if reply is None else (reply,)
+
+
+def _put_stamping(site: Site, was: Recorded, change: Change) -> Refusals:
+    try:
+        for message in was.messages:
+            _ioctl(site, "set the time stamping", message, _SIOCSHWTSTAMP)
+    except KernelError as error:
+        return dict.fromkeys(change.every, error)
+    return {}
+
+
+STAMPING = Facet(
+    name="stamping",
+    title="hardware time stamping, before Linux 6.14 (`hwstamp_ctl`)",
+    read=_read_stamping,
+    items=lambda recorded: dict.fromkeys(recorded.messages and ["setting"], b"".join(recorded.messages)),
+    what=lambda _site, _key: "hardware time stamping",
+    show=lambda _site, _key, value: "flags {}, tx_type {}, rx_filter {}".format(*_STAMPING.unpack(value)),
+    put=_put_stamping,
+    advice="set it with hwstamp_ctl, then `nri-netdev release` forgets the claim",
+)
+
+RECEIVE: tuple[Facet, ...] = (RSS, FIELDS, RULES, STAMPING)

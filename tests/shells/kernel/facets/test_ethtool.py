@@ -89,6 +89,17 @@ def test_what_a_driver_lacks_is_empty(bench: Bench) -> None:
         assert bench.restore(facet, bench.record(facet)) == []
 
 
+@pytest.mark.root
+def test_the_link_modes_of_the_device_below_are_not_read(bench: Bench) -> None:
+    """A macvlan answers with them; the host may change them meanwhile."""
+    bench.run("ip link add under0 type veth peer name peer0")
+    bench.make("link under0 type macvlan mode bridge")
+    read = {facet.name: facet.read for facet in ETHTOOL}
+
+    assert bench.net.call(lambda rtnl: read["linkmodes"](bench.site(rtnl))) is None
+    assert bench.net.call(lambda rtnl: read["features"](bench.site(rtnl)))
+
+
 def test_bits_count_one_by_one() -> None:
     """Each by its name, on or off."""
     wol = BY_NAME["wol"]

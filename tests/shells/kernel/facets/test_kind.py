@@ -8,7 +8,7 @@ import pytest
 
 from nri_netdev.shells.kernel.attributes import pack
 from nri_netdev.shells.kernel.facets.facet import Recorded
-from nri_netdev.shells.kernel.facets.kind import KIND, TOKEN, VFS
+from nri_netdev.shells.kernel.facets.kind import KIND, TOKEN, VFS, of_vlan
 from tests.shells.kernel.facets.conftest import Bench
 
 VXLAN = "type vxlan id 7 remote 192.0.2.1 dstport 4789 dev under0"
@@ -60,3 +60,20 @@ def test_each_setting_of_each_virtual_function_is_an_item() -> None:
     assert VFS.what(None, (1, 2)) == "VLAN of its virtual function 1"  # type: ignore[arg-type]
     assert VFS.what(None, (1, 99)) == "attribute 99 of its virtual function 1"  # type: ignore[arg-type]
     assert VFS.withholds
+
+
+def qos(*pairs: tuple[int, int]) -> bytes:
+    return b"".join(pack(1, struct.pack("=II", *pair)) for pair in pairs)
+
+
+def test_the_flags_of_a_vlan_are_set_by_what_differs() -> None:
+    """The kernel tells them with a mask of all bits, and refuses one that has bits without a meaning."""
+    was, now = (struct.pack("=II", flags, 0xFFFFFFFF) for flags in (0b00101, 0b00110))
+
+    assert struct.unpack("=II", of_vlan(2, was, now)) == (0b00101, 0b00011)
+
+
+def test_what_a_pod_has_added_to_the_map_of_a_vlan_is_zeroed() -> None:
+    """The kernel only adds to maps; 0 is as if it were not there."""
+    assert of_vlan(3, qos((3, 4), (5, 1)), qos((3, 4), (5, 2), (6, 7))) == qos((3, 4), (5, 1), (6, 0))
+    assert of_vlan(4, b"", qos((6, 7))) == qos((6, 0))

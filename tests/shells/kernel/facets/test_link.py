@@ -73,3 +73,20 @@ def test_a_master_gives_its_ports_mac_and_mtu() -> None:
 
     assert {1, 4} <= LINK.items(was).keys()
     assert not {1, 4} & LINK.items(of_bond).keys()
+
+
+@pytest.mark.root
+def test_a_mac_address_that_is_refused_leaves_the_interface_up(bench: Bench) -> None:
+    """As a virtual function's that its physical function administers; without it everything else is to work."""
+    bench.make("type veth peer name peer0", "ip link set dev0 up", "ip addr add 2001:db8::1/64 dev dev0 nodad")
+    was = bench.record(LINK)
+    refused = Recorded(messages=(was.messages[0].replace(*_macs(bench)),), ifindex=was.ifindex)
+
+    assert [shortfall.what for shortfall in bench.restore(LINK, refused)] == ["its MAC address"]
+    assert "2001:db8::1" in bench.net.ip("-6 addr show dev dev0 up")
+
+
+def _macs(bench: Bench) -> tuple[bytes, bytes]:
+    """The MAC address of the interface, and one that every driver refuses, as it is a group's."""
+    mac = bytes.fromhex((bench.net.link("dev0").mac or "").replace(":", ""))
+    return mac, b"\1" + mac[1:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nri_netdev.shells.kernel.facets.neighbours import FDB, MULTICAST, NEIGHBOURS
+from nri_netdev.shells.kernel.facets.neighbours import FDB, MULTICAST, NEIGHBOURS, listed_multicast
 from tests.shells.kernel.facets.conftest import Bench
 
 pytestmark = pytest.mark.root
@@ -66,3 +66,15 @@ def test_a_static_multicast_address(bench: Bench) -> None:
 
     assert was.messages == (bytes.fromhex("01005e7f0001"),)
     bench.holds(MULTICAST, ["ip maddr del 01:00:5e:7f:00:01 dev dev0"], "ip -f link maddr show dev dev0")
+
+
+def test_the_group_of_vlans_is_kept_with_what_somebody_has_added() -> None:
+    """The kernel joins it with the first VLAN on an interface, not again after a move; groups of sockets are theirs."""
+    lines = [
+        "2    dev0            2     0     0180c2000021",
+        "2    dev0            1     1     01005e000063",
+        "2    dev0            1     0     333300000001",
+        "3    dev1            2     1     01005e000064",
+    ]
+
+    assert [*listed_multicast(lines, 2)] == [bytes.fromhex("0180c2000021"), bytes.fromhex("01005e000063")]

@@ -10,7 +10,7 @@ import pytest
 from nri_netdev.errors import KernelError
 from nri_netdev.shells.kernel.facets import receive
 from nri_netdev.shells.kernel.facets.facet import Recorded, Site, restore_facet
-from nri_netdev.shells.kernel.facets.receive import FIELDS, RECEIVE, RSS, RULES
+from nri_netdev.shells.kernel.facets.receive import FIELDS, RECEIVE, RSS, RULES, STAMPING
 from tests.shells.kernel.facets.conftest import Bench
 
 LOCATION, COUNT, LOCATIONS = 176, 184, 188
@@ -22,9 +22,14 @@ class Card:
     def __init__(self) -> None:
         self.rules: dict[int, bytes] = {}
         self.fields = dict.fromkeys((1, 2), 0x30)
+        self.stamping = struct.pack("=III", 0, 0, 0)
         self.rss = struct.pack("=BBHI", 1, 0, 0, 0) + struct.pack("=4I", 0, 1, 0, 1) + b"k" * 8
 
-    def ioctl(self, _site: Site, action: str, request: bytes) -> bytes:
+    def ioctl(self, _site: Site, action: str, request: bytes, number: int = 0x8946) -> bytes:
+        if number == 0x89B0:
+            self.stamping = request
+        if number != 0x8946:
+            return self.stamping
         command, flow = struct.unpack_from("=II", request)
         reply = bytearray(request)
         location = struct.unpack_from("=I", request, LOCATION)[0] if len(request) > LOCATION else 0
@@ -91,6 +96,25 @@ def test_hashing(card: Card) -> None:
     assert restore_facet(FIELDS, site(), fields) == []
     assert restore_facet(RSS, site(), rss) == []
     assert (card.fields, card.rss) == before
+
+
+def test_time_stamping(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pod's PTP leaves it on."""
+    monkeypatch.setattr(Site, "is_on_another", False)
+    was = recorded(STAMPING)
+    card.stamping = struct.pack("=III", 0, 1, 12)
+
+    assert restore_facet(STAMPING, site(), was) == []
+    assert card.stamping == bytes(12)
+
+
+@pytest.mark.root
+def test_the_time_stamping_of_the_device_below_is_not_read(bench: Bench) -> None:
+    """A macvlan answers with it; the host may change it meanwhile."""
+    bench.run("ip link add under0 type ifb", "ip link set under0 up")
+    bench.make("link under0 type macvlan mode bridge")
+
+    assert bench.net.call(lambda rtnl: STAMPING.read(bench.site(rtnl))) is None
 
 
 @pytest.mark.root
