@@ -69,14 +69,15 @@ def _put_kind(site: Site, was: Recorded, change: Change) -> Refusals:
         set_link(site.rtnl, action, site.ifindex, {IFLA_LINKINFO | NLA_F_NESTED: both})
 
     refusals: Refusals = {}
-    unset = b"".join(pack(key[1], _DEFAULTS[key]) for key in change.extra if key in _DEFAULTS)
+    unset = {key: _DEFAULTS[key] for key in change.extra if key in _DEFAULTS}
     try:
-        set_data(info.get(_INFO_DATA, b"") + unset)
+        set_data(info.get(_INFO_DATA, b"") + b"".join(pack(number, value) for (_, number), value in unset.items()))
     except KernelError:
-        for key in (*change.missing, *change.differing):
+        wanted = {key: change.was[key] for key in (*change.missing, *change.differing)}
+        for key, value in (wanted | unset).items():
             _, number = key
             try:
-                set_data(pack(number, change.was[key]))
+                set_data(pack(number, value))
             except KernelError as error:
                 refusals[key] = error
     return refusals
