@@ -29,6 +29,8 @@ from nri_netdev.shells.kernel.changes import (
     set_master,
     set_up,
 )
+from nri_netdev.shells.kernel.facets.facet import Recorded, Site, restore_facet
+from nri_netdev.shells.kernel.facets.kind import KIND
 from nri_netdev.shells.kernel.facets.link import LINK
 from nri_netdev.shells.kernel.messages import IFF_ALLMULTI, IFF_PROMISC, link_header
 from nri_netdev.shells.kernel.naming import all_names, free_name, free_own_altname, mark
@@ -96,7 +98,7 @@ def _leave(rtnl: Rtnl, ifindex: int, snapshot: Snapshot, altname: str, home_fd: 
         set_master(rtnl, ifindex, None)
         step("homing.released")
     if link.is_up:
-        _hear_as_before(rtnl, ifindex, snapshot)
+        _relieve_below(rtnl, ifindex, snapshot)
         set_down(rtnl, ifindex)
         step("homing.down")
     mark(rtnl, ifindex, altname)
@@ -118,15 +120,19 @@ def _leave(rtnl: Rtnl, ifindex: int, snapshot: Snapshot, altname: str, home_fd: 
     step("homing.moved")
 
 
-def _hear_as_before(rtnl: Rtnl, ifindex: int, snapshot: Snapshot) -> None:
-    """Have an interface hear all packets, or all of multicast, only if it did at home, while it is up.
+def _relieve_below(rtnl: Rtnl, ifindex: int, snapshot: Snapshot) -> None:
+    """Put back, while an interface is up, by what a macvlan in mode passthru has the device below hear more.
 
-    A macvlan in mode passthru has the device below do the same, and ends that only as long as it is up itself.
+    The kernel does not end that for one that is down.
     """
     for raw in snapshot.facets.get(LINK.name, ()):
         _, flags = link_header(raw)
-        with contextlib.suppress(KernelError):  # it is compared at home
+        with contextlib.suppress(KernelError):  # all of it is compared at home
             set_flags(rtnl, f"set the flags of interface {ifindex}", ifindex, flags & _HEARS, _HEARS)
+    kind = snapshot.facets.get(KIND.name)
+    if kind is not None and snapshot.link.kind in {"macvlan", "macvtap"}:
+        with contextlib.suppress(KernelError):
+            restore_facet(KIND, Site(rtnl, ifindex), Recorded(messages=kind, ifindex=snapshot.ifindex))
 
 
 def _arrive(rtnl: Rtnl, snapshot: Snapshot, altname: str) -> HomeReport:
