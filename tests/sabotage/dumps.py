@@ -66,7 +66,8 @@ SLACK_S = 5.0
 _LEARNED_STATES = {"REACHABLE", "STALE", "DELAY", "PROBE", "INCOMPLETE", "FAILED", "NONE"}
 """Neighbours that the kernel finds by asking, and will find again."""
 _MULTICAST = re.compile(r"ff|22[4-9]\.|23\d\.|255\.")
-_NOT_IN_SYSFS = {"statistics", "device", "subsystem", "power", "byte_queue_limits", "lower", "upper"}
+_NOT_IN_SYSFS = {"statistics", "device", "subsystem", "power", "byte_queue_limits", "lower", "upper", "macvtap"}
+"""The last is the character device of a macvtap, named by its ifindex, which each netns numbers anew."""
 _ETHTOOL = ("-k", "-c", "-g", "-l", "-a", "-x", "-w", "--show-priv-flags", "--show-eee", "--show-fec", "")
 _QDISC_FILTERS = ("root", "ingress", "egress")
 

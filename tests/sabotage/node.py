@@ -7,6 +7,7 @@ kernel removes all of it at the end, however that comes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -188,7 +189,8 @@ class Node:
     # -- between rounds --------------------------------------------------------------------------------------------
 
     def clear(self, remove: Sequence[str] = ()) -> None:
-        """Remove every link, rule, nexthop and claim."""
+        """Remove every link, rule, nexthop and claim, and end what a tenant has left running."""
+        _end_strangers()
         for fd in self._links:
             os.close(fd)
         self._links.clear()
@@ -340,6 +342,15 @@ def died_over(pod: Pod) -> None:
 
 
 ENDINGS = {each.__name__: each for each in (stopped, stopped_twice, pod_stopped, vanished, restarted_before, died_over)}
+
+
+def _end_strangers() -> None:
+    """End every process of this pid namespace that is in another netns; its links would use those of the next round."""
+    own = Path("/proc/self/ns/net").stat().st_ino
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if (process / "ns/net").stat().st_ino != own:
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def must(*lines: str) -> None:

@@ -14,7 +14,7 @@ from tests.sabotage.differences import Difference, compare, unnamed
 from tests.sabotage.dumps import Dump, dump
 from tests.sabotage.host import HOST, OTHER
 from tests.sabotage.kinds import KINDS
-from tests.sabotage.node import ENDINGS, INTERFACE, Node, Pod, make, must
+from tests.sabotage.node import ENDINGS, INTERFACE, FailedRound, Node, Pod, make, must
 from tests.sabotage.settings import Setting, chosen, complete, decided, row
 from tests.sabotage.tenant import TENANT
 
@@ -28,6 +28,8 @@ _IDLE_S = 1.5
 _HOST_SETTINGS, _TENANT_SETTINGS = (0, 14), (0, 10)
 _FILES = 4
 """How many sysctls and files of sysfs each side writes at most."""
+_HIDES = {"no alternative names", "own netns"}
+"""What a tenant does to hide an interface: it takes off the mark, then moves it to where nobody else looks."""
 _NEVER_WRITTEN = {"carrier", "ifindex", "uevent", "disable_ipv6", "stable_secret", "flush"}
 
 
@@ -184,6 +186,8 @@ class Rounds:
             refused += [f"tenant: {each}" for each in node.apply(case.tenant, pod)]
             ENDINGS[case.ending](pod)
             troubles = node.home()
+            if not {setting.name for setting in case.tenant} >= _HIDES and "cannot be found" in "".join(troubles):
+                raise FailedRound(f"lost: {troubles}")  # noqa: TRY301 - as every other failure of a round
             differences = [*self._differences(before, troubles), *_left(pod)]
             return Outcome(
                 case=case,

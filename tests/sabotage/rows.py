@@ -114,6 +114,26 @@ ROWS: dict[str, Case] = {
         "veth", ["ip link set {dev} gso_ipv4_max_size 65535"], ["ip link set {dev} gso_max_size 65535"]
     ),
     "queue length 0, set while up": _case("ifb", ["ip link set {dev} txqueuelen 0"]),
+    "group that the kernel joins, twice": _case(
+        "veth", ["ip addr add 239.5.5.5/32 dev {dev} autojoin"], ending="stopped_twice"
+    ),
+    "macvlan cutoff, where its mode is fixed": _case(
+        "macvlan", (), ["ip link set {dev} type macvlan bclim -1"], variant=3
+    ),
+    "macvlan that hears all, where its mode is fixed": _case(
+        "macvlan", (), ["ip link set {dev} promisc on", "ip link set {dev} allmulticast on"], variant=3
+    ),
+    "macvlan in a bridge of the tenant, where its mode is fixed": _case(
+        "macvlan", (), ["ip link add pbr0 type bridge", "ip link set {dev} master pbr0"], variant=3
+    ),
+    "proxy neighbours without a carrier": _case(
+        "macvlan",
+        [
+            "ip link set {dev} protodown on",
+            "ip neigh add proxy 192.0.2.77 dev {dev}",
+            "ip -6 neigh add proxy 2001:db8:1::77 dev {dev}",
+        ],
+    ),
     "protocol down": _case("macvlan", ["ip link set {dev} protodown on"]),
     "temporary addresses, wanted later": _case(
         "veth",

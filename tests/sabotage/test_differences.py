@@ -70,6 +70,55 @@ def test_while_a_link_is_down_its_default_qdisc_does_not_count() -> None:
     assert len(compare(dump(UP, was), dump(UP, now))) == 1
 
 
+def test_groups_below_one_without_arp_do_not_count() -> None:
+    """Those by which its addresses are asked for; others do."""
+    below = (
+        *(("link", "dev0 flags", ["NOARP", "UP"]), ("link", "dev0 link", "under0"), ("link", "under0 flags", ["UP"])),
+    )
+    solicited, other = (("multicast", f"under0 {mac}", mac) for mac in ("33:33:ff:00:00:78", "01:00:5e:00:00:63"))
+    assert compare(dump(*below, solicited), dump(*below)) == []
+    assert len(compare(dump(*below, other), dump(*below))) == 1
+    with_arp = (("link", "dev0 flags", ["UP"]), *below[1:])
+    assert len(compare(dump(*with_arp, solicited), dump(*with_arp))) == 1
+
+
+def test_without_a_carrier_a_route_through_ipv6_may_be_marked() -> None:
+    """Not any other route, nor otherwise."""
+    lower = ("link", "dev0 flags", ["NO-CARRIER", "UP"])
+
+    def differ(link: tuple[str, str, Any], family: str, flags: list[str]) -> int:
+        route = {"dst": "198.51.108.0/24", "via": {"family": family, "host": "fe80::1"}}
+        was, now = (("route", "dev0 198.51.108.0/24", {**route, "flags": each}) for each in ([], flags))
+        return len(compare(dump(link, was), dump(link, now)))
+
+    assert differ(lower, "inet6", ["linkdown"]) == 0
+    assert [
+        differ(UP, "inet6", ["linkdown"]),
+        differ(lower, "inet", ["linkdown"]),
+        differ(lower, "inet6", ["dead"]),
+    ] == [
+        1,
+        1,
+        1,
+    ]
+
+
+def test_a_link_too_small_for_ipv4_may_have_it_again() -> None:
+    """Others may not."""
+    sysctl = ("sysctl", "dev0 ipv4/conf/tag", "0")
+    for mtu, count in ((67, 0), (68, 1)):
+        link = ("link", "dev0 mtu", mtu)
+        assert len(compare(dump(link), dump(link, sysctl))) == count
+        assert len(compare(dump(link, sysctl), dump(link))) == 1
+
+
+def test_what_cannot_be_found_is_named() -> None:
+    """Whatever it was."""
+    gone = Difference(section="link", subject="dev0 mtu", was="1500", now=None)
+    assert unnamed([gone], ["dev0 cannot be found: it died with its netns"]) == []
+    assert unnamed([gone], []) == [gone]
+
+
 @pytest.mark.parametrize(
     ("section", "subject", "trouble", "is_named"),
     [

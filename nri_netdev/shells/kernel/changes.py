@@ -5,11 +5,15 @@ Every function takes a socket (`Rtnl`) of the netns that the interface is in, an
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
+from dataclasses import replace
 
 from nri_netdev.domain.links import Address
+from nri_netdev.errors import KernelError
 from nri_netdev.shells.kernel.attributes import NLA_F_NESTED, from_text, pack, u32
 from nri_netdev.shells.kernel.messages import (
+    IFA_F_MCAUTOJOIN,
     IFF_UP,
     IFLA_ALT_IFNAME,
     IFLA_IFNAME,
@@ -20,6 +24,7 @@ from nri_netdev.shells.kernel.messages import (
     NLM_F_CREATE,
     NLM_F_EXCL,
     NLM_F_REPLACE,
+    RTM_DELADDR,
     RTM_DELLINK,
     RTM_DELLINKPROP,
     RTM_NEWADDR,
@@ -87,7 +92,23 @@ def _altname(ifindex: int, altname: str) -> bytes:
 
 
 def put_address(rtnl: Rtnl, ifindex: int, address: Address) -> None:
-    """Add an address; if the link has it already, set its flags, lifetimes and metric."""
+    """Add an address; if the link has it already, set its flags, lifetimes and metric.
+
+    An address whose group the kernel joins (`autojoin`) is refused if a link of this index has left the netns with it:
+    the kernel is still a member then. It leaves the group when such an address is deleted, however it was added.
+    """
+    try:
+        _add_address(rtnl, ifindex, address)
+    except KernelError as error:
+        if error.errno != errno.EADDRINUSE or not address.flags & IFA_F_MCAUTOJOIN:
+            raise
+        plain = replace(address, flags=address.flags & ~IFA_F_MCAUTOJOIN)
+        _add_address(rtnl, ifindex, plain)
+        rtnl.change(f"delete {plain} of interface {ifindex}", RTM_DELADDR, pack_address(ifindex, plain))
+        _add_address(rtnl, ifindex, address)
+
+
+def _add_address(rtnl: Rtnl, ifindex: int, address: Address) -> None:
     payload = pack_address(ifindex, address)
     rtnl.change(f"add {address} to interface {ifindex}", RTM_NEWADDR, payload, NLM_F_CREATE | NLM_F_REPLACE)
 

@@ -25,13 +25,20 @@ from nri_netdev.shells.kernel.changes import (
     put_address,
     rename,
     set_down,
+    set_flags,
     set_master,
     set_up,
 )
+from nri_netdev.shells.kernel.facets.facet import Recorded, Site, restore_facet
+from nri_netdev.shells.kernel.facets.kind import KIND
+from nri_netdev.shells.kernel.facets.link import LINK
+from nri_netdev.shells.kernel.messages import IFF_ALLMULTI, IFF_PROMISC, link_header
 from nri_netdev.shells.kernel.naming import all_names, free_name, free_own_altname, mark
 from nri_netdev.shells.kernel.restore import restore
 from nri_netdev.shells.kernel.rtnetlink import Rtnl, with_rtnl
 from nri_netdev.shells.kernel.sysctls import has_ipv6
+
+_HEARS = IFF_PROMISC | IFF_ALLMULTI
 
 
 def complete(rtnl: Rtnl, ifindex: int, ifname: str, addresses: Iterable[Address]) -> None:
@@ -87,12 +94,13 @@ def _leave(rtnl: Rtnl, ifindex: int, snapshot: Snapshot, altname: str, home_fd: 
             delete(rtnl, child.ifindex)  # it would go on sending and receiving through the host's interface
     step("homing.childless")
     link = rtnl.link(ifindex)
-    if link.is_up:
-        set_down(rtnl, ifindex)
-        step("homing.down")
     if link.master is not None:
         set_master(rtnl, ifindex, None)
         step("homing.released")
+    if link.is_up:
+        _relieve_below(rtnl, ifindex, snapshot)
+        set_down(rtnl, ifindex)
+        step("homing.down")
     mark(rtnl, ifindex, altname)
     step("homing.marked")
     taken = with_rtnl(home_fd, all_names)
@@ -110,6 +118,21 @@ def _leave(rtnl: Rtnl, ifindex: int, snapshot: Snapshot, altname: str, home_fd: 
         step("homing.named")
     move(rtnl, ifindex, home_fd)
     step("homing.moved")
+
+
+def _relieve_below(rtnl: Rtnl, ifindex: int, snapshot: Snapshot) -> None:
+    """Put back, while an interface is up, by what a macvlan in mode passthru has the device below hear more.
+
+    The kernel does not end that for one that is down.
+    """
+    for raw in snapshot.facets.get(LINK.name, ()):
+        _, flags = link_header(raw)
+        with contextlib.suppress(KernelError):  # all of it is compared at home
+            set_flags(rtnl, f"set the flags of interface {ifindex}", ifindex, flags & _HEARS, _HEARS)
+    kind = snapshot.facets.get(KIND.name)
+    if kind is not None and snapshot.link.kind in {"macvlan", "macvtap"}:
+        with contextlib.suppress(KernelError):
+            restore_facet(KIND, Site(rtnl, ifindex), Recorded(messages=kind, ifindex=snapshot.ifindex))
 
 
 def _arrive(rtnl: Rtnl, snapshot: Snapshot, altname: str) -> HomeReport:

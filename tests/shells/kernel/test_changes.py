@@ -35,6 +35,22 @@ def test_addresses_survive_the_round_trip(home: Net) -> None:
     assert replace(ADDRESSES[0], metric=9) in home.call(Rtnl.addresses, index)[index]
 
 
+def test_a_group_that_the_kernel_has_not_left_is_joined_again(home: Net, pod: Net) -> None:
+    """An address with `autojoin` can be added to a link that came back under its index, as often as it does."""
+    home.ip("link add a0 type ifb")
+    address = Address(family=2, address="239.5.5.5", prefixlen=32, label="a0", flags=0x480)
+    index = home.link("a0").ifindex
+    for here, there in ((home, pod), (pod, home), (home, pod), (pod, home)):
+        here.call(changes.put_address, index, address)
+        assert set(here.call(Rtnl.addresses, index)[index]) == {address}
+        here.call(changes.move, index, there.fd)
+        assert there.link("a0").ifindex == index
+    home.call(changes.put_address, index, address)
+    with pytest.raises(KernelError) as refusal:
+        home.call(changes.put_address, index + 100, address)
+    assert refusal.value.errno == errno.ENODEV
+
+
 def test_the_kernels_reason_is_told(home: Net, pod: Net) -> None:
     """Its number and, where it gives any, its own words."""
     with pytest.raises(KernelError) as refusal:

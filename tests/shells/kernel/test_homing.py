@@ -99,6 +99,35 @@ def test_whatever_the_container_did(home: Net, pod: Net, mischief: tuple[str, ..
     assert_same(before, home)
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        ("link set net1 type macvlan mode passthru nopromisc",),
+        ("link set net1 promisc on", "link set net1 allmulticast on"),
+        ("link add br0 type bridge", "link set net1 master br0"),
+    ],
+    ids=["hears less", "hears more", "is a port"],
+)
+def test_the_device_below_hears_what_it_did(home: Net, pod: Net, spoil: tuple[str, ...]) -> None:
+    """A macvlan that has it hear everything does so no more often than before."""
+
+    def heard() -> tuple[int, int]:
+        [below] = json.loads(home.ip("-j -d link show under0"))
+        return below["promiscuity"], below.get("allmulti", 0)
+
+    home.ip("link add under0 type veth peer name under1")
+    for name in ("under0", "under1"):
+        home.ip(f"link set {name} up")
+    home.ip("link add dev0 link under0 type macvlan mode passthru")
+    home.ip("link set dev0 up")
+    before = heard()
+    snapshot = give(home, pod)
+    for command in spoil:
+        pod.ip(command)
+    assert fetch(home, pod, snapshot).troubles() == ()
+    assert heard() == before
+
+
 def test_name_taken_at_home(home: Net, pod: Net) -> None:
     """It comes home under a free name, its report names who has its own, and it gets that back when it becomes free."""
     home.ip("link add dev0 type ifb")

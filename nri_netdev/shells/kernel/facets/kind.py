@@ -72,25 +72,26 @@ def _put_kind(site: Site, was: Recorded, change: Change) -> Refusals:
         action = f"set up interface {site.ifindex} as {to_text(kind)}"
         set_link(site.rtnl, action, site.ifindex, {IFLA_LINKINFO | NLA_F_NESTED: both})
 
-    def wanted(key: Key) -> bytes:
-        name, number = key
-        value, now = (side.get(key, b"") for side in (change.was, change.now))
-        return pack(number, of_vlan(number, value, now) if name == "vlan" else value)
-
     refusals: Refusals = {}
-    unset = b"".join(pack(key[1], _DEFAULTS[key]) for key in change.extra if key in _DEFAULTS)
+    differing = _wanted(change)
+    every = dict(walk(info.get(_INFO_DATA, b""))) if to_text(kind) != "vlan" else {}
     try:
-        if to_text(kind) == "vlan":
-            set_data(b"".join(map(wanted, {**change.was, **change.now})))
-        else:
-            set_data(info.get(_INFO_DATA, b"") + unset)
+        set_data(pack_all(every | {number: value for (_, number), value in differing.items()}))
     except KernelError:
-        for key in (*change.missing, *change.differing):
+        for key, value in differing.items():
             try:
-                set_data(wanted(key))
+                set_data(pack(key[1], value))
             except KernelError as error:
                 refusals[key] = error
     return refusals
+
+
+def _wanted(change: Change) -> dict[Key, bytes]:
+    """What to set of what differs."""
+    wanted = {key: change.was[key] for key in (*change.missing, *change.differing)}
+    wanted |= {key: _DEFAULTS[key] for key in change.extra if key in _DEFAULTS}
+    of_vlans = {key: of_vlan(key[1], change.was.get(key, b""), change.now.get(key, b"")) for key in change.every}
+    return wanted | {key: value for key, value in of_vlans.items() if key[0] == "vlan"}
 
 
 def of_vlan(number: int, was: bytes, now: bytes) -> bytes:

@@ -35,8 +35,14 @@ _APPEND = RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_APPEND  # several remotes of VXLAN 
 
 
 def with_ifindex(site: Site, payload: bytes) -> bytes:
-    """An entry's payload for the interface."""
+    """An entry's payload for the interface.
+
+    Of a proxy entry the kernel does not tell whether it is to stay while there is no carrier (Linux 6.12); those of
+    `ip neigh add proxy` are.
+    """
     family, _, state, flags, kind = NDMSG.unpack_from(payload)
+    if flags & _NTF_PROXY:
+        state |= _NUD_PERMANENT
     return NDMSG.pack(family, site.ifindex, state, flags, kind) + payload[NDMSG.size :]
 
 

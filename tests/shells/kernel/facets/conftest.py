@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 
 import pytest
@@ -29,6 +30,13 @@ class Bench:
         """Run commands of an administrator."""
         for command in commands:
             self.net.run(*command.split())
+
+    def wait_carrier(self, ifname: str = "dev0") -> None:
+        """Wait until the kernel has told all that the interface has a carrier, which it does when it has time."""
+        deadline_s = time.monotonic() + 20
+        while any(word in self.net.ip(f"-d link show dev {ifname}") for word in ("NO-CARRIER", "state disabled")):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.02)
 
     def site(self, rtnl: Rtnl) -> Site:
         """The interface, to be read."""

@@ -16,6 +16,7 @@ SETTINGS, VLANS, FDB, MDB = PORT
 def _port(bench: Bench) -> Bench:
     bench.run("ip link add br0 type bridge", "ip link set br0 up")
     bench.make("type veth peer name peer0", "ip link set peer0 up", "ip link set dev0 master br0 up")
+    bench.wait_carrier()
     bench.run(
         "bridge link set dev dev0 cost 77",
         "bridge fdb add 02:00:00:00:00:31 dev dev0 master static",

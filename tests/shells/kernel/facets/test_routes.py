@@ -41,10 +41,12 @@ def test_a_route_that_went_with_the_interface(bench: Bench, pod: Net, route: str
     bench.make("type veth peer name peer0", *UP, "ip link set peer0 up", *OTHER)
     family = "-6" if ":" in route else "-4"
     bench.run(f"ip {family} route add {route}")
+    bench.wait_carrier()
     before, was = routes(bench), bench.record(ROUTES)
     bench.net.call(changes.move, bench.net.link("dev0").ifindex, pod.fd)
     pod.call(changes.move, pod.link("dev0").ifindex, bench.net.fd)
     bench.run(*UP)
+    bench.wait_carrier()
 
     assert routes(bench) != before
     assert bench.restore(ROUTES, was) == []
