@@ -11,8 +11,8 @@ from tests.sabotage.run import sabotage
 
 pytestmark = pytest.mark.root
 
-ROUNDS = 6
-"""Of each kind, with new seeds in each run; `make sabotage` runs hundreds."""
+ROUNDS, SEED = 6, 1
+"""Of each kind, the same in each run; `make sabotage` runs hundreds with new seeds."""
 _SUMMARY = re.compile(
     r"^(?P<kind>[\w-]+): (?P<rounds>\d+) rounds from seed \d+: (?P<bad>\d+) bad|^([\w-]+): NOT TESTED: "
 )
@@ -23,7 +23,7 @@ def reports() -> dict[str, str]:
     """What was found, by kind; the last line is its summary. A round that fails is told with its seed."""
     found: dict[str, str] = {}
     lines: list[str] = []
-    done = sabotage("--known", "--rounds", str(ROUNDS), timeout_s=600)
+    done = sabotage("--known", "--rounds", str(ROUNDS), "--seed", str(SEED), timeout_s=600)
     for line in done.stdout.splitlines():
         lines.append(line)
         if _SUMMARY.match(line):
