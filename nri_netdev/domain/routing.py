@@ -58,6 +58,8 @@ class Defaults:
     sources: frozenset[str] = frozenset()
     """Addresses that they name as their source."""
     by_source: tuple[SourceRoute, ...] = ()
+    preferred: frozenset[str] = frozenset()
+    """Addresses that routes of any kind name as their source, those left out that the kernel has made."""
 
     @property
     def ifindexes(self) -> frozenset[int]:

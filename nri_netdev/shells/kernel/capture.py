@@ -7,7 +7,7 @@ some milliseconds. `nri_netdev.shells.kernel.restore` reads the same again at ho
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from nri_netdev.domain.children import children as children_of
@@ -34,18 +34,19 @@ _CONFS = {AF_INET: 1, AF_INET6: 2}
 _BOND_SLAVE_PERM_HWADDR = 4
 
 
-def snapshot(rtnl: Rtnl, ifindex: int, sysctls: Sysctls) -> Snapshot:
+def snapshot(rtnl: Rtnl, ifindex: int, sysctls: Sysctls, preferred: Collection[str] | None = None) -> Snapshot:
     """Read a snapshot of an interface.
 
     Args:
         rtnl: a socket of the netns that the calling thread is in.
         ifindex: the interface.
         sysctls: reads the sysctls of that netns.
+        preferred: addresses that routes name as their source; None if that is not known, then all routes are read.
 
     Raises:
         KernelError: There is no such interface, or it cannot be read.
     """
-    site = Site(rtnl, ifindex)
+    site = Site(rtnl, ifindex, preferred)
     link, attrs = site.link, link_attributes(site.raw)
     return Snapshot(
         link=replace(link, altnames=tuple(name for name in link.altnames if not name.startswith(MARK_PREFIX))),

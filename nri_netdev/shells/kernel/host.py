@@ -73,7 +73,7 @@ class Host:
 
     def snapshot(self, ifindex: int) -> Snapshot:
         """Everything about an interface that a move would destroy."""
-        return self.call(capture.snapshot, ifindex, self._sysctls())
+        return self.call(capture.snapshot, ifindex, self._sysctls(), self.call(self._mirror().preferred))
 
     # -- changing --------------------------------------------------------------------------------------------------
 

@@ -221,6 +221,17 @@ def parse_rule(payload: bytes) -> RoutingRule | None:
     )
 
 
+_PREFSRC_MARKS = (struct.pack("=HH", 8, RTA_PREFSRC), struct.pack("=HH", 20, RTA_PREFSRC))
+_RTPROT_KERNEL = 2
+
+
+def preferred_source(payload: bytes) -> str | None:
+    """The preferred source of a route (`RTA_PREFSRC`); None if it has none, or the kernel has made the route."""
+    if payload[5] == _RTPROT_KERNEL or not any(mark in payload for mark in _PREFSRC_MARKS):
+        return None
+    return _ip(attributes(payload, RTMSG.size).get(RTA_PREFSRC))
+
+
 def ip_text(packed: bytes) -> str:
     """An IP address as text; `ipaddress` takes ten times as long."""
     return socket.inet_ntop(AF_INET if len(packed) == _IPV4_BYTES else AF_INET6, packed)

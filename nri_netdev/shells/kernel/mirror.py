@@ -30,6 +30,7 @@ from nri_netdev.shells.kernel.messages import (
     RTM_NEWROUTE,
     RTM_NEWRULE,
     link_header,
+    preferred_source,
 )
 from nri_netdev.shells.kernel.netlink import RouteEvents
 from nri_netdev.shells.kernel.rtnetlink import Rtnl
@@ -87,6 +88,8 @@ class Mirror:
         """The links to read again; None for all."""
         self._addresses: Mapping[int, tuple[Address, ...]] | None = None
         self._defaults: Defaults | None = None
+        self._preferred: set[str] = set()
+        """Addresses that routes name as their source, which have come since."""
         self._revision = 0
 
     def close(self) -> None:
@@ -108,6 +111,14 @@ class Mirror:
             default_sources=self._defaults.sources,
             source_routes=self._defaults.by_source,
         )
+
+    def preferred(self, rtnl: Rtnl) -> frozenset[str]:
+        """Addresses that routes name as their source, except those that the kernel has made; perhaps some too many."""
+        self._read_events()
+        if self._defaults is None:
+            self._preferred.clear()
+            self._defaults = rtnl.defaults()
+        return self._defaults.preferred | self._preferred
 
     def revision(self, rtnl: Rtnl) -> int:
         """Revision of everything that a verdict depends on; carrier and other momentary state do not count."""
@@ -144,7 +155,9 @@ class Mirror:
                 if self._defaults is not None and ifindex in self._defaults.ifindexes:
                     self._defaults = None  # no event says that a route disappeared with its link
                     self._revision += 1
-            elif kind in {RTM_NEWADDR, RTM_DELADDR}:
+            if kind == RTM_NEWROUTE and (source := preferred_source(payload)):
+                self._preferred.add(source)
+            if kind in {RTM_NEWADDR, RTM_DELADDR}:
                 self._addresses = None
                 self._revision += 1
             elif kind in {RTM_NEWNEXTHOP, RTM_DELNEXTHOP, RTM_NEWRULE, RTM_DELRULE} or (

@@ -14,6 +14,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -51,6 +52,7 @@ from nri_netdev.shells.kernel.messages import (
     parse_address,
     parse_link,
     parse_rule,
+    preferred_source,
 )
 from nri_netdev.shells.kernel.netlink import (
     NETLINK_GENERIC,
@@ -264,12 +266,15 @@ class Rtnl:
 
     def defaults(self) -> Defaults:
         """The default routes, told apart by the rules that reach their tables."""
-        routes = [route for family in (AF_INET, AF_INET6) for route in self._default_routes(family)]
+        preferred: set[str] = set()
+        routes = [route for family in (AF_INET, AF_INET6) for route in self._default_routes(family, preferred)]
         is_plain = all(route.table == RT_TABLE_MAIN for route in routes)
-        return told_apart(routes, () if is_plain else self.rules())
+        return replace(told_apart(routes, () if is_plain else self.rules()), preferred=frozenset(preferred))
 
-    def _default_routes(self, family: int) -> Iterator[DefaultRoute]:
+    def _default_routes(self, family: int, preferred: set[str]) -> Iterator[DefaultRoute]:
         for payload in self.routes(family, kind=RTN_UNICAST):
+            if source := preferred_source(payload):
+                preferred.add(source)
             if payload[1] == 0:  # rtm_dst_len: a default route
                 attrs = attributes(payload, RTMSG.size)
                 yield DefaultRoute(

@@ -305,3 +305,20 @@ def test_changes_of_links_are_noticed(home: Net) -> None:
         assert events.read() == []
     finally:
         events.close()
+
+
+@pytest.mark.root
+def test_sources_of_routes_are_known_without_reading_them(home: Net) -> None:
+    """Those that somebody has named; of one that comes later by its event."""
+    home.ip("link add dev0 type ifb")
+    home.ip("link set dev0 up")
+    home.ip("addr add 192.0.2.5/24 dev dev0")
+    home.ip("addr add 192.0.2.6/24 dev dev0")
+    home.ip("route add 198.51.100.0/24 dev dev0 src 192.0.2.5")
+    mirror = home.call(lambda _rtnl: Mirror())
+    try:
+        assert home.call(mirror.preferred) == {"192.0.2.5"}
+        home.ip("route add 198.51.101.0/24 dev dev0 src 192.0.2.6 table 77")
+        assert home.call(mirror.preferred) == {"192.0.2.5", "192.0.2.6"}
+    finally:
+        mirror.close()

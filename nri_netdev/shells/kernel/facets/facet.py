@@ -8,7 +8,7 @@ what differs is put back, and what differs still is told.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -49,11 +49,13 @@ class Site:
     Args:
         rtnl: a socket of that netns.
         ifindex: the interface.
+        preferred: addresses that routes name as their source; None if that is not known.
     """
 
-    def __init__(self, rtnl: Rtnl, ifindex: int) -> None:
+    def __init__(self, rtnl: Rtnl, ifindex: int, preferred: Collection[str] | None = None) -> None:
         self.rtnl = rtnl
         self.ifindex = ifindex
+        self._preferred = preferred
 
     @cached_property
     def raw(self) -> bytes:
@@ -79,13 +81,16 @@ class Site:
         return self.rtnl.addresses(self.ifindex).get(self.ifindex, ())
 
     @cached_property
-    def routes(self) -> Mapping[int, list[bytes]]:
-        """Routes in every table by family; of a family in which it has addresses also those of other interfaces."""
-        families = {address.family for address in self.addresses}
-        return {
-            family: self.rtnl.routes(family, oif=0 if family in families else self.ifindex)
-            for family in (AF_INET, AF_INET6)
-        }
+    def routes(self) -> list[bytes]:
+        """Routes in every table that leave by it, as far as the kernel can tell."""
+        return [each for family in (AF_INET, AF_INET6) for each in self.rtnl.routes(family, oif=self.ifindex)]
+
+    @cached_property
+    def every_route(self) -> list[bytes]:
+        """Every route of a family in which a route names one of its addresses as its source; there may be very many."""
+        sources = [each for each in self.addresses if self._preferred is None or each.address in self._preferred]
+        families = sorted({address.family for address in sources})
+        return [each for family in families for each in self.rtnl.routes(family)]
 
     @cached_property
     def forwarding(self) -> list[bytes]:
@@ -192,6 +197,8 @@ class Facet:
 
 def changed(facet: Facet, site: Site, was: Recorded) -> Change | None:
     """How a facet differs from what it was; None if it does not, or cannot be compared."""
+    if facet.is_flushed and not was.messages:
+        return None  # nothing can be missing
     messages = facet.read(site)
     if messages is None or (messages == was.messages and site.ifindex == was.ifindex):
         return None

@@ -58,7 +58,7 @@ _ADVICE = "add it with `ip route`, then `nri-netdev release` forgets the claim"
 
 def _read_own(site: Site) -> Messages:
     ifindex = u32(site.ifindex)
-    return tuple(payload for every in site.routes.values() for payload in every if ifindex in payload)
+    return tuple(payload for payload in site.routes if ifindex in payload)
 
 
 def _own_items(recorded: Recorded) -> Items:
@@ -215,8 +215,7 @@ def _sources(addresses: Iterable[Address]) -> list[bytes]:
 
 def _read_others(site: Site) -> Messages:
     sources = [struct.pack("=HH", 4 + len(source), RTA_PREFSRC) + source for source in _sources(site.addresses)]
-    every = (payload for routes in site.routes.values() for payload in routes)
-    return tuple(payload for payload in every if any(source in payload for source in sources))
+    return tuple(payload for payload in site.every_route if any(source in payload for source in sources))
 
 
 def _others_items(recorded: Recorded) -> Items:
