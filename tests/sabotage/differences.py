@@ -69,6 +69,8 @@ class Difference:
         _, _, what = self.subject.partition(" ")
         if self.section == "lifetime":  # its subject is a section, a link, an object and which of its moments
             return (self.subject.split()[2],)
+        if self.section == "route":  # one of several nexthops has several devices
+            what = what.split()[-1]
         if self.section not in _PATHS:
             return (what.lower(), *OF_SECTIONS.get(self.section, ()))
         parts = [part for part in re.split(r"[ /.]", what) if part not in _SAY_NOTHING]
@@ -138,7 +140,7 @@ def _text(dump: Dump, ifname: str, what: str) -> str:
 
 
 _IPV4_MTU = 68
-_ALL_HOSTS = {"01:00:5e:00:00:01", "33:33:00:00:00:01"}
+_ALL_HOSTS = ("01:00:5e:00:00:01", "33:33:00:00:00:01")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +177,7 @@ def _is_qdisc_of_down(difference: Difference, states: States) -> bool:
 
 def _is_all_nodes_of_down(difference: Difference, states: States) -> bool:
     ifname, _, what = difference.subject.partition(" ")
-    is_group = what.startswith(("33:33:00:00:00:01", "33:33:ff:"))
+    is_group = what.startswith((*_ALL_HOSTS, "33:33:ff:"))
     beneath = states.down | (states.beneath if states.down else frozenset())
     return ifname in beneath and difference.section in {"fdb", "multicast"} and is_group
 
@@ -224,6 +226,32 @@ def _is_ipv4_of_tiny(difference: Difference, states: States) -> bool:
     return _ifname(difference) in states.tiny and (is_ipv4 or is_group)
 
 
+def _is_flushed_without_carrier(difference: Difference, states: States) -> bool:
+    if difference.section != "neighbour" or _ifname(difference) not in states.down or difference.now is not None:
+        return False
+    return '"NOARP"' in (difference.was or "") or '"extern_learn"' in (difference.was or "")
+
+
+def _is_made_at_carrier(difference: Difference, states: States) -> bool:
+    what, told = difference.subject.partition(" ")[2], difference.now or difference.was or ""
+    if _ifname(difference) not in states.down:
+        return False
+    if difference.section == "route" and what == "ff00::/8":
+        return None in {difference.was, difference.now} and '"protocol": "kernel"' in told
+    is_kernels = '"kernel_ll"' in told or '"protocol": "kernel"' in told or what.startswith(("33:33:ff:", "ff02::1:ff"))
+    is_own = difference.section in {"address", "route", "multicast", "fdb"}
+    return difference.was is None and is_own and is_kernels and what.startswith(("fe80::", "33:33:ff:", "ff02::1:ff"))
+
+
+def _is_route_of_lifetime(difference: Difference, _states: States) -> bool:
+    if difference.section == "lifetime":
+        return difference.subject.startswith("route ") and difference.was == "never"
+    told = json.loads(difference.now or "{}") if difference.section == "route" and difference.was is None else {}
+    return (told.get("protocol"), told.get("family"), told.get("metric")) == ("kernel", "-6", 256) and "/" in told[
+        "dst"
+    ]
+
+
 EXPECTED: dict[str, Callable[[Difference, States], bool]] = {
     "the order of addresses is that of those which are there": _is_same_order,
     "the kernel makes the default qdisc when a link is first up; while it is down nothing is queued": _is_qdisc_of_down,
@@ -233,6 +261,9 @@ EXPECTED: dict[str, Callable[[Difference, States], bool]] = {
     "of a random number or a secret the kernel makes a further link-local address": _is_made_of_secret,
     "what a link hears for those on top of it is entered as if an administrator had": _is_heard_for_another,
     "an IPv4 route via IPv6 is marked when a link without a carrier next changes": _is_linkdown_told_late,
+    "the kernel drops what is not permanent when a link without a carrier next changes": _is_flushed_without_carrier,
+    "the kernel makes a link-local address, and the route of groups, when a carrier first comes": _is_made_at_carrier,
+    "an address with a lifetime has no route if it was added while down; it comes back while up": _is_route_of_lifetime,
     "a link too small for IPv4 has IPv4 again in a new netns, and not a group of all hosts": _is_ipv4_of_tiny,
     "a link is of unknown state until its carrier first changes; nothing sets that again": _is_untold_up,
 }
