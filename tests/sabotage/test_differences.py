@@ -112,6 +112,51 @@ def test_a_link_too_small_for_ipv4_may_have_it_again() -> None:
         assert len(compare(dump(link, sysctl), dump(link))) == 1
 
 
+NO_CARRIER = ("link", "dev0 flags", ["NO-CARRIER", "UP"])
+LINK_LOCAL = ("address", "dev0 fe80::1", {"local": "fe80::1", "protocol": "kernel_ll"})
+OF_GROUPS = ("route", "dev0 ff00::/8", {"dst": "ff00::/8", "protocol": "kernel"})
+NOARP = ("neighbour", "dev0 192.0.2.9", {"state": ["NOARP"]})
+
+
+@pytest.mark.parametrize(
+    ("gone", "come"),
+    [((), (LINK_LOCAL,)), ((), (OF_GROUPS,)), ((OF_GROUPS,), ()), ((NOARP,), ())],
+    ids=["link-local address", "route of groups", "without it", "neighbour"],
+)
+def test_what_the_kernel_makes_of_a_link_without_a_carrier(gone: tuple[Any, ...], come: tuple[Any, ...]) -> None:
+    """It differs with a carrier too, and that counts."""
+    assert compare(dump(NO_CARRIER, *gone), dump(NO_CARRIER, *come)) == []
+    assert len(compare(dump(UP, *gone), dump(UP, *come))) == 1
+
+
+def test_what_others_set_on_a_link_without_a_carrier_counts() -> None:
+    """Permanent neighbours, addresses that are not the kernel's, a link-local address that is gone."""
+    permanent = ("neighbour", "dev0 192.0.2.9", {"state": ["PERMANENT"]})
+    own = ("address", "dev0 fe80::2", {"local": "fe80::2"})
+    for fact in (permanent, own, LINK_LOCAL):
+        assert len(compare(dump(NO_CARRIER, fact), dump(NO_CARRIER))) == 1
+    assert len(compare(dump(NO_CARRIER), dump(NO_CARRIER, own))) == 1
+
+
+def test_a_route_by_several_devices_is_named_by_its_destination() -> None:
+    """Whichever devices those are."""
+    gone = Difference(section="route", subject="dev0 other0 198.51.103.0/24", was="{}", now=None)
+    assert unnamed([gone], ["route 198.51.103.0/24 could not be restored"]) == []
+    assert unnamed([gone], ["route 198.51.104.0/24 could not be restored"]) == [gone]
+
+
+def test_the_kernels_route_of_an_address_with_a_lifetime_may_come() -> None:
+    """It may not go, and no other may come."""
+
+    def route(protocol: str) -> tuple[str, str, Any]:
+        fields = {"dst": "2001:db8:3::/64", "protocol": protocol, "family": "-6", "metric": 256, "expires": 4000}
+        return "route", "dev0 2001:db8:3::/64", fields
+
+    assert compare(dump(UP), dump(UP, route("kernel"))) == []
+    assert compare(dump(UP, route("kernel")), dump(UP)) != []
+    assert len(compare(dump(UP), dump(UP, route("boot")))) == 1
+
+
 def test_what_cannot_be_found_is_named() -> None:
     """Whatever it was."""
     gone = Difference(section="link", subject="dev0 mtu", was="1500", now=None)
