@@ -110,6 +110,9 @@ def compare(before: Dump, after: Dump) -> list[Difference]:
             for ifname in _ifnames(before)
             if "NOARP" in _text(before, ifname, "flags") or _text(before, ifname, "linkinfo.info_kind") == "ifb"
         ),
+        without_multicast=frozenset(
+            ifname for ifname in _ifnames(before) if '"MULTICAST"' not in _text(before, ifname, "flags")
+        ),
         secret=frozenset(
             ifname
             for ifname in _ifnames(before)
@@ -140,6 +143,7 @@ def _text(dump: Dump, ifname: str, what: str) -> str:
 
 
 _IPV4_MTU = 68
+_IFF_UP, _IFF_PROMISC = 0x1, 0x100
 _ALL_HOSTS = ("01:00:5e:00:00:01", "33:33:00:00:00:01")
 
 
@@ -149,6 +153,7 @@ class States:
 
     down: frozenset[str]
     without_arp: frozenset[str]
+    without_multicast: frozenset[str]
     secret: frozenset[str]
     """Whose link-local address is made of a random number or a secret."""
     beneath: frozenset[str]
@@ -252,6 +257,19 @@ def _is_route_of_lifetime(difference: Difference, _states: States) -> bool:
     ]
 
 
+def _is_routers_without_multicast(difference: Difference, states: States) -> bool:
+    what = difference.subject.partition(" ")[2]
+    is_group = what in {"ff01::2", "ff02::2", "ff05::2"} or what.startswith("33:33:00:00:00:02")
+    return _ifname(difference) in states.without_multicast and difference.section in {"fdb", "multicast"} and is_group
+
+
+def _is_promisc_of_down(difference: Difference, states: States) -> bool:
+    if not difference.subject.endswith(" sysfs flags") or None in {difference.was, difference.now}:
+        return False
+    was, now = (int(side or "0", base=16) for side in (difference.was, difference.now))
+    return _ifname(difference) in states.down & states.beneath and was ^ now == _IFF_PROMISC and not was & _IFF_UP
+
+
 EXPECTED: dict[str, Callable[[Difference, States], bool]] = {
     "the order of addresses is that of those which are there": _is_same_order,
     "the kernel makes the default qdisc when a link is first up; while it is down nothing is queued": _is_qdisc_of_down,
@@ -264,6 +282,8 @@ EXPECTED: dict[str, Callable[[Difference, States], bool]] = {
     "the kernel drops what is not permanent when a link without a carrier next changes": _is_flushed_without_carrier,
     "the kernel makes a link-local address, and the route of groups, when a carrier first comes": _is_made_at_carrier,
     "an address with a lifetime has no route if it was added while down; it comes back while up": _is_route_of_lifetime,
+    "a link without multicast does not join the groups of routers": _is_routers_without_multicast,
+    "a link hears all packets for those on top of it from when it is first up": _is_promisc_of_down,
     "a link too small for IPv4 has IPv4 again in a new netns, and not a group of all hosts": _is_ipv4_of_tiny,
     "a link is of unknown state until its carrier first changes; nothing sets that again": _is_untold_up,
 }

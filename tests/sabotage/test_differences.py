@@ -157,6 +157,30 @@ def test_the_kernels_route_of_an_address_with_a_lifetime_may_come() -> None:
     assert len(compare(dump(UP), dump(UP, route("boot")))) == 1
 
 
+def test_groups_of_routers_count_where_there_is_multicast() -> None:
+    """Whether it is up or down."""
+    group = ("multicast", "dev0 ff02::2", "ff02::2")
+    for flags, count in (([], 0), (["MULTICAST"], 1)):
+        link = ("link", "dev0 flags", flags)
+        assert len(compare(dump(link, group), dump(link))) == count
+
+
+def test_what_a_link_that_is_down_hears_for_others_does_not_count() -> None:
+    """Of one that is up, or that nothing stands on, it does; so does any other flag."""
+
+    def differ(was: str, now: str, *links: tuple[str, str, Any]) -> int:
+        befores, afters = (dump(*links, ("sysfs", "dev0 sysfs flags", each)) for each in (was, now))
+        return len(compare(befores, afters))
+
+    down, above = ("link", "dev0 flags", []), ("link", "child0 link", "dev0")
+    assert differ("0x102", "0x2", down, above) == 0
+    assert [differ("0x102", "0x2", down), differ("0x103", "0x3", UP, above), differ("0x202", "0x2", down, above)] == [
+        1,
+        1,
+        1,
+    ]
+
+
 def test_what_cannot_be_found_is_named() -> None:
     """Whatever it was."""
     gone = Difference(section="link", subject="dev0 mtu", was="1500", now=None)
