@@ -110,6 +110,7 @@ def compare(before: Dump, after: Dump) -> list[Difference]:
             for ifname in _ifnames(before)
             if "NOARP" in _text(before, ifname, "flags") or _text(before, ifname, "linkinfo.info_kind") == "ifb"
         ),
+        over_down=frozenset(ifname for ifname in _ifnames(before) if '"M-DOWN"' in _text(before, ifname, "flags")),
         without_multicast=frozenset(
             ifname for ifname in _ifnames(before) if '"MULTICAST"' not in _text(before, ifname, "flags")
         ),
@@ -153,6 +154,8 @@ class States:
 
     down: frozenset[str]
     without_arp: frozenset[str]
+    over_down: frozenset[str]
+    """That stand on one that is down."""
     without_multicast: frozenset[str]
     secret: frozenset[str]
     """Whose link-local address is made of a random number or a secret."""
@@ -270,6 +273,22 @@ def _is_promisc_of_down(difference: Difference, states: States) -> bool:
     return _ifname(difference) in states.down & states.beneath and was ^ now == _IFF_PROMISC and not was & _IFF_UP
 
 
+def _is_carrier_over_down(difference: Difference, states: States) -> bool:
+    what = difference.subject.partition(" ")[2]
+    if _ifname(difference) not in states.over_down or None in {difference.was, difference.now}:
+        return False
+    if difference.section in {"link", "sysfs"} and what in {"operstate", "sysfs operstate", "sysfs carrier"}:
+        return True
+    if difference.section == "link" and what == "flags":
+        was, now = (json.loads(side or "[]") for side in (difference.was, difference.now))
+        return {*was} ^ {*now} <= {"NO-CARRIER", "LOWER_UP"}
+    if difference.section != "route":
+        return False
+    was, now = (json.loads(side or "{}") for side in (difference.was, difference.now))
+    is_same = {**was, "flags": []} == {**now, "flags": []}
+    return is_same and {*was["flags"]} ^ {*now["flags"]} == {"linkdown"}
+
+
 EXPECTED: dict[str, Callable[[Difference, States], bool]] = {
     "the order of addresses is that of those which are there": _is_same_order,
     "the kernel makes the default qdisc when a link is first up; while it is down nothing is queued": _is_qdisc_of_down,
@@ -284,6 +303,7 @@ EXPECTED: dict[str, Callable[[Difference, States], bool]] = {
     "an address with a lifetime has no route if it was added while down; it comes back while up": _is_route_of_lifetime,
     "a link without multicast does not join the groups of routers": _is_routers_without_multicast,
     "a link hears all packets for those on top of it from when it is first up": _is_promisc_of_down,
+    "the kernel takes the carrier of what stands on a link that is down when that next changes": _is_carrier_over_down,
     "a link too small for IPv4 has IPv4 again in a new netns, and not a group of all hosts": _is_ipv4_of_tiny,
     "a link is of unknown state until its carrier first changes; nothing sets that again": _is_untold_up,
 }

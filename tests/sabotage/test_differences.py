@@ -181,6 +181,24 @@ def test_what_a_link_that_is_down_hears_for_others_does_not_count() -> None:
     ]
 
 
+def test_the_carrier_over_a_link_that_is_down_does_not_count() -> None:
+    """Nothing comes or goes there; whether it is up counts."""
+    route = {"dst": "fe80::/64", "protocol": "kernel"}
+    was = ["UP", "LOWER_UP"], "UP", {**route, "flags": []}
+    now = ["UP", "NO-CARRIER"], "DOWN", {**route, "flags": ["linkdown"]}
+
+    def differ(flags: list[str], *after: Any) -> int:
+        def told(link: list[str], state: str, path: Any) -> Dump:
+            link_flags = ("link", "child0 flags", [*link, *flags])
+            return dump(link_flags, ("link", "child0 operstate", state), ("route", "child0 fe80::/64", path))
+
+        return len(compare(told(*was), told(*after)))
+
+    assert differ(["M-DOWN"], *now) == 0
+    assert differ([], *now) == 3
+    assert differ(["M-DOWN"], ["LOWER_UP"], "UP", {**route, "flags": ["dead"]}) == 2
+
+
 def test_what_cannot_be_found_is_named() -> None:
     """Whatever it was."""
     gone = Difference(section="link", subject="dev0 mtu", was="1500", now=None)
