@@ -69,6 +69,8 @@ class Difference:
         _, _, what = self.subject.partition(" ")
         if self.section == "lifetime":  # its subject is a section, a link, an object and which of its moments
             return (self.subject.split()[2],)
+        if self.section == "route":  # one of several nexthops has several devices
+            what = what.split()[-1]
         if self.section not in _PATHS:
             return (what.lower(), *OF_SECTIONS.get(self.section, ()))
         parts = [part for part in re.split(r"[ /.]", what) if part not in _SAY_NOTHING]
@@ -108,6 +110,10 @@ def compare(before: Dump, after: Dump) -> list[Difference]:
             for ifname in _ifnames(before)
             if "NOARP" in _text(before, ifname, "flags") or _text(before, ifname, "linkinfo.info_kind") == "ifb"
         ),
+        over_down=frozenset(ifname for ifname in _ifnames(before) if '"M-DOWN"' in _text(before, ifname, "flags")),
+        without_multicast=frozenset(
+            ifname for ifname in _ifnames(before) if '"MULTICAST"' not in _text(before, ifname, "flags")
+        ),
         secret=frozenset(
             ifname
             for ifname in _ifnames(before)
@@ -138,7 +144,8 @@ def _text(dump: Dump, ifname: str, what: str) -> str:
 
 
 _IPV4_MTU = 68
-_ALL_HOSTS = {"01:00:5e:00:00:01", "33:33:00:00:00:01"}
+_IFF_UP, _IFF_PROMISC = 0x1, 0x100
+_ALL_HOSTS = ("01:00:5e:00:00:01", "33:33:00:00:00:01")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +154,9 @@ class States:
 
     down: frozenset[str]
     without_arp: frozenset[str]
+    over_down: frozenset[str]
+    """That stand on one that is down."""
+    without_multicast: frozenset[str]
     secret: frozenset[str]
     """Whose link-local address is made of a random number or a secret."""
     beneath: frozenset[str]
@@ -175,7 +185,7 @@ def _is_qdisc_of_down(difference: Difference, states: States) -> bool:
 
 def _is_all_nodes_of_down(difference: Difference, states: States) -> bool:
     ifname, _, what = difference.subject.partition(" ")
-    is_group = what.startswith(("33:33:00:00:00:01", "33:33:ff:"))
+    is_group = what.startswith((*_ALL_HOSTS, "33:33:ff:"))
     beneath = states.down | (states.beneath if states.down else frozenset())
     return ifname in beneath and difference.section in {"fdb", "multicast"} and is_group
 
@@ -224,6 +234,61 @@ def _is_ipv4_of_tiny(difference: Difference, states: States) -> bool:
     return _ifname(difference) in states.tiny and (is_ipv4 or is_group)
 
 
+def _is_flushed_without_carrier(difference: Difference, states: States) -> bool:
+    if difference.section != "neighbour" or _ifname(difference) not in states.down or difference.now is not None:
+        return False
+    return '"NOARP"' in (difference.was or "") or '"extern_learn"' in (difference.was or "")
+
+
+def _is_made_at_carrier(difference: Difference, states: States) -> bool:
+    what, told = difference.subject.partition(" ")[2], difference.now or difference.was or ""
+    if _ifname(difference) not in states.down:
+        return False
+    if difference.section == "route" and what == "ff00::/8":
+        return None in {difference.was, difference.now} and '"protocol": "kernel"' in told
+    is_kernels = '"kernel_ll"' in told or '"protocol": "kernel"' in told or what.startswith(("33:33:ff:", "ff02::1:ff"))
+    is_own = difference.section in {"address", "route", "multicast", "fdb"}
+    return difference.was is None and is_own and is_kernels and what.startswith(("fe80::", "33:33:ff:", "ff02::1:ff"))
+
+
+def _is_route_of_lifetime(difference: Difference, _states: States) -> bool:
+    if difference.section == "lifetime":
+        return difference.subject.startswith("route ") and difference.was == "never"
+    told = json.loads(difference.now or "{}") if difference.section == "route" and difference.was is None else {}
+    return (told.get("protocol"), told.get("family"), told.get("metric")) == ("kernel", "-6", 256) and "/" in told[
+        "dst"
+    ]
+
+
+def _is_routers_without_multicast(difference: Difference, states: States) -> bool:
+    what = difference.subject.partition(" ")[2]
+    is_group = what in {"ff01::2", "ff02::2", "ff05::2"} or what.startswith("33:33:00:00:00:02")
+    return _ifname(difference) in states.without_multicast and difference.section in {"fdb", "multicast"} and is_group
+
+
+def _is_promisc_of_down(difference: Difference, states: States) -> bool:
+    if not difference.subject.endswith(" sysfs flags") or None in {difference.was, difference.now}:
+        return False
+    was, now = (int(side or "0", base=16) for side in (difference.was, difference.now))
+    return _ifname(difference) in states.down & states.beneath and was ^ now == _IFF_PROMISC and not was & _IFF_UP
+
+
+def _is_carrier_over_down(difference: Difference, states: States) -> bool:
+    what = difference.subject.partition(" ")[2]
+    if _ifname(difference) not in states.over_down or None in {difference.was, difference.now}:
+        return False
+    if difference.section in {"link", "sysfs"} and what in {"operstate", "sysfs operstate", "sysfs carrier"}:
+        return True
+    if difference.section == "link" and what == "flags":
+        was, now = (json.loads(side or "[]") for side in (difference.was, difference.now))
+        return {*was} ^ {*now} <= {"NO-CARRIER", "LOWER_UP"}
+    if difference.section != "route":
+        return False
+    was, now = (json.loads(side or "{}") for side in (difference.was, difference.now))
+    is_same = {**was, "flags": []} == {**now, "flags": []}
+    return is_same and {*was["flags"]} ^ {*now["flags"]} == {"linkdown"}
+
+
 EXPECTED: dict[str, Callable[[Difference, States], bool]] = {
     "the order of addresses is that of those which are there": _is_same_order,
     "the kernel makes the default qdisc when a link is first up; while it is down nothing is queued": _is_qdisc_of_down,
@@ -233,6 +298,12 @@ EXPECTED: dict[str, Callable[[Difference, States], bool]] = {
     "of a random number or a secret the kernel makes a further link-local address": _is_made_of_secret,
     "what a link hears for those on top of it is entered as if an administrator had": _is_heard_for_another,
     "an IPv4 route via IPv6 is marked when a link without a carrier next changes": _is_linkdown_told_late,
+    "the kernel drops what is not permanent when a link without a carrier next changes": _is_flushed_without_carrier,
+    "the kernel makes a link-local address, and the route of groups, when a carrier first comes": _is_made_at_carrier,
+    "an address with a lifetime has no route if it was added while down; it comes back while up": _is_route_of_lifetime,
+    "a link without multicast does not join the groups of routers": _is_routers_without_multicast,
+    "a link hears all packets for those on top of it from when it is first up": _is_promisc_of_down,
+    "the kernel takes the carrier of what stands on a link that is down when that next changes": _is_carrier_over_down,
     "a link too small for IPv4 has IPv4 again in a new netns, and not a group of all hosts": _is_ipv4_of_tiny,
     "a link is of unknown state until its carrier first changes; nothing sets that again": _is_untold_up,
 }

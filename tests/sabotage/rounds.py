@@ -188,7 +188,8 @@ class Rounds:
             troubles = node.home()
             if not {setting.name for setting in case.tenant} >= _HIDES and "cannot be found" in "".join(troubles):
                 raise FailedRound(f"lost: {troubles}")  # noqa: TRY301 - as every other failure of a round
-            differences = [*self._differences(before, troubles), *_left(pod)]
+            is_elsewhere = "own netns" in {setting.name for setting in case.tenant}
+            differences = [*self._differences(before, troubles), *(() if is_elsewhere else _left(pod))]
             return Outcome(
                 case=case,
                 differences=tuple(differences),

@@ -134,6 +134,10 @@ ROWS: dict[str, Case] = {
             "ip -6 neigh add proxy 2001:db8:1::77 dev {dev}",
         ],
     ),
+    "queue length 0, set while there is a qdisc": _case(
+        "vxlan",
+        ["tc qdisc replace dev {dev} root handle 11: bfifo limit 77777", "ip link set {dev} txqueuelen 0"],
+    ),
     "protocol down": _case("macvlan", ["ip link set {dev} protodown on"]),
     "temporary addresses, wanted later": _case(
         "veth",

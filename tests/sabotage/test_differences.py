@@ -112,6 +112,93 @@ def test_a_link_too_small_for_ipv4_may_have_it_again() -> None:
         assert len(compare(dump(link, sysctl), dump(link))) == 1
 
 
+NO_CARRIER = ("link", "dev0 flags", ["NO-CARRIER", "UP"])
+LINK_LOCAL = ("address", "dev0 fe80::1", {"local": "fe80::1", "protocol": "kernel_ll"})
+OF_GROUPS = ("route", "dev0 ff00::/8", {"dst": "ff00::/8", "protocol": "kernel"})
+NOARP = ("neighbour", "dev0 192.0.2.9", {"state": ["NOARP"]})
+
+
+@pytest.mark.parametrize(
+    ("gone", "come"),
+    [((), (LINK_LOCAL,)), ((), (OF_GROUPS,)), ((OF_GROUPS,), ()), ((NOARP,), ())],
+    ids=["link-local address", "route of groups", "without it", "neighbour"],
+)
+def test_what_the_kernel_makes_of_a_link_without_a_carrier(gone: tuple[Any, ...], come: tuple[Any, ...]) -> None:
+    """It differs with a carrier too, and that counts."""
+    assert compare(dump(NO_CARRIER, *gone), dump(NO_CARRIER, *come)) == []
+    assert len(compare(dump(UP, *gone), dump(UP, *come))) == 1
+
+
+def test_what_others_set_on_a_link_without_a_carrier_counts() -> None:
+    """Permanent neighbours, addresses that are not the kernel's, a link-local address that is gone."""
+    permanent = ("neighbour", "dev0 192.0.2.9", {"state": ["PERMANENT"]})
+    own = ("address", "dev0 fe80::2", {"local": "fe80::2"})
+    for fact in (permanent, own, LINK_LOCAL):
+        assert len(compare(dump(NO_CARRIER, fact), dump(NO_CARRIER))) == 1
+    assert len(compare(dump(NO_CARRIER), dump(NO_CARRIER, own))) == 1
+
+
+def test_a_route_by_several_devices_is_named_by_its_destination() -> None:
+    """Whichever devices those are."""
+    gone = Difference(section="route", subject="dev0 other0 198.51.103.0/24", was="{}", now=None)
+    assert unnamed([gone], ["route 198.51.103.0/24 could not be restored"]) == []
+    assert unnamed([gone], ["route 198.51.104.0/24 could not be restored"]) == [gone]
+
+
+def test_the_kernels_route_of_an_address_with_a_lifetime_may_come() -> None:
+    """It may not go, and no other may come."""
+
+    def route(protocol: str) -> tuple[str, str, Any]:
+        fields = {"dst": "2001:db8:3::/64", "protocol": protocol, "family": "-6", "metric": 256, "expires": 4000}
+        return "route", "dev0 2001:db8:3::/64", fields
+
+    assert compare(dump(UP), dump(UP, route("kernel"))) == []
+    assert compare(dump(UP, route("kernel")), dump(UP)) != []
+    assert len(compare(dump(UP), dump(UP, route("boot")))) == 1
+
+
+def test_groups_of_routers_count_where_there_is_multicast() -> None:
+    """Whether it is up or down."""
+    group = ("multicast", "dev0 ff02::2", "ff02::2")
+    for flags, count in (([], 0), (["MULTICAST"], 1)):
+        link = ("link", "dev0 flags", flags)
+        assert len(compare(dump(link, group), dump(link))) == count
+
+
+def test_what_a_link_that_is_down_hears_for_others_does_not_count() -> None:
+    """Of one that is up, or that nothing stands on, it does; so does any other flag."""
+
+    def differ(was: str, now: str, *links: tuple[str, str, Any]) -> int:
+        befores, afters = (dump(*links, ("sysfs", "dev0 sysfs flags", each)) for each in (was, now))
+        return len(compare(befores, afters))
+
+    down, above = ("link", "dev0 flags", []), ("link", "child0 link", "dev0")
+    assert differ("0x102", "0x2", down, above) == 0
+    assert [differ("0x102", "0x2", down), differ("0x103", "0x3", UP, above), differ("0x202", "0x2", down, above)] == [
+        1,
+        1,
+        1,
+    ]
+
+
+def test_the_carrier_over_a_link_that_is_down_does_not_count() -> None:
+    """Nothing comes or goes there; whether it is up counts."""
+    route = {"dst": "fe80::/64", "protocol": "kernel"}
+    was = ["UP", "LOWER_UP"], "UP", {**route, "flags": []}
+    now = ["UP", "NO-CARRIER"], "DOWN", {**route, "flags": ["linkdown"]}
+
+    def differ(flags: list[str], *after: Any) -> int:
+        def told(link: list[str], state: str, path: Any) -> Dump:
+            link_flags = ("link", "child0 flags", [*link, *flags])
+            return dump(link_flags, ("link", "child0 operstate", state), ("route", "child0 fe80::/64", path))
+
+        return len(compare(told(*was), told(*after)))
+
+    assert differ(["M-DOWN"], *now) == 0
+    assert differ([], *now) == 3
+    assert differ(["M-DOWN"], ["LOWER_UP"], "UP", {**route, "flags": ["dead"]}) == 2
+
+
 def test_what_cannot_be_found_is_named() -> None:
     """Whatever it was."""
     gone = Difference(section="link", subject="dev0 mtu", was="1500", now=None)

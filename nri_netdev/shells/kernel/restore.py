@@ -20,6 +20,7 @@ from nri_netdev.faults import step
 from nri_netdev.shells.kernel.addresses import identity, missing, still_valid, without_dad
 from nri_netdev.shells.kernel.changes import put_address, set_down, set_link, set_master, set_up
 from nri_netdev.shells.kernel.facets.facet import Facet, Recorded, Site, restore_facet
+from nri_netdev.shells.kernel.facets.link import LINK
 from nri_netdev.shells.kernel.facets.neighbours import add_multicast, lladdr
 from nri_netdev.shells.kernel.facets.table import DOWN, FACETS, OF_CHILD
 from nri_netdev.shells.kernel.messages import AF_INET6, IFA_F_NODAD, IFLA_ADDRESS
@@ -89,6 +90,8 @@ class _Work:
         """Put back what differs of facets.
 
         One may need another, as a filter needs its class: so this is tried again for as long as less and less differs.
+        One may spoil another, as the first qdisc of some kinds sets the queue length: so the link is always looked at
+        again.
 
         Returns:
             What differs still.
@@ -99,7 +102,7 @@ class _Work:
             left[facet] = self._restore(facet, recorded[facet.name])
         while count is None or 0 < sum(map(len, left.values())) < count:
             count = sum(map(len, left.values()))
-            for facet in (facet for facet, shortfalls in left.items() if shortfalls):
+            for facet in (facet for facet, shortfalls in left.items() if shortfalls or facet is LINK):
                 left[facet] = self._restore(facet, recorded[facet.name])
         return [shortfall for shortfalls in left.values() for shortfall in shortfalls]
 
