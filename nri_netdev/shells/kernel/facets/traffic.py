@@ -37,6 +37,7 @@ _TCA_BPF_FD, _TCA_BPF_TAG, _TCA_BPF_ID = 6, 10, 11
 _FLAGS = {"u32": 11, "flower": 22, "matchall": 3, "bpf": 9}
 """The attribute of a filter's flags, by kind."""
 _TCA_HTB_INIT = 2
+_SFQ = struct.Struct("=IiIII")  # struct tc_sfq_qopt: quantum, perturb_period, limit, divisor, flows
 _STATE_FLAGS = 0x4 | 0x8  # TCA_CLS_FLAGS_IN_HW, TCA_CLS_FLAGS_NOT_IN_HW
 
 
@@ -70,7 +71,7 @@ def _read_qdiscs(site: Site) -> Messages:
 
 def _qdisc_items(recorded: Recorded) -> Items:
     """Qdiscs, parents first."""
-    cleaned = map(_without_count, map(_cleaned, recorded.messages))
+    cleaned = map(_of_default_limit, map(_without_count, map(_cleaned, recorded.messages)))
     ordered = sorted(cleaned, key=lambda payload: TCMSG.unpack_from(payload)[3] != _TC_H_ROOT)
     return dict.fromkeys(ordered, b"")
 
@@ -78,6 +79,20 @@ def _qdisc_items(recorded: Recorded) -> Items:
 def _without_count(payload: bytes) -> bytes:
     """A qdisc without the packets that HTB has counted among its options."""
     return _with_htb_init(payload, lambda init: init[:-4] + bytes(4))
+
+
+def _of_default_limit(payload: bytes) -> bytes:
+    """An SFQ without its limit, if that is the kernel's own: a limit that is set cuts the flows to as many."""
+    if _kind(payload) != "sfq":
+        return payload
+
+    def of_qdisc(number: int, value: bytes) -> bytes:
+        if number != _TCA_OPTIONS or len(value) < _SFQ.size:
+            return value
+        quantum, perturb, limit, divisor, flows = _SFQ.unpack_from(value)
+        return _SFQ.pack(quantum, perturb, 0 if flows > limit else limit, divisor, flows) + value[_SFQ.size :]
+
+    return change(payload, TCMSG.size, of_qdisc)
 
 
 def _with_htb_init(payload: bytes, patch: Callable[[bytes], bytes]) -> bytes:

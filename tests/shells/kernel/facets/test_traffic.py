@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import struct
 
 import pytest
 
 from nri_netdev.domain.snapshot import Shortfall
+from nri_netdev.shells.kernel.attributes import attributes, pack
+from nri_netdev.shells.kernel.facets.facet import Recorded
 from nri_netdev.shells.kernel.facets.traffic import TRAFFIC
+from nri_netdev.shells.kernel.messages import TCMSG
 from tests.shells.kernel.facets.conftest import Bench
 
 pytestmark = pytest.mark.root
@@ -70,3 +74,13 @@ def test_what_cannot_be_made_again_is_named(bench: Bench) -> None:
         "class htb 1:20",
     ]
     assert qdiscs.is_flushed
+
+
+@pytest.mark.parametrize(("flows", "limit"), [(128, 0), (127, 127)], ids=["the kernel's own", "set"])
+def test_an_sfq_is_made_with_the_limit_that_somebody_set(flows: int, limit: int) -> None:
+    """With one that the kernel had chosen, it would have fewer flows than before."""
+    options = struct.pack("=IiIII", 1514, 0, 127, 1024, flows) + bytes(48)
+    message = TCMSG.pack(0, 7, 0x120000, 0xFFFFFFFF, 2) + pack(1, b"sfq\0") + pack(2, options)
+    [item] = TRAFFIC[0].items(Recorded(messages=(message,), ifindex=7))
+
+    assert struct.unpack_from("=IiIII", attributes(item, TCMSG.size)[2]) == (1514, 0, limit, 1024, flows)
