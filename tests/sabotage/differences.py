@@ -110,6 +110,12 @@ def compare(before: Dump, after: Dump) -> list[Difference]:
             for ifname in _ifnames(before)
             if "NOARP" in _text(before, ifname, "flags") or _text(before, ifname, "linkinfo.info_kind") == "ifb"
         ),
+        joined=frozenset(
+            group
+            for fact in before.facts
+            if fact.section == "address"
+            for group in _groups(Difference(section=fact.section, subject=fact.subject, was=None, now=None))
+        ),
         over_down=frozenset(ifname for ifname in _ifnames(before) if '"M-DOWN"' in _text(before, ifname, "flags")),
         without_multicast=frozenset(
             ifname for ifname in _ifnames(before) if '"MULTICAST"' not in _text(before, ifname, "flags")
@@ -154,6 +160,8 @@ class States:
 
     down: frozenset[str]
     without_arp: frozenset[str]
+    joined: frozenset[str]
+    """Groups that the kernel joins for addresses."""
     over_down: frozenset[str]
     """That stand on one that is down."""
     without_multicast: frozenset[str]
@@ -185,7 +193,7 @@ def _is_qdisc_of_down(difference: Difference, states: States) -> bool:
 
 def _is_all_nodes_of_down(difference: Difference, states: States) -> bool:
     ifname, _, what = difference.subject.partition(" ")
-    is_group = what.startswith((*_ALL_HOSTS, "33:33:ff:"))
+    is_group = what.startswith((*_ALL_HOSTS, "33:33:ff:")) or (difference.was is None and what in states.joined)
     beneath = states.down | (states.beneath if states.down else frozenset())
     return ifname in beneath and difference.section in {"fdb", "multicast"} and is_group
 
@@ -292,7 +300,7 @@ def _is_carrier_over_down(difference: Difference, states: States) -> bool:
 EXPECTED: dict[str, Callable[[Difference, States], bool]] = {
     "the order of addresses is that of those which are there": _is_same_order,
     "the kernel makes the default qdisc when a link is first up; while it is down nothing is queued": _is_qdisc_of_down,
-    "a link leaves the group of all nodes when it goes down, and joins it in a new netns": _is_all_nodes_of_down,
+    "a link leaves its groups when it goes down, and joins them in a new netns": _is_all_nodes_of_down,
     "both say that the link beneath or beyond is down": _is_depth_of_down,
     "without ARP a link does not join the groups by which its addresses are asked for": _is_group_without_arp,
     "of a random number or a secret the kernel makes a further link-local address": _is_made_of_secret,

@@ -199,6 +199,16 @@ def test_the_carrier_over_a_link_that_is_down_does_not_count() -> None:
     assert differ(["M-DOWN"], ["LOWER_UP"], "UP", {**route, "flags": ["dead"]}) == 2
 
 
+def test_a_link_that_is_down_may_have_joined_the_group_of_its_address() -> None:
+    """It may not join others, nor leave it."""
+    down, address = ("link", "dev0 flags", []), ("address", "dev0 239.5.5.5", {"local": "239.5.5.5"})
+    its, other = (("fdb", f"dev0 {mac}", mac) for mac in ("01:00:5e:05:05:05", "01:00:5e:05:05:06"))
+    assert compare(dump(down, address), dump(down, address, its)) == []
+    assert len(compare(dump(down, address), dump(down, address, other))) == 1
+    assert len(compare(dump(down, address, its), dump(down, address))) == 1
+    assert len(compare(dump(UP, address), dump(UP, address, its))) == 1
+
+
 def test_what_cannot_be_found_is_named() -> None:
     """Whatever it was."""
     gone = Difference(section="link", subject="dev0 mtu", was="1500", now=None)
