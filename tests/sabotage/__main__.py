@@ -25,7 +25,9 @@ from tests.sabotage.kinds import KINDS
 if TYPE_CHECKING:
     from tests.sabotage.rounds import Outcome, Rounds
 
-KNOWN: dict[str, tuple[int, ...]] = dict.fromkeys(("veth", "macvlan", "vxlan", "ifb", "bridge-port"), (100, 101))
+KNOWN: dict[str, tuple[int, ...]] = dict.fromkeys(
+    ("veth", "macvlan", "macvtap", "vxlan", "ifb", "bridge-port"), (100, 101)
+)
 """Seeds that are run in each `make test`; what they mean changes with the tables of settings."""
 _NAMESPACES = ("--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
 

@@ -110,6 +110,12 @@ def compare(before: Dump, after: Dump) -> list[Difference]:
             for ifname in _ifnames(before)
             if "NOARP" in _text(before, ifname, "flags") or _text(before, ifname, "linkinfo.info_kind") == "ifb"
         ),
+        joined=frozenset(
+            group
+            for fact in before.facts
+            if fact.section == "address"
+            for group in _groups(Difference(section=fact.section, subject=fact.subject, was=None, now=None))
+        ),
         over_down=frozenset(ifname for ifname in _ifnames(before) if '"M-DOWN"' in _text(before, ifname, "flags")),
         without_multicast=frozenset(
             ifname for ifname in _ifnames(before) if '"MULTICAST"' not in _text(before, ifname, "flags")
@@ -119,6 +125,7 @@ def compare(before: Dump, after: Dump) -> list[Difference]:
             for ifname in _ifnames(before)
             if _text(before, ifname, "inet6_addr_gen_mode") in {"random", "stable_secret"}
         ),
+        has_passthru=any(_text(before, name, "linkinfo.info_data.mode") == "passthru" for name in _ifnames(before)),
         tiny=frozenset(
             ifname for ifname in _ifnames(before) if int(_text(before, ifname, "mtu") or _IPV4_MTU) < _IPV4_MTU
         ),
@@ -144,7 +151,8 @@ def _text(dump: Dump, ifname: str, what: str) -> str:
 
 
 _IPV4_MTU = 68
-_IFF_UP, _IFF_PROMISC = 0x1, 0x100
+_IFF_UP, _IFF_PROMISC, _IFF_ALLMULTI = 0x1, 0x100, 0x200
+_SOLICITED = ("33:33:ff:", "ff02::1:ff")
 _ALL_HOSTS = ("01:00:5e:00:00:01", "33:33:00:00:00:01")
 
 
@@ -154,6 +162,8 @@ class States:
 
     down: frozenset[str]
     without_arp: frozenset[str]
+    joined: frozenset[str]
+    """Groups that the kernel joins for addresses."""
     over_down: frozenset[str]
     """That stand on one that is down."""
     without_multicast: frozenset[str]
@@ -161,6 +171,8 @@ class States:
     """Whose link-local address is made of a random number or a secret."""
     beneath: frozenset[str]
     """That others stand on."""
+    has_passthru: bool
+    """Whether there is a macvlan in this mode."""
     tiny: frozenset[str]
     """Whose packets are too small for IPv4, so that the kernel has turned it off."""
 
@@ -185,7 +197,7 @@ def _is_qdisc_of_down(difference: Difference, states: States) -> bool:
 
 def _is_all_nodes_of_down(difference: Difference, states: States) -> bool:
     ifname, _, what = difference.subject.partition(" ")
-    is_group = what.startswith((*_ALL_HOSTS, "33:33:ff:"))
+    is_group = what.startswith((*_ALL_HOSTS, "33:33:ff:")) or (difference.was is None and what in states.joined)
     beneath = states.down | (states.beneath if states.down else frozenset())
     return ifname in beneath and difference.section in {"fdb", "multicast"} and is_group
 
@@ -202,14 +214,14 @@ def _is_untold_up(difference: Difference, _states: States) -> bool:
 
 def _is_group_without_arp(difference: Difference, states: States) -> bool:
     what = difference.subject.partition(" ")[2]
-    is_solicited = what.startswith(("33:33:ff:", "ff02::1:ff"))
+    is_solicited = what.startswith(_SOLICITED)
     heard = states.without_arp | (states.beneath if states.without_arp else frozenset())
     return _ifname(difference) in heard and difference.section in {"fdb", "multicast"} and is_solicited
 
 
 def _is_made_of_secret(difference: Difference, states: States) -> bool:
     what = difference.subject.partition(" ")[2]
-    is_its_own = what.startswith(("fe80::", "33:33:ff:", "ff02::1:ff")) or what == "ipv6/conf/stable_secret"
+    is_its_own = what.startswith(("fe80::", *_SOLICITED)) or what == "ipv6/conf/stable_secret"
     is_marked = "stable-privacy" in (difference.was or "") and difference.section == "address"
     is_new = difference.was in {None, "(Input/output error)"} and is_its_own
     return bool(states.secret) and (is_marked or is_new)
@@ -246,9 +258,9 @@ def _is_made_at_carrier(difference: Difference, states: States) -> bool:
         return False
     if difference.section == "route" and what == "ff00::/8":
         return None in {difference.was, difference.now} and '"protocol": "kernel"' in told
-    is_kernels = '"kernel_ll"' in told or '"protocol": "kernel"' in told or what.startswith(("33:33:ff:", "ff02::1:ff"))
+    is_kernels = '"kernel_ll"' in told or '"protocol": "kernel"' in told or what.startswith(_SOLICITED)
     is_own = difference.section in {"address", "route", "multicast", "fdb"}
-    return difference.was is None and is_own and is_kernels and what.startswith(("fe80::", "33:33:ff:", "ff02::1:ff"))
+    return difference.was is None and is_own and is_kernels and what.startswith(("fe80::", *_SOLICITED))
 
 
 def _is_route_of_lifetime(difference: Difference, _states: States) -> bool:
@@ -260,9 +272,9 @@ def _is_route_of_lifetime(difference: Difference, _states: States) -> bool:
     ]
 
 
-def _is_routers_without_multicast(difference: Difference, states: States) -> bool:
+def _is_group_without_multicast(difference: Difference, states: States) -> bool:
     what = difference.subject.partition(" ")[2]
-    is_group = what in {"ff01::2", "ff02::2", "ff05::2"} or what.startswith("33:33:00:00:00:02")
+    is_group = what in {"ff01::2", "ff02::2", "ff05::2"} or what.startswith(("33:33:00:00:00:02", *_SOLICITED))
     return _ifname(difference) in states.without_multicast and difference.section in {"fdb", "multicast"} and is_group
 
 
@@ -289,10 +301,17 @@ def _is_carrier_over_down(difference: Difference, states: States) -> bool:
     return is_same and {*was["flags"]} ^ {*now["flags"]} == {"linkdown"}
 
 
+def _is_left_by_passthru(difference: Difference, states: States) -> bool:
+    if not difference.subject.endswith(" sysfs flags") or None in {difference.was, difference.now}:
+        return False
+    was, now = (int(side or "0", base=16) for side in (difference.was, difference.now))
+    return states.has_passthru and _ifname(difference) in states.beneath and now == was | _IFF_ALLMULTI
+
+
 EXPECTED: dict[str, Callable[[Difference, States], bool]] = {
     "the order of addresses is that of those which are there": _is_same_order,
     "the kernel makes the default qdisc when a link is first up; while it is down nothing is queued": _is_qdisc_of_down,
-    "a link leaves the group of all nodes when it goes down, and joins it in a new netns": _is_all_nodes_of_down,
+    "a link leaves its groups when it goes down, and joins them in a new netns": _is_all_nodes_of_down,
     "both say that the link beneath or beyond is down": _is_depth_of_down,
     "without ARP a link does not join the groups by which its addresses are asked for": _is_group_without_arp,
     "of a random number or a secret the kernel makes a further link-local address": _is_made_of_secret,
@@ -301,9 +320,12 @@ EXPECTED: dict[str, Callable[[Difference, States], bool]] = {
     "the kernel drops what is not permanent when a link without a carrier next changes": _is_flushed_without_carrier,
     "the kernel makes a link-local address, and the route of groups, when a carrier first comes": _is_made_at_carrier,
     "an address with a lifetime has no route if it was added while down; it comes back while up": _is_route_of_lifetime,
-    "a link without multicast does not join the groups of routers": _is_routers_without_multicast,
+    "a link without multicast stays in groups that it joined when it had it": _is_group_without_multicast,
     "a link hears all packets for those on top of it from when it is first up": _is_promisc_of_down,
     "the kernel takes the carrier of what stands on a link that is down when that next changes": _is_carrier_over_down,
+    "a macvlan of mode passthru that leaves its netns as a port has its lower link hear more ever after": (
+        _is_left_by_passthru
+    ),
     "a link too small for IPv4 has IPv4 again in a new netns, and not a group of all hosts": _is_ipv4_of_tiny,
     "a link is of unknown state until its carrier first changes; nothing sets that again": _is_untold_up,
 }

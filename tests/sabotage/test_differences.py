@@ -73,12 +73,16 @@ def test_while_a_link_is_down_its_default_qdisc_does_not_count() -> None:
 def test_groups_below_one_without_arp_do_not_count() -> None:
     """Those by which its addresses are asked for; others do."""
     below = (
-        *(("link", "dev0 flags", ["NOARP", "UP"]), ("link", "dev0 link", "under0"), ("link", "under0 flags", ["UP"])),
+        *(
+            ("link", "dev0 flags", ["MULTICAST", "NOARP", "UP"]),
+            ("link", "dev0 link", "under0"),
+            ("link", "under0 flags", ["MULTICAST", "UP"]),
+        ),
     )
     solicited, other = (("multicast", f"under0 {mac}", mac) for mac in ("33:33:ff:00:00:78", "01:00:5e:00:00:63"))
     assert compare(dump(*below, solicited), dump(*below)) == []
     assert len(compare(dump(*below, other), dump(*below))) == 1
-    with_arp = (("link", "dev0 flags", ["UP"]), *below[1:])
+    with_arp = (("link", "dev0 flags", ["MULTICAST", "UP"]), *below[1:])
     assert len(compare(dump(*with_arp, solicited), dump(*with_arp))) == 1
 
 
@@ -157,12 +161,13 @@ def test_the_kernels_route_of_an_address_with_a_lifetime_may_come() -> None:
     assert len(compare(dump(UP), dump(UP, route("boot")))) == 1
 
 
-def test_groups_of_routers_count_where_there_is_multicast() -> None:
+@pytest.mark.parametrize("group", ["ff02::2", "ff02::1:ff00:5"])
+def test_groups_of_routers_and_addresses_count_where_there_is_multicast(group: str) -> None:
     """Whether it is up or down."""
-    group = ("multicast", "dev0 ff02::2", "ff02::2")
+    joined = ("multicast", f"dev0 {group}", group)
     for flags, count in (([], 0), (["MULTICAST"], 1)):
         link = ("link", "dev0 flags", flags)
-        assert len(compare(dump(link, group), dump(link))) == count
+        assert len(compare(dump(link, joined), dump(link))) == count
 
 
 def test_what_a_link_that_is_down_hears_for_others_does_not_count() -> None:
@@ -197,6 +202,27 @@ def test_the_carrier_over_a_link_that_is_down_does_not_count() -> None:
     assert differ(["M-DOWN"], *now) == 0
     assert differ([], *now) == 3
     assert differ(["M-DOWN"], ["LOWER_UP"], "UP", {**route, "flags": ["dead"]}) == 2
+
+
+def test_a_link_that_is_down_may_have_joined_the_group_of_its_address() -> None:
+    """It may not join others, nor leave it."""
+    down, address = ("link", "dev0 flags", []), ("address", "dev0 239.5.5.5", {"local": "239.5.5.5"})
+    its, other = (("fdb", f"dev0 {mac}", mac) for mac in ("01:00:5e:05:05:05", "01:00:5e:05:05:06"))
+    assert compare(dump(down, address), dump(down, address, its)) == []
+    assert len(compare(dump(down, address), dump(down, address, other))) == 1
+    assert len(compare(dump(down, address, its), dump(down, address))) == 1
+    assert len(compare(dump(UP, address), dump(UP, address, its))) == 1
+
+
+def test_what_a_macvlan_in_mode_passthru_leaves_does_not_count() -> None:
+    """Of another mode, or any other flag, it does."""
+
+    def differ(mode: str, now: str) -> int:
+        links = ("link", "dev0 linkinfo.info_data.mode", mode), ("link", "dev0 link", "under0")
+        befores, afters = (dump(*links, ("sysfs", "under0 sysfs flags", each)) for each in ("0x1103", now))
+        return len(compare(befores, afters))
+
+    assert [differ("passthru", "0x1303"), differ("bridge", "0x1303"), differ("passthru", "0x1003")] == [0, 1, 1]
 
 
 def test_what_cannot_be_found_is_named() -> None:
