@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 
 from nri_netdev.domain.snapshot import Messages
@@ -151,6 +152,8 @@ def _put(site: Site, was: Recorded, change: Change) -> Refusals:
                 set_down(site.rtnl, site.ifindex)
             _set(site, key, change)
         except KernelError as error:
+            if key == IFLA_ADDRESS and error.errno == errno.EADDRNOTAVAIL:
+                error.hint = "the physical function administers it: `ip link set PF vf NUMBER mac ADDRESS`"
             refusals[key] = error
     return refusals
 
