@@ -96,6 +96,11 @@ def link_attributes(payload: bytes) -> dict[int, bytes]:
     return attributes(payload, _IFINFO.size)
 
 
+def link_info(payload: bytes) -> dict[int, bytes]:
+    """The `IFLA_INFO_*` of an `RTM_NEWLINK`: its kind, the kind of its master, and the data of both."""
+    return attributes(link_attributes(payload).get(IFLA_LINKINFO, b""))
+
+
 @functools.lru_cache(maxsize=_PARSED_LINKS)
 def parse_link(payload: bytes) -> Link:
     """Read an `RTM_NEWLINK`. Results are cached: an equal message returns the same `Link`."""

@@ -20,6 +20,7 @@ from nri_netdev.shells.kernel.messages import (
     IFLA_LINKINFO,
     RTM_SETLINK,
     link_attributes,
+    link_info,
     pack_link,
 )
 
@@ -38,12 +39,8 @@ _MAPPING = struct.Struct("=II")  # struct ifla_vlan_qos_mapping: from, to
 # -- kind --------------------------------------------------------------------------------------------------------------
 
 
-def _info(payload: bytes) -> dict[int, bytes]:
-    return attributes(link_attributes(payload).get(IFLA_LINKINFO, b""))
-
-
 def _read_kind(site: Site) -> Messages:
-    info = _info(site.raw)
+    info = link_info(site.raw)
     return (pack_all({n: info[n] for n in (IFLA_INFO_KIND, _INFO_DATA) if n in info}),)
 
 

@@ -30,6 +30,7 @@ from nri_netdev.shells.kernel.messages import (
     RTM_SETLINK,
     link_attributes,
     link_header,
+    link_info,
 )
 
 _SETTABLE: Mapping[str, frozenset[int]] = {
@@ -41,12 +42,8 @@ are state, timers and counters."""
 _ADVICE = "set it with `bridge` or `ip link`, then `nri-netdev release` forgets the claim"
 
 
-def _info(payload: bytes) -> dict[int, bytes]:
-    return attributes(link_attributes(payload).get(IFLA_LINKINFO, b""))
-
-
 def _read_port(site: Site) -> Messages:
-    info = _info(site.raw)
+    info = link_info(site.raw)
     return (pack_all({n: info[n] for n in (IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA) if n in info}),)
 
 
@@ -144,7 +141,7 @@ _MDB_PERMANENT = 1
 
 def _read_groups(site: Site) -> Messages:
     """The permanent entries of a bridge's multicast table that point to it."""
-    if site.link.master is None or not _info(site.raw).get(IFLA_INFO_SLAVE_KIND, b"").startswith(b"bridge"):
+    if site.link.master is None or not link_info(site.raw).get(IFLA_INFO_SLAVE_KIND, b"").startswith(b"bridge"):
         return ()
     found = site.rtnl.dump("list multicast groups of bridges", RTM_GETMDB, _BR_PORT_MSG.pack(AF_BRIDGE, 0))
     return tuple(entry for payload in found for entry in _groups(payload, site.ifindex))
