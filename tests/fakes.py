@@ -327,7 +327,10 @@ class FakePods:
         device.addresses = snapshot.addresses
         self._node.change(device, ifname=ifname, is_up=True)
 
-    def bring_home(self, netns_path: str, ifindex: int, snapshot: Snapshot, mark: str) -> HomeReport:
+    def bring_home(
+        self, netns_path: str, ifindex: int, snapshot: Snapshot, mark: str, pod_path: str | None = None
+    ) -> HomeReport:
+        del pod_path
         self._node.maybe_refuse("bring_home")
         device = self._node.at(self._node.ino(netns_path), ifindex)
         step("fake.marking")

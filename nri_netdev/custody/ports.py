@@ -112,8 +112,10 @@ class Pods(Protocol):
     def complete(self, netns_path: str, ifindex: int, ifname: str, snapshot: Snapshot) -> None:
         """Give an interface in a pod its name there and the addresses that it had, and set it up."""
 
-    def bring_home(self, netns_path: str, ifindex: int, snapshot: Snapshot, mark: str) -> HomeReport:
-        """Move an interface home and restore it."""
+    def bring_home(
+        self, netns_path: str, ifindex: int, snapshot: Snapshot, mark: str, pod_path: str | None = None
+    ) -> HomeReport:
+        """Move an interface home and restore it; `pod_path`: the netns that it was given to, if it is in another."""
 
 
 class Processes(Protocol):

@@ -15,7 +15,7 @@ from functools import partial
 
 from nri_netdev.custody.claims import Claims, about, reported
 from nri_netdev.custody.holders import Holders
-from nri_netdev.custody.locate import Found, locate
+from nri_netdev.custody.locate import Found, locate, pod_path
 from nri_netdev.custody.ports import Kernel, Returns
 from nri_netdev.custody.returning import AtOnce, Outcome
 from nri_netdev.domain.claim import Claim, State
@@ -177,7 +177,8 @@ class Settler:
     def _fetch(self, claim: Claim, found: Found) -> None:
         if found.link is not None and found.netns_path is not None:
             bring_home = self._kernel.pods.bring_home
-            way = partial(bring_home, found.netns_path, found.link.ifindex, claim.snapshot, claim.mark)
+            given_to = pod_path(self._kernel, claim.netns) if found.place is Place.AWAY else None
+            way = partial(bring_home, found.netns_path, found.link.ifindex, claim.snapshot, claim.mark, given_to)
             self._return(claim, way)
 
     def _restore(self, claim: Claim, found: Found) -> None:

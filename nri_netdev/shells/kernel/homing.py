@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import struct
 from collections.abc import Iterable
 from dataclasses import replace
 
-from nri_netdev.domain.children import children
+from nri_netdev.domain.children import PAIRS, children
 from nri_netdev.domain.effects import why_left_behind
 from nri_netdev.domain.links import Address
 from nri_netdev.domain.snapshot import HomeReport, Snapshot
 from nri_netdev.errors import KernelError
 from nri_netdev.faults import step
 from nri_netdev.shells.kernel.addresses import missing, without_dad
+from nri_netdev.shells.kernel.attributes import attributes, pack, u32
 from nri_netdev.shells.kernel.changes import (
     del_altname,
     delete,
@@ -32,7 +34,7 @@ from nri_netdev.shells.kernel.changes import (
 from nri_netdev.shells.kernel.facets.facet import Recorded, Site, restore_facet
 from nri_netdev.shells.kernel.facets.kind import KIND
 from nri_netdev.shells.kernel.facets.link import LINK
-from nri_netdev.shells.kernel.messages import IFF_ALLMULTI, IFF_PROMISC, link_header
+from nri_netdev.shells.kernel.messages import IFF_ALLMULTI, IFF_PROMISC, RTM_GETNSID, link_header
 from nri_netdev.shells.kernel.naming import all_names, free_name, free_own_altname, mark
 from nri_netdev.shells.kernel.restore import restore
 from nri_netdev.shells.kernel.rtnetlink import Rtnl, with_rtnl
@@ -86,6 +88,33 @@ def bring_home(pod_fd: int, ifindex: int, snapshot: Snapshot, altname: str, home
     """
     with_rtnl(pod_fd, _leave, ifindex, snapshot, altname, home_fd)
     return with_rtnl(home_fd, _arrive, snapshot, altname)
+
+
+def delete_children_across(rtnl: Rtnl, ifindex: int, other_fd: int) -> None:
+    """Delete the devices of a netns that stand on an interface in another, where its container has moved it.
+
+    Args:
+        rtnl: a socket of the netns of the devices.
+        ifindex: the interface, in the other netns.
+        other_fd: the other netns.
+
+    Raises:
+        KernelError: They cannot be read.
+    """
+    nsid = _number_of(rtnl, other_fd)
+    for link in rtnl.links():
+        if link.link == ifindex and link.link_netnsid == nsid is not None and link.kind not in PAIRS:
+            with contextlib.suppress(KernelError):
+                delete(rtnl, link.ifindex)
+
+
+def _number_of(rtnl: Rtnl, netns_fd: int) -> int | None:
+    """The number that a netns has for another (`RTM_GETNSID`); None if it has none."""
+    netnsa_nsid, netnsa_fd, rtgenmsg_bytes = 1, 3, 4
+    request = bytes(rtgenmsg_bytes) + pack(netnsa_fd, u32(netns_fd))
+    reply = rtnl.get("read the number of a network namespace", RTM_GETNSID, request)
+    (nsid,) = struct.unpack("=i", attributes(reply, rtgenmsg_bytes)[netnsa_nsid])
+    return None if nsid < 0 else nsid
 
 
 def _leave(rtnl: Rtnl, ifindex: int, snapshot: Snapshot, altname: str, home_fd: int) -> None:

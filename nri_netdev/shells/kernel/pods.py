@@ -6,7 +6,7 @@ A call into a netns opens a socket there and closes it again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +14,7 @@ from typing import TypeVar
 from nri_netdev.domain.claim import Netns
 from nri_netdev.domain.links import Link, PodNetnsView
 from nri_netdev.domain.snapshot import HomeReport, Snapshot
+from nri_netdev.errors import KernelError
 from nri_netdev.shells.kernel import changes, homing, netns
 from nri_netdev.shells.kernel.host import Host
 from nri_netdev.shells.kernel.mirror import link_events
@@ -111,8 +112,21 @@ class Pods:
         """Give an interface in a pod its name there and its addresses, and set it up."""
         _at(netns_path, homing.complete, ifindex, ifname, snapshot.addresses)
 
-    def bring_home(self, netns_path: str, ifindex: int, snapshot: Snapshot, mark: str) -> HomeReport:
-        """Move an interface home and restore it."""
+    def bring_home(
+        self, netns_path: str, ifindex: int, snapshot: Snapshot, mark: str, pod_path: str | None = None
+    ) -> HomeReport:
+        """Move an interface home and restore it.
+
+        Args:
+            netns_path: where it is.
+            ifindex: its index there.
+            snapshot: what it was at home.
+            mark: its mark.
+            pod_path: the netns that it was given to, if it is in another: what was made on it may have stayed there.
+        """
+        if pod_path is not None:
+            with suppress(KernelError), netns.open_netns(netns_path) as away_fd:
+                _at(pod_path, homing.delete_children_across, ifindex, away_fd)
         with (
             self._timed("home", _driver(snapshot.link)),
             netns.open_netns(netns_path) as pod_fd,

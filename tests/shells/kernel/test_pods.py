@@ -203,3 +203,23 @@ def test_moves_to_a_pod_and_home_are_timed(node: Node, pod: Net) -> None:
 
     assert report.troubles() == ()
     assert node.moves == [("in", "ifb"), ("home", "ifb")]
+
+
+def test_what_a_container_made_on_it_does_not_stay_behind(node: Node, pod: Net, nets: Callable[[], Net]) -> None:
+    """In the pod, when the interface has been moved on; what stands on another of that index is left alone."""
+    node.home.ip("link add dev0 type veth peer name peer0")
+    index = node.home.link("dev0").ifindex
+    snapshot = node.home.call(captured, index)
+    call_in_netns(node.home.fd, node.host.mark, index, MARK)
+    node.call(lambda pods: pods.send(index, pod.path, "net1"))
+    away, third = nets(), nets()
+    pod.ip("link add own0 link net1 type macvlan")
+    pod.ip(f"link set net1 netns {away.path}")
+    inside = away.link("net1").ifindex
+    third.ip(f"link add under0 index {inside} type ifb")
+    third.ip("link add other0 link under0 type macvlan")
+    third.ip(f"link set other0 netns {pod.path}")
+    report = node.call(lambda pods: pods.bring_home(away.path, inside, snapshot, MARK, pod.path))
+
+    assert report.troubles() == ()
+    assert pod.names() == {"lo", "other0"}
