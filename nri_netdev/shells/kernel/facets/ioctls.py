@@ -1,4 +1,4 @@
-"""What ioctls set: n-tuple rules, hashed fields, the indirection table and its key; hardware time stamping.
+"""What ioctls set: n-tuple rules, hashed fields, the indirection table and its key, time stamping, tunables.
 
 Netlink has no n-tuple rules, sets the hash only from Linux 6.17 on, and has time stamping from Linux 6.14 on.
 Structures are those of `linux/ethtool.h` and `linux/net_tstamp.h`.
@@ -10,6 +10,7 @@ import ctypes
 import fcntl
 import socket
 import struct
+import sys
 from collections.abc import Callable, Iterator
 
 from nri_netdev.domain.snapshot import Messages
@@ -236,4 +237,51 @@ STAMPING = Facet(
     advice="set it with hwstamp_ctl, then `nri-netdev release` forgets the claim",
 )
 
-RECEIVE: tuple[Facet, ...] = (RSS, FIELDS, RULES, STAMPING)
+# -- tunables ----------------------------------------------------------------------------------------------------------
+
+_GTUNABLE, _STUNABLE = 0x48, 0x49
+_TUNABLE = struct.Struct("=IIII")  # struct ethtool_tunable: cmd, id, type_id, len; the value follows
+_TUNABLES = {
+    1: ("rx-copybreak", 3, 4),
+    2: ("tx-copybreak", 3, 4),
+    3: ("pfc-prevention-tout", 2, 2),
+    4: ("tx-buf-size", 3, 4),
+}
+"""`ETHTOOL_*` tunables: name, type (`enum tunable_type_id`), bytes."""
+
+
+def _read_tunables(site: Site) -> Messages:
+    requests = (
+        _TUNABLE.pack(_GTUNABLE, number, kind, size) + bytes(size) for number, (_, kind, size) in _TUNABLES.items()
+    )
+    replies = (_if_supported(site, "read a tunable", request) for request in requests)
+    return tuple(reply for reply in replies if reply is not None)
+
+
+def _tunable_items(recorded: Recorded) -> Items:
+    return {_TUNABLE.unpack_from(message)[1]: message[_TUNABLE.size :] for message in recorded.messages}
+
+
+def _put_tunables(site: Site, was: Recorded, change: Change) -> Refusals:
+    refusals: Refusals = {}
+    by_number = {_TUNABLE.unpack_from(message)[1]: message for message in was.messages}
+    for key in change.differing:
+        try:
+            _ioctl(site, f"set tunable {_TUNABLES[key][0]}", struct.pack("=I", _STUNABLE) + by_number[key][4:])
+        except KernelError as error:
+            refusals[key] = error
+    return refusals
+
+
+TUNABLES = Facet(
+    name="tunables",
+    title="tunables (`ethtool --set-tunable`)",
+    read=_read_tunables,
+    items=_tunable_items,
+    what=lambda _site, key: f"tunable {_TUNABLES[key][0]}",
+    show=lambda _site, _key, value: str(int.from_bytes(value, sys.byteorder)),
+    put=_put_tunables,
+    advice="set it with ethtool --set-tunable, then `nri-netdev release` forgets the claim",
+)
+
+IOCTLS: tuple[Facet, ...] = (RSS, FIELDS, RULES, STAMPING, TUNABLES)

@@ -8,9 +8,9 @@ import struct
 import pytest
 
 from nri_netdev.errors import KernelError
-from nri_netdev.shells.kernel.facets import receive
+from nri_netdev.shells.kernel.facets import ioctls
 from nri_netdev.shells.kernel.facets.facet import Recorded, Site, restore_facet
-from nri_netdev.shells.kernel.facets.receive import FIELDS, RECEIVE, RSS, RULES, STAMPING
+from nri_netdev.shells.kernel.facets.ioctls import FIELDS, IOCTLS, RSS, RULES, STAMPING, TUNABLES
 from tests.shells.kernel.facets.conftest import Bench
 
 LOCATION, COUNT, LOCATIONS = 176, 184, 188
@@ -20,10 +20,19 @@ class Card:
     """Rules, hashed fields and RSS of a network card, by the requests of `linux/ethtool.h`."""
 
     def __init__(self) -> None:
+        self.tunables = {1: 256}
         self.rules: dict[int, bytes] = {}
         self.fields = dict.fromkeys((1, 2), 0x30)
         self.stamping = struct.pack("=III", 0, 0, 0)
         self.rss = struct.pack("=BBHI", 1, 0, 0, 0) + struct.pack("=4I", 0, 1, 0, 1) + b"k" * 8
+
+    def tunable(self, action: str, request: bytes) -> bytes:
+        command, number = struct.unpack_from("=II", request)
+        if number not in self.tunables:
+            raise KernelError(action=action, errno=errno.EOPNOTSUPP)
+        if command == 0x49:
+            self.tunables[number] = struct.unpack_from("=I", request, 16)[0]
+        return request[:16] + struct.pack("=I", self.tunables[number])
 
     def ioctl(self, _site: Site, action: str, request: bytes, number: int = 0x8946) -> bytes:
         if number == 0x89B0:
@@ -31,6 +40,8 @@ class Card:
         if number != 0x8946:
             return self.stamping
         command, flow = struct.unpack_from("=II", request)
+        if command in {0x48, 0x49}:
+            return self.tunable(action, request)
         reply = bytearray(request)
         location = struct.unpack_from("=I", request, LOCATION)[0] if len(request) > LOCATION else 0
         if command == 0x2E:
@@ -60,7 +71,7 @@ class Card:
 @pytest.fixture(name="card")
 def _card(monkeypatch: pytest.MonkeyPatch) -> Card:
     card = Card()
-    monkeypatch.setattr(receive, "_ioctl", card.ioctl)
+    monkeypatch.setattr(ioctls, "_ioctl", card.ioctl)
     return card
 
 
@@ -70,7 +81,7 @@ def site() -> Site:
     return found
 
 
-def recorded(facet: receive.Facet) -> Recorded:
+def recorded(facet: ioctls.Facet) -> Recorded:
     return Recorded(messages=facet.read(site()) or (), ifindex=7)
 
 
@@ -108,6 +119,16 @@ def test_time_stamping(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
     assert card.stamping == bytes(12)
 
 
+def test_tunables(card: Card) -> None:
+    """Those that the driver has."""
+    was = recorded(TUNABLES)
+    card.tunables[1] = 0
+
+    assert TUNABLES.items(was) == {1: struct.pack("=I", 256)}
+    assert restore_facet(TUNABLES, site(), was) == []
+    assert card.tunables == {1: 256}
+
+
 @pytest.mark.root
 def test_the_time_stamping_of_the_device_below_is_not_read(bench: Bench) -> None:
     """A macvlan answers with it; the host may change it meanwhile."""
@@ -121,5 +142,5 @@ def test_the_time_stamping_of_the_device_below_is_not_read(bench: Bench) -> None
 def test_a_device_without_any_of_it(bench: Bench) -> None:
     """Nothing to compare, on a real kernel."""
     bench.make("type veth peer name peer0")
-    for facet in RECEIVE:
+    for facet in IOCTLS:
         assert bench.restore(facet, bench.record(facet)) == []
