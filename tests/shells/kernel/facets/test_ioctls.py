@@ -35,13 +35,15 @@ class Card:
         return request[:16] + struct.pack("=I", self.tunables[number])
 
     def ioctl(self, _site: Site, action: str, request: bytes, number: int = 0x8946) -> bytes:
-        if number == 0x89B0:
-            self.stamping = request
         if number != 0x8946:
+            self.stamping = request if number == 0x89B0 else self.stamping
             return self.stamping
         command, flow = struct.unpack_from("=II", request)
-        if command in {0x48, 0x49}:
-            return self.tunable(action, request)
+        return (
+            self.tunable(action, request) if command in {0x48, 0x49} else self.receive(action, request, command, flow)
+        )
+
+    def receive(self, action: str, request: bytes, command: int, flow: int) -> bytes:
         reply = bytearray(request)
         location = struct.unpack_from("=I", request, LOCATION)[0] if len(request) > LOCATION else 0
         if command == 0x2E:
