@@ -109,6 +109,7 @@ EVENTS = {
     "daemon.ready": "The daemon is registered with the engine, and its ledger is writable.",
     "daemon.unready": "The daemon can give nothing now; `reason` is why. It still brings home what it can.",
     "daemon.standby": "Another daemon has the state directory; this one waits until that one ends.",
+    "facet.unread": "A driver does not tell some of an interface just now; that is not compared at home.",
     "holder.died": "A container's first process has ended, and the engine has not told yet; its interface comes home.",
     "health.waits": "The address of the probes is in use, mostly by the active daemon while this one is in standby.",
     "page.bug": "A bug in a page of the status or metrics: report it with the traceback. Nothing else is affected.",

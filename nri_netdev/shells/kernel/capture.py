@@ -6,6 +6,7 @@ some milliseconds. `nri_netdev.shells.kernel.restore` reads the same again at ho
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
@@ -14,10 +15,12 @@ from nri_netdev.domain.children import children as children_of
 from nri_netdev.domain.claim import MARK_PREFIX
 from nri_netdev.domain.links import Link
 from nri_netdev.domain.snapshot import Child, Master, Messages, Snapshot
+from nri_netdev.errors import KernelError
+from nri_netdev.log import event
 from nri_netdev.shells.kernel.attributes import attributes
 from nri_netdev.shells.kernel.facets.facet import Facet, Site
 from nri_netdev.shells.kernel.facets.sysfs import upper_names
-from nri_netdev.shells.kernel.facets.table import FACETS, OF_CHILD
+from nri_netdev.shells.kernel.facets.table import FACETS, OF_CHILD, OPTIONAL
 from nri_netdev.shells.kernel.messages import (
     AF_INET,
     AF_INET6,
@@ -29,6 +32,7 @@ from nri_netdev.shells.kernel.messages import (
 from nri_netdev.shells.kernel.rtnetlink import Rtnl
 from nri_netdev.shells.kernel.sysctls import Sysctls
 
+_log = logging.getLogger(__name__)
 _CONFS = {AF_INET: 1, AF_INET6: 2}
 """`IFLA_INET_CONF` and `IFLA_INET6_CONF`."""
 _BOND_SLAVE_PERM_HWADDR = 4
@@ -61,8 +65,19 @@ def snapshot(rtnl: Rtnl, ifindex: int, sysctls: Sysctls, preferred: Collection[s
 
 
 def _read(site: Site, facets: Iterable[Facet]) -> Mapping[str, Messages]:
-    found = ((facet.name, facet.read(site)) for facet in facets)
+    found = ((facet.name, _read_one(facet, site)) for facet in facets)
     return {name: messages for name, messages in found if messages is not None}
+
+
+def _read_one(facet: Facet, site: Site) -> Messages | None:
+    """One facet; None if it cannot be read here or now, so that it is not compared at home."""
+    try:
+        return facet.read(site)
+    except KernelError as error:
+        if facet not in OPTIONAL:
+            raise
+        event(_log, logging.DEBUG, "facet.unread", facet=facet.name, ifname=site.link.ifname, error=str(error))
+        return None
 
 
 def _child(rtnl: Rtnl, link: Link) -> Child:

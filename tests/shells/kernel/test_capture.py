@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+from typing import NoReturn
+
 import pytest
 
 from nri_netdev.domain.snapshot import Snapshot
+from nri_netdev.errors import KernelError
 from nri_netdev.shells.kernel import capture, naming
+from nri_netdev.shells.kernel.facets import ethtool
 from nri_netdev.shells.kernel.facets.facet import Recorded, Site
 from nri_netdev.shells.kernel.facets.table import FACETS
 from nri_netdev.shells.kernel.rtnetlink import Rtnl
@@ -62,3 +67,21 @@ def objects(snapshot: Snapshot, net: Net) -> set[str]:
 def test_sysctls_of_a_link_are_whole_or_nothing() -> None:
     """Without those of one family nothing is known."""
     assert capture.conf_of({}) == b""
+
+
+@pytest.mark.root
+def test_what_a_driver_does_not_tell_keeps_nothing_from_being_given(home: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some refuse while a device is being reset; then that is not compared. What a move destroys must be told."""
+    home.ip("link add dev0 type ifb")
+    index = home.link("dev0").ifindex
+
+    def refused(*_: object, **__: object) -> NoReturn:
+        raise KernelError(action="read it", errno=errno.EBUSY)
+
+    monkeypatch.setattr(ethtool, "ask", refused)
+    facets = home.call(captured, index).facets
+    assert "rings" not in facets
+    assert "routes" in facets
+    monkeypatch.setattr(Rtnl, "routes", refused)
+    with pytest.raises(KernelError):
+        home.call(captured, index)

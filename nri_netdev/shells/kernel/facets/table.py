@@ -34,4 +34,7 @@ UP: tuple[Facet, ...] = (
 OF_CHILD: tuple[Facet, ...] = (LINK, NEIGHBOURS, NEXTHOPS, ROUTES, OTHERS_ROUTES, FDB)
 """What a device on top of it loses when it goes down."""
 
+OPTIONAL: frozenset[Facet] = frozenset((*ETHTOOL, *IOCTLS))
+"""What a driver may refuse to tell at a moment, as some do of a device that is down or being reset."""
+
 FACETS: tuple[Facet, ...] = (*DOWN, *UP)
