@@ -282,7 +282,7 @@ def _is_promisc_of_down(difference: Difference, states: States) -> bool:
     if not difference.subject.endswith(" sysfs flags") or None in {difference.was, difference.now}:
         return False
     was, now = (int(side or "0", base=16) for side in (difference.was, difference.now))
-    return _ifname(difference) in states.down & states.beneath and was ^ now == _IFF_PROMISC and not was & _IFF_UP
+    return _ifname(difference) in states.down and was ^ now == _IFF_PROMISC and not was & _IFF_UP
 
 
 def _is_carrier_over_down(difference: Difference, states: States) -> bool:
@@ -321,7 +321,7 @@ EXPECTED: dict[str, Callable[[Difference, States], bool]] = {
     "the kernel makes a link-local address, and the route of groups, when a carrier first comes": _is_made_at_carrier,
     "an address with a lifetime has no route if it was added while down; it comes back while up": _is_route_of_lifetime,
     "a link without multicast stays in groups that it joined when it had it": _is_group_without_multicast,
-    "a link hears all packets for those on top of it from when it is first up": _is_promisc_of_down,
+    "for a further MAC address a link hears all packets from when it is first up": _is_promisc_of_down,
     "the kernel takes the carrier of what stands on a link that is down when that next changes": _is_carrier_over_down,
     "a macvlan of mode passthru that leaves its netns as a port has its lower link hear more ever after": (
         _is_left_by_passthru
