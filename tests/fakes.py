@@ -356,6 +356,10 @@ class FakeWatch:
     def _now(self) -> dict[int, object]:
         return {d.link.ifindex: (lasting(d.link), d.addresses) for d in self._node.devices if d.netns == HOME}
 
+    @property
+    def is_listening(self) -> bool:
+        return self._seen is not None
+
     def begin(self) -> None:
         self._seen = self._now() if self._seen is None else self._seen
 

@@ -191,6 +191,9 @@ class Preparations:
 
     def refresh(self) -> None:
         """Prepare anew where something has changed, and withdraw what nobody can come for."""
+        if not self._prepared:
+            with reported("look for changes"):
+                self._kernel.watch.touched(())
         for prepared in tuple(self._prepared.values()):
             with reported("look at a prepared claim"):
                 if not is_mounted(self._kernel, prepared.expected.netns):  # the pod went, and no event came

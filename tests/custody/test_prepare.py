@@ -589,3 +589,12 @@ def test_a_rules_count_holds_for_all_containers_of_a_pod(world: World) -> None:
 
     with pytest.raises(RequestError, match="rule 1"):
         world.answer(pod, "two", entries(ENS2), moves=False)
+
+
+def test_nobody_listens_for_changes_while_nothing_is_prepared(world: World) -> None:
+    """On some hosts there are very many."""
+    pod = run_prepared(world, "app", ENS1)
+    assert world.kernel.watch.is_listening
+    world.answer(pod, "app", entries(ENS1))
+
+    assert not world.kernel.watch.is_listening
