@@ -223,7 +223,10 @@ class Settler:
         since = self._missing_since.setdefault(claim.mark, self._monotonic_s())
         if claim.state is not State.LOST and self._monotonic_s() - since < LOST_AFTER_S:
             return
-        why = "died with its netns" if claim.snapshot.link.is_virtual else "is in no netns that can be seen"
+        is_virtual = claim.snapshot.link.is_virtual
+        why = (
+            "died with its netns, or was moved on without its mark" if is_virtual else "is in no netns that can be seen"
+        )
         lost = self._claims.advance(claim, Trigger.VANISHED)
         self._claims.trouble(
             lost,
