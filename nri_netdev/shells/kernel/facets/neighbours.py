@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import socket
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from nri_netdev.domain.snapshot import Messages
+from nri_netdev.errors import KernelError
 from nri_netdev.shells.kernel.attributes import attributes, change, pack, u32
 from nri_netdev.shells.kernel.facets.facet import Change, Facet, Items, Key, Recorded, Refusals, Site
 from nri_netdev.shells.kernel.facets.objects import one_by_one, putter
@@ -141,7 +143,7 @@ FDB = Facet(
 
 # -- multicast ---------------------------------------------------------------------------------------------------------
 
-_SIOCADDMULTI, _SIOCDELMULTI = 0x8931, 0x8932
+_SIOCADDMULTI, _NTF_SELF = 0x8931, 0x2
 _DEV_MCAST = Path("/proc/thread-self/net/dev_mcast")
 _OF_VLANS = bytes.fromhex("0180c2000021")
 """The group in which VLANs are registered: the kernel joins it when the first VLAN is made, and not after a move."""
@@ -161,26 +163,28 @@ def listed_multicast(lines: Iterable[str], ifindex: int) -> Iterable[bytes]:
                 yield address
 
 
-def _multicast(command: int) -> Callable[[Site, Key], None]:
-    def send(site: Site, key: Key) -> None:
-        name = site.link.ifname.encode("utf-8", "surrogateescape")
-        action = f"change multicast address {key.hex(':')} of interface {site.ifindex}"
-        with (
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control,
-            translated(action),
-        ):
-            fcntl.ioctl(control, command, struct.pack("16sH14s8x", name, 0, key[:14]))
+def add_multicast(site: Site, address: Key) -> None:
+    """Add a multicast address to those that an interface listens to.
 
-    return send
+    By the ioctl, or, where the device has no filter for that, as an entry of its own forwarding table.
 
-
-add_multicast = _multicast(_SIOCADDMULTI)
-"""Adds a multicast address to those that an interface listens to; raises `KernelError`."""
+    Raises:
+        KernelError: The kernel refuses.
+    """
+    action = f"add multicast address {address.hex(':')} to interface {site.ifindex}"
+    name = site.link.ifname.encode("utf-8", "surrogateescape")
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control, translated(action):
+            fcntl.ioctl(control, _SIOCADDMULTI, struct.pack("16sH14s8x", name, 0, address[:14]))
+    except KernelError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        header = NDMSG.pack(AF_BRIDGE, site.ifindex, _NUD_PERMANENT, _NTF_SELF, 0)
+        site.rtnl.change(action, RTM_NEWNEIGH, header + pack(_NDA_LLADDR, address), NLM_F_CREATE)
 
 
 def _put_multicast(site: Site, _: Recorded, difference: Change) -> Refusals:
-    off = one_by_one(site, difference.extra, _multicast(_SIOCDELMULTI))
-    return off | one_by_one(site, difference.missing, add_multicast)
+    return one_by_one(site, difference.missing, add_multicast)
 
 
 MULTICAST = Facet(

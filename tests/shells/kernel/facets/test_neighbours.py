@@ -78,3 +78,10 @@ def test_the_group_of_vlans_is_kept_with_what_somebody_has_added() -> None:
     ]
 
     assert [*listed_multicast(lines, 2)] == [bytes.fromhex("0180c2000021"), bytes.fromhex("01005e000063")]
+
+
+def test_a_multicast_address_of_a_device_without_a_filter(bench: Bench) -> None:
+    """Added as it was: as an entry of the device's own table."""
+    bench.make("type ifb", "ip link set dev0 up", "bridge fdb add 01:00:5e:00:00:70 dev dev0 self permanent")
+    spoil = ["bridge fdb del 01:00:5e:00:00:70 dev dev0 self"]
+    bench.holds(MULTICAST, spoil, "ip -f link maddr show dev dev0")
