@@ -287,7 +287,7 @@ def test_metrics_of_the_pod(install: Install, node: Node, engine: Engine) -> Non
     resident = float(re.search(r"^process_resident_memory_bytes (\S+)$", text, re.MULTILINE)[1])
 
     assert "nri_netdev_ready 1.0" in text
-    assert resident < 50 << 20 < daemon.requested_bytes
+    assert resident < 56 << 20 < daemon.requested_bytes
 
 
 def test_it_takes_over_from_the_go_plugin(install: Install, node: Node, engine: Engine) -> None:

@@ -106,8 +106,9 @@ async def test_from_registration_to_the_end(path: Path) -> None:
 async def test_who_is_at_the_other_end(path: Path) -> None:
     """The engine's process; nobody any more once the connection is over."""
     plugin = Plugin()
-    async with Engine(path):
+    async with Engine(path) as there:
         connection, closed = await connect(path, plugin.session, plugin)
+        await there.wait_plugin()
         assert connection.peer_pid() == os.getpid()
         connection.close()
         await closed
