@@ -16,15 +16,16 @@ PAIRS = frozenset({"netkit", "veth", "vxcan"})
 DELETED = frozenset({"lowpan", "macsec", "rmnet", "vxlan"})
 """Kinds that the kernel deletes when their lower device leaves."""
 
+SHARING = frozenset({"ipvlan", "ipvtap", "macvlan", "macvtap", "vlan"})
+"""Kinds that send and receive through their lower device: they enter their addresses into its filter, and answer with
+its settings of hardware."""
+
 _CHILDREN_SHOWN = 3
 """Names of children in one sentence."""
 
 _THROUGH = "would send and receive through it inside the pod"
 _FATES: Mapping[str, str] = {
-    "ipvlan": _THROUGH,
-    "ipvtap": _THROUGH,
-    "macvlan": _THROUGH,
-    "macvtap": _THROUGH,
+    **dict.fromkeys(SHARING, _THROUGH),
     "vlan": "would lose routes and IPv6 addresses, and send and receive through it inside the pod",
     **dict.fromkeys(DELETED, "would be deleted by the kernel, for good"),
 }

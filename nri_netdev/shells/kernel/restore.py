@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+from nri_netdev.domain.children import SHARING
 from nri_netdev.domain.links import Address, Link
 from nri_netdev.domain.snapshot import Child, HomeReport, Master, Messages, Shortfall, Snapshot
 from nri_netdev.errors import KernelError
@@ -30,8 +31,6 @@ from nri_netdev.shells.kernel.sysctls import Sysctls, read_sysctl, write_sysctl
 
 _LATE_SYSCTLS = frozenset({"ipv6/conf/addr_gen_mode", "ipv6/conf/use_tempaddr"})
 """What the kernel makes addresses by when an interface is set up; the interface has its addresses already."""
-_FILTERED_KINDS = frozenset({"ipvlan", "ipvtap", "macvlan", "macvtap", "vlan"})
-"""Kinds of device that enter the addresses which they listen to into the filter of the device below."""
 _DOWN_TO_ENSLAVE = frozenset({"bond", "team"})
 """Kinds of master that take a port only while it is down, and set it up themselves."""
 
@@ -269,7 +268,7 @@ def _enter_into_filter(rtnl: Rtnl, was: Child) -> None:
     takes them for entered; so they are added as if an administrator had.
     """
     link = rtnl.link_called(was.link.ifname)
-    if link is None or not link.is_up or link.kind not in _FILTERED_KINDS:
+    if link is None or not link.is_up or link.kind not in SHARING:
         return
     lower = Site(rtnl, link.link or 0)
     mac = bytes.fromhex((link.mac or "").replace(":", ""))

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from nri_netdev.domain.snapshot import Messages
 from nri_netdev.errors import KernelError
 from nri_netdev.shells.kernel.attributes import NLA_F_NESTED, attributes, from_text, pack, to_int, to_text, u32, walk
-from nri_netdev.shells.kernel.facets.facet import UNSUPPORTED, Change, Facet, Items, Key, Recorded, Refusals, Site
+from nri_netdev.shells.kernel.facets.facet import Change, Facet, Items, Key, Recorded, Refusals, Site, if_supported
+from nri_netdev.shells.kernel.facets.objects import at_once
 from nri_netdev.shells.kernel.rtnetlink import Rtnl
 
 _GENL = struct.Struct("=BBH")  # struct genlmsghdr: cmd, version, reserved
@@ -28,12 +29,10 @@ def _family(name: str) -> int | None:
     """The number of a family of generic netlink, which all netns share; None if the kernel lacks it."""
     with Rtnl() as rtnl:
         request = _GENL.pack(_CTRL_CMD_GETFAMILY, 1, 0) + pack(_CTRL_ATTR_FAMILY_NAME, from_text(name))
-        try:
-            [reply] = rtnl.generic(f"find {name} in generic netlink", _GENL_ID_CTRL, request)
-        except KernelError as error:
-            if error.errno in UNSUPPORTED:
-                return None
-            raise
+        replies = if_supported(rtnl.generic, f"find {name} in generic netlink", _GENL_ID_CTRL, request)
+    if replies is None:
+        return None
+    [reply] = replies
     return to_int(attributes(reply, _GENL.size)[_CTRL_ATTR_FAMILY_ID])
 
 
@@ -100,12 +99,8 @@ _OF_DEVICE_BELOW = frozenset({"linkmodes", "tsconfig"})
 def _read(command: EthtoolSet, site: Site) -> Messages | None:
     if command.name in _OF_DEVICE_BELOW and site.is_on_another:
         return None
-    try:
-        return tuple(ask(site, f"read the {command.title} of interface {site.ifindex}", command.get))
-    except KernelError as error:
-        if error.errno in UNSUPPORTED:
-            return ()
-        raise
+    action = f"read the {command.title} of interface {site.ifindex}"
+    return tuple(if_supported(ask, site, action, command.get) or ())
 
 
 def _items(command: EthtoolSet, recorded: Recorded) -> Items:
@@ -228,16 +223,8 @@ def _put_features(site: Site, was: Recorded, change: Change) -> Refusals:
     mask = sum(1 << bit for bit in change.differing if isinstance(bit, int))
     wanted, _ = bits(attrs[_WANTED])
     action = f"set the features of interface {site.ifindex}"
-    try:
-        ask(
-            site,
-            action,
-            _FEATURES.set or 0,
-            pack(_WANTED | NLA_F_NESTED, pack_bits(attrs[_WANTED], wanted & mask, mask)),
-        )
-    except KernelError as error:
-        return dict.fromkeys(change.differing, error)
-    return {}
+    request = pack(_WANTED | NLA_F_NESTED, pack_bits(attrs[_WANTED], wanted & mask, mask))
+    return at_once(site, change.differing, lambda site: ask(site, action, _FEATURES.set or 0, request))
 
 
 _FEATURES = EthtoolSet(name="features", title="feature", get=11, set=12, settable=frozenset({_WANTED}))

@@ -8,16 +8,21 @@ what differs is put back, and what differs still is told.
 from __future__ import annotations
 
 import errno
+import fcntl
+import socket
+import struct
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
+from nri_netdev.domain.children import SHARING
 from nri_netdev.domain.links import Address, Link
 from nri_netdev.domain.snapshot import Messages, Shortfall
 from nri_netdev.errors import KernelError
 from nri_netdev.faults import step
 from nri_netdev.shells.kernel.attributes import u32
+from nri_netdev.shells.kernel.libc import translated
 from nri_netdev.shells.kernel.messages import (
     AF_BRIDGE,
     AF_INET,
@@ -26,6 +31,8 @@ from nri_netdev.shells.kernel.messages import (
     NDMSG,
     RTM_GETLINK,
     RTM_GETNEIGH,
+    RTM_GETQDISC,
+    TCMSG,
     pack_link,
     parse_link,
 )
@@ -36,10 +43,11 @@ Key = Any
 Items = Mapping[Key, bytes]
 """What is compared: values by what identifies them within a facet."""
 
-UNSUPPORTED = frozenset({errno.EOPNOTSUPP, errno.ENODEV, errno.EINVAL, errno.ENOENT, errno.ENOSYS, errno.ENOTTY})
+_UNSUPPORTED = frozenset({errno.EOPNOTSUPP, errno.ENODEV, errno.EINVAL, errno.ENOENT, errno.ENOSYS, errno.ENOTTY})
 """What the kernel answers where a driver or the kernel itself has no such state."""
 
-_ON_ANOTHER = frozenset({"ipvlan", "ipvtap", "macvlan", "macvtap", "vlan"})
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 _RTEXT_FILTER_VF, _RTEXT_FILTER_SKIP_STATS = 1, 8
 
 
@@ -65,7 +73,7 @@ class Site:
             f"read interface {self.ifindex}", RTM_GETLINK, pack_link(self.ifindex, {IFLA_EXT_MASK: mask})
         )
 
-    @property
+    @cached_property
     def link(self) -> Link:
         """The interface."""
         return parse_link(self.raw)
@@ -73,7 +81,7 @@ class Site:
     @property
     def is_on_another(self) -> bool:
         """Whether it answers for the device below, whose settings are not its own to put back."""
-        return self.link.kind in _ON_ANOTHER
+        return self.link.kind in SHARING
 
     @cached_property
     def addresses(self) -> tuple[Address, ...]:
@@ -98,9 +106,40 @@ class Site:
         header = NDMSG.pack(AF_BRIDGE, self.ifindex, 0, 0, 0)
         return self.rtnl.dump("list forwarding entries", RTM_GETNEIGH, header)
 
+    @cached_property
+    def qdiscs(self) -> list[bytes]:
+        """Its qdiscs; the kernel tells those of every interface."""
+        found = self.rtnl.dump("list qdiscs", RTM_GETQDISC, TCMSG.pack(0, self.ifindex, 0, 0, 0))
+        return [payload for payload in found if TCMSG.unpack_from(payload)[1] == self.ifindex]
+
+    def ioctl(self, action: str, number: int, argument: bytes) -> None:
+        """Send an ioctl about it.
+
+        Args:
+            action: what it does, for error messages.
+            number: `SIOC*`.
+            argument: what follows the name in `struct ifreq`.
+
+        Raises:
+            KernelError: The kernel refuses.
+        """
+        name = self.link.ifname.encode("utf-8", "surrogateescape")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control, translated(action):
+            fcntl.ioctl(control, number, struct.pack("16s24s", name, argument))
+
     def again(self) -> Site:
         """The same interface, to be read again."""
         return Site(self.rtnl, self.ifindex)
+
+
+def if_supported(read: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T | None:
+    """What a function reads; None where a driver or the kernel itself has no such state."""
+    try:
+        return read(*args, **kwargs)
+    except KernelError as error:
+        if error.errno in _UNSUPPORTED:
+            return None
+        raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,16 +7,13 @@ Structures are those of `linux/ethtool.h` and `linux/net_tstamp.h`.
 from __future__ import annotations
 
 import ctypes
-import fcntl
-import socket
 import struct
 import sys
 from collections.abc import Callable, Iterator
 
 from nri_netdev.domain.snapshot import Messages
-from nri_netdev.errors import KernelError
-from nri_netdev.shells.kernel.facets.facet import UNSUPPORTED, Change, Facet, Items, Key, Recorded, Refusals, Site
-from nri_netdev.shells.kernel.libc import translated
+from nri_netdev.shells.kernel.facets.facet import Change, Facet, Items, Key, Recorded, Refusals, Site, if_supported
+from nri_netdev.shells.kernel.facets.objects import at_once, one_by_one
 
 _SIOCETHTOOL, _SIOCSHWTSTAMP, _SIOCGHWTSTAMP = 0x8946, 0x89B0, 0x89B1
 _RXNFC_BYTES = 192
@@ -50,22 +47,8 @@ def _ioctl(site: Site, action: str, request: bytes, number: int = _SIOCETHTOOL) 
         KernelError: The kernel refuses.
     """
     buffer = ctypes.create_string_buffer(request, len(request))
-    name = site.link.ifname.encode("utf-8", "surrogateescape")
-    with (
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control,
-        translated(f"{action} of interface {site.ifindex}"),
-    ):
-        fcntl.ioctl(control, number, struct.pack("16sP16x", name, ctypes.addressof(buffer)))
+    site.ioctl(f"{action} of interface {site.ifindex}", number, struct.pack("P", ctypes.addressof(buffer)))
     return buffer.raw
-
-
-def _if_supported(site: Site, action: str, request: bytes, number: int = _SIOCETHTOOL) -> bytes | None:
-    try:
-        return _ioctl(site, action, request, number)
-    except KernelError as error:
-        if error.errno in UNSUPPORTED:
-            return None
-        raise
 
 
 def _rxnfc(command: int, *, flow_type: int = 0, room: int = 0, rules: int = 0) -> bytes:
@@ -77,7 +60,7 @@ def _rxnfc(command: int, *, flow_type: int = 0, room: int = 0, rules: int = 0) -
 
 
 def _read_rules(site: Site) -> Messages:
-    counted = _if_supported(site, "count the n-tuple rules", _rxnfc(_GRXCLSRLCNT))
+    counted = if_supported(_ioctl, site, "count the n-tuple rules", _rxnfc(_GRXCLSRLCNT))
     count = 0 if counted is None else min(struct.unpack_from("=I", counted, _RULE_COUNT)[0], _MAX_RULES)
     if not count:
         return ()
@@ -86,9 +69,13 @@ def _read_rules(site: Site) -> Messages:
 
 
 def _rule(site: Site, location: int) -> bytes:
-    request = bytearray(_rxnfc(_GRXCLSRULE))
+    return _ioctl(site, f"read n-tuple rule {location}", _of_rule(_GRXCLSRULE, location))
+
+
+def _of_rule(command: int, location: int) -> bytes:
+    request = bytearray(_rxnfc(command))
     struct.pack_into("=I", request, _LOCATION, location)
-    return _ioctl(site, f"read n-tuple rule {location}", bytes(request))
+    return bytes(request)
 
 
 def _rule_items(recorded: Recorded) -> Items:
@@ -96,22 +83,16 @@ def _rule_items(recorded: Recorded) -> Items:
 
 
 def _put_rules(site: Site, was: Recorded, change: Change) -> Refusals:
-    refusals: Refusals = {}
     by_location = {struct.unpack_from("=I", rule, _LOCATION)[0]: rule for rule in was.messages}
 
-    def attempt(key: Key, command: int, rule: bytes) -> None:
-        try:
-            _ioctl(site, f"change n-tuple rule {key}", struct.pack("=I", command) + rule[4:])
-        except KernelError as error:
-            refusals[key] = error
+    def take_off(site: Site, key: Key) -> None:
+        _ioctl(site, f"change n-tuple rule {key}", _of_rule(_SRXCLSRLDEL, key))
 
-    for key in (*change.extra, *change.differing):
-        request = bytearray(_rxnfc(_SRXCLSRLDEL))
-        struct.pack_into("=I", request, _LOCATION, key)
-        attempt(key, _SRXCLSRLDEL, bytes(request))
-    for key in (*change.missing, *change.differing):
-        attempt(key, _SRXCLSRLINS, by_location[key])
-    return refusals
+    def add(site: Site, key: Key) -> None:
+        _ioctl(site, f"change n-tuple rule {key}", struct.pack("=I", _SRXCLSRLINS) + by_location[key][4:])
+
+    off = one_by_one(site, (*change.extra, *change.differing), take_off)
+    return off | one_by_one(site, (*change.missing, *change.differing), add)
 
 
 RULES = Facet(
@@ -136,7 +117,7 @@ def _read_fields(site: Site) -> Messages:
 def _each(site: Site, action: str, requests: Iterator[bytes]) -> Iterator[bytes]:
     """The replies to several requests; none if the first is not supported."""
     for request in requests:
-        reply = _if_supported(site, action, request)
+        reply = if_supported(_ioctl, site, action, request)
         if reply is None:
             return
         yield reply[:16]
@@ -147,14 +128,16 @@ def _field_items(recorded: Recorded) -> Items:
 
 
 def _read_hash(site: Site) -> Messages:
-    sizes = _if_supported(site, "read the size of the RSS table", struct.pack("=I", _GRSSH) + bytes(_RSS_BYTES - 4))
+    sizes = if_supported(
+        _ioctl, site, "read the size of the RSS table", struct.pack("=I", _GRSSH) + bytes(_RSS_BYTES - 4)
+    )
     if sizes is None:
         return ()
     table, key = struct.unpack_from("=II", sizes, 8)
     if not table and not key:
         return ()
     request = struct.pack("=IIII", _GRSSH, 0, table, key) + bytes(_RSS_BYTES - 16 + 4 * table + key)
-    reply = _if_supported(site, "read the RSS table", request)
+    reply = if_supported(_ioctl, site, "read the RSS table", request)
     return () if reply is None else (reply,)
 
 
@@ -169,12 +152,11 @@ def _hash_items(recorded: Recorded) -> Items:
 
 def _set(command: int) -> Callable[[Site, Recorded, Change], Refusals]:
     def put(site: Site, was: Recorded, change: Change) -> Refusals:
-        try:
+        def set_all(site: Site) -> None:
             for message in was.messages:
                 _ioctl(site, "set receive hashing", struct.pack("=I", command) + message[4:])
-        except KernelError as error:
-            return dict.fromkeys(change.every, error)
-        return {}
+
+        return at_once(site, change.every, set_all)
 
     return put
 
@@ -213,17 +195,16 @@ _STAMPING = struct.Struct("=III")  # struct hwtstamp_config: flags, tx_type, rx_
 def _read_stamping(site: Site) -> Messages | None:
     if site.is_on_another:
         return None
-    reply = _if_supported(site, "read the time stamping", bytes(_STAMPING.size), _SIOCGHWTSTAMP)
+    reply = if_supported(_ioctl, site, "read the time stamping", bytes(_STAMPING.size), _SIOCGHWTSTAMP)
     return () if reply is None else (reply,)
 
 
 def _put_stamping(site: Site, was: Recorded, change: Change) -> Refusals:
-    try:
+    def set_all(site: Site) -> None:
         for message in was.messages:
             _ioctl(site, "set the time stamping", message, _SIOCSHWTSTAMP)
-    except KernelError as error:
-        return dict.fromkeys(change.every, error)
-    return {}
+
+    return at_once(site, change.every, set_all)
 
 
 STAMPING = Facet(
@@ -254,7 +235,7 @@ def _read_tunables(site: Site) -> Messages:
     requests = (
         _TUNABLE.pack(_GTUNABLE, number, kind, size) + bytes(size) for number, (_, kind, size) in _TUNABLES.items()
     )
-    replies = (_if_supported(site, "read a tunable", request) for request in requests)
+    replies = (if_supported(_ioctl, site, "read a tunable", request) for request in requests)
     return tuple(reply for reply in replies if reply is not None)
 
 
@@ -263,14 +244,12 @@ def _tunable_items(recorded: Recorded) -> Items:
 
 
 def _put_tunables(site: Site, was: Recorded, change: Change) -> Refusals:
-    refusals: Refusals = {}
     by_number = {_TUNABLE.unpack_from(message)[1]: message for message in was.messages}
-    for key in change.differing:
-        try:
-            _ioctl(site, f"set tunable {_TUNABLES[key][0]}", struct.pack("=I", _STUNABLE) + by_number[key][4:])
-        except KernelError as error:
-            refusals[key] = error
-    return refusals
+
+    def set_one(site: Site, key: Key) -> None:
+        _ioctl(site, f"set tunable {_TUNABLES[key][0]}", struct.pack("=I", _STUNABLE) + by_number[key][4:])
+
+    return one_by_one(site, change.differing, set_one)
 
 
 TUNABLES = Facet(

@@ -13,6 +13,7 @@ from nri_netdev.errors import KernelError
 from nri_netdev.shells.kernel.attributes import NLA_F_NESTED, attributes, pack, pack_all, to_int, to_text, u32, walk
 from nri_netdev.shells.kernel.changes import set_link
 from nri_netdev.shells.kernel.facets.facet import Change, Facet, Items, Key, Recorded, Refusals, Site
+from nri_netdev.shells.kernel.facets.objects import at_once, one_by_one
 from nri_netdev.shells.kernel.messages import (
     AF_INET6,
     IFLA_AF_SPEC,
@@ -69,18 +70,13 @@ def _put_kind(site: Site, was: Recorded, change: Change) -> Refusals:
         action = f"set up interface {site.ifindex} as {to_text(kind)}"
         set_link(site.rtnl, action, site.ifindex, {IFLA_LINKINFO | NLA_F_NESTED: both})
 
-    refusals: Refusals = {}
     differing = _wanted(change)
     every = dict(walk(info.get(_INFO_DATA, b""))) if to_text(kind) != "vlan" else {}
     try:
         set_data(pack_all(every | {number: value for (_, number), value in differing.items()}))
     except KernelError:
-        for key, value in differing.items():
-            try:
-                set_data(pack(key[1], value))
-            except KernelError as error:
-                refusals[key] = error
-    return refusals
+        return one_by_one(site, differing, lambda _, key: set_data(pack(key[1], differing[key])))
+    return {}
 
 
 def _wanted(change: Change) -> dict[Key, bytes]:
@@ -132,11 +128,8 @@ def _token_items(recorded: Recorded) -> Items:
 def _put_token(site: Site, _: Recorded, change: Change) -> Refusals:
     spec = pack(AF_INET6 | NLA_F_NESTED, pack(_TOKEN, change.was["token"]))
     payload = pack_link(site.ifindex, {IFLA_AF_SPEC | NLA_F_NESTED: spec})
-    try:
-        site.rtnl.change(f"set the IPv6 token of interface {site.ifindex}", RTM_SETLINK, payload)
-    except KernelError as error:
-        return {"token": error}
-    return {}
+    action = f"set the IPv6 token of interface {site.ifindex}"
+    return at_once(site, change.every, lambda site: site.rtnl.change(action, RTM_SETLINK, payload))
 
 
 TOKEN = Facet(
@@ -191,16 +184,13 @@ def _vf_what(_: Site, key: Key) -> str:
 
 
 def _put_vfs(site: Site, _: Recorded, change: Change) -> Refusals:
-    refusals: Refusals = {}
-    for key in (*change.missing, *change.differing):
+    def set_one(site: Site, key: Key) -> None:
         _vf, number = key
         nested = NLA_F_NESTED if number == 12 else 0  # IFLA_VF_VLAN_LIST
         info = pack(_VF_INFO | NLA_F_NESTED, pack(number | nested, change.was[key]))
-        try:
-            set_link(site.rtnl, f"set {_vf_what(site, key)}", site.ifindex, {_VFINFO_LIST | NLA_F_NESTED: info})
-        except KernelError as error:
-            refusals[key] = error
-    return refusals
+        set_link(site.rtnl, f"set {_vf_what(site, key)}", site.ifindex, {_VFINFO_LIST | NLA_F_NESTED: info})
+
+    return one_by_one(site, (*change.missing, *change.differing), set_one)
 
 
 VFS = Facet(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
-import socket
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +12,6 @@ from nri_netdev.errors import KernelError
 from nri_netdev.shells.kernel.attributes import attributes, change, pack, u32
 from nri_netdev.shells.kernel.facets.facet import Change, Facet, Items, Key, Recorded, Refusals, Site
 from nri_netdev.shells.kernel.facets.objects import one_by_one, putter
-from nri_netdev.shells.kernel.libc import translated
 from nri_netdev.shells.kernel.messages import (
     AF_BRIDGE,
     NDMSG,
@@ -172,10 +169,8 @@ def add_multicast(site: Site, address: Key) -> None:
         KernelError: The kernel refuses.
     """
     action = f"add multicast address {address.hex(':')} to interface {site.ifindex}"
-    name = site.link.ifname.encode("utf-8", "surrogateescape")
     try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control, translated(action):
-            fcntl.ioctl(control, _SIOCADDMULTI, struct.pack("16sH14s8x", name, 0, address[:14]))
+        site.ioctl(action, _SIOCADDMULTI, struct.pack("H14s", 0, address[:14]))
     except KernelError as error:
         if error.errno != errno.EINVAL:
             raise

@@ -1,7 +1,7 @@
-"""Facets that are lists of kernel objects: added again as the kernel wrote them, taken off if they were not there.
+"""How items are put back: all at once, one by one, or as a list of objects that the kernel has.
 
-An object is identified by its payload without what the kernel computes, and with ifindex 0 for the interface, whose
-index may be another at home.
+Objects are added again as the kernel wrote them, and taken off if they were not there. An object is identified by its
+payload without what the kernel computes, and with ifindex 0 for the interface, whose index may be another at home.
 """
 
 from __future__ import annotations
@@ -57,7 +57,16 @@ def putter(
     return put
 
 
-def one_by_one(site: Site, keys: Iterable[Key], change: Callable[[Site, Key], None]) -> Refusals:
+def at_once(site: Site, keys: Iterable[Key], change: Callable[[Site], object]) -> Refusals:
+    """Change items that one request changes; a refusal is of all of them."""
+    try:
+        change(site)
+    except KernelError as error:
+        return dict.fromkeys(keys, error)
+    return {}
+
+
+def one_by_one(site: Site, keys: Iterable[Key], change: Callable[[Site, Key], object]) -> Refusals:
     """Change items that no batch can change."""
     refusals: Refusals = {}
     for key in keys:

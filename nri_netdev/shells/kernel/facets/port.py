@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 from nri_netdev.domain.snapshot import Messages
-from nri_netdev.errors import KernelError
 from nri_netdev.shells.kernel.attributes import NLA_F_NESTED, attributes, from_text, pack, pack_all, to_text, u32, walk
 from nri_netdev.shells.kernel.changes import set_link
 from nri_netdev.shells.kernel.facets.facet import Change, Facet, Items, Key, Recorded, Refusals, Site
 from nri_netdev.shells.kernel.facets.neighbours import ADD, DELETE, entry, entry_text, with_ifindex
-from nri_netdev.shells.kernel.facets.objects import put_objects, putter
+from nri_netdev.shells.kernel.facets.objects import one_by_one, put_objects, putter
 from nri_netdev.shells.kernel.messages import (
     AF_BRIDGE,
     IFLA_AF_SPEC,
@@ -61,18 +61,14 @@ def _port_what(_: Site, key: Key) -> str:
 
 
 def _put_port(site: Site, _: Recorded, change: Change) -> Refusals:
-    refusals: Refusals = {}
-    for key in (*change.missing, *change.differing):
+    def set_one(site: Site, key: Key) -> None:
         kind, number = key
-        info = pack(IFLA_INFO_SLAVE_KIND, from_text(kind)) + pack(
-            IFLA_INFO_SLAVE_DATA | NLA_F_NESTED, pack(number, change.was[key])
-        )
-        try:
-            action = f"set up interface {site.ifindex} as {kind} port"
-            set_link(site.rtnl, action, site.ifindex, {IFLA_LINKINFO | NLA_F_NESTED: info})
-        except KernelError as error:
-            refusals[key] = error
-    return refusals
+        data = pack(IFLA_INFO_SLAVE_DATA | NLA_F_NESTED, pack(number, change.was[key]))
+        info = pack(IFLA_INFO_SLAVE_KIND, from_text(kind)) + data
+        action = f"set up interface {site.ifindex} as {kind} port"
+        set_link(site.rtnl, action, site.ifindex, {IFLA_LINKINFO | NLA_F_NESTED: info})
+
+    return one_by_one(site, (*change.missing, *change.differing), set_one)
 
 
 # -- VLANs of a bridge's port ------------------------------------------------------------------------------------------
@@ -99,21 +95,14 @@ def _vlan_items(recorded: Recorded) -> Items:
 
 
 def _put_vlans(site: Site, _: Recorded, change: Change) -> Refusals:
-    refusals: Refusals = {}
-
-    def send(key: Key, kind: int, flags: bytes) -> None:
-        info = pack(_VLAN_INFO, flags + struct.pack("=H", key))
+    def send(site: Site, key: Key, kind: int, flags: Items) -> None:
+        info = pack(_VLAN_INFO, flags[key] + struct.pack("=H", key))
         header = struct.pack("=BxHiII", AF_BRIDGE, 0, site.ifindex, 0, 0)
-        try:
-            site.rtnl.change(f"set VLAN {key}", kind, header + pack(IFLA_AF_SPEC | NLA_F_NESTED, info))
-        except KernelError as error:
-            refusals[key] = error
+        site.rtnl.change(f"set VLAN {key}", kind, header + pack(IFLA_AF_SPEC | NLA_F_NESTED, info))
 
-    for key in change.extra:
-        send(key, RTM_DELLINK, change.now[key])
-    for key in (*change.missing, *change.differing):
-        send(key, RTM_SETLINK, change.was[key])
-    return refusals
+    off = one_by_one(site, change.extra, partial(send, kind=RTM_DELLINK, flags=change.now))
+    changed = (*change.missing, *change.differing)
+    return off | one_by_one(site, changed, partial(send, kind=RTM_SETLINK, flags=change.was))
 
 
 # -- entries of a bridge's tables --------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from nri_netdev.shells.kernel import bpf
 from nri_netdev.shells.kernel.attributes import NLA_F_NESTED, attributes, pack, to_int, u32
 from nri_netdev.shells.kernel.changes import set_link
 from nri_netdev.shells.kernel.facets.facet import Change, Facet, Items, Key, Recorded, Refusals, Site
+from nri_netdev.shells.kernel.facets.objects import one_by_one
 from nri_netdev.shells.kernel.messages import IFLA_XDP, link_attributes
 
 _XDP_FD, _XDP_FLAGS = 1, 3
@@ -45,14 +46,8 @@ def _what(_: Site, key: Key) -> str:
 
 
 def _put(site: Site, _: Recorded, change: Change) -> Refusals:
-    refusals: Refusals = {}
-    for keys, put in ((change.extra, _take_off), (change.missing, _put_on)):
-        for key in keys:
-            try:
-                put(site, *key)
-            except KernelError as error:
-                refusals[key] = error
-    return refusals
+    off = one_by_one(site, change.extra, lambda site, key: _take_off(site, *key))
+    return off | one_by_one(site, change.missing, lambda site, key: _put_on(site, *key))
 
 
 def _take_off(site: Site, hook: int, program: int, link: int, mode: int) -> None:

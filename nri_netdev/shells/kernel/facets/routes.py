@@ -12,7 +12,7 @@ from nri_netdev.domain.links import Address
 from nri_netdev.domain.snapshot import Messages
 from nri_netdev.errors import KernelError
 from nri_netdev.shells.kernel.attributes import attributes, change, to_int, to_text, u32
-from nri_netdev.shells.kernel.facets.facet import UNSUPPORTED, Change, Facet, Items, Key, Recorded, Refusals, Site
+from nri_netdev.shells.kernel.facets.facet import Change, Facet, Items, Key, Recorded, Refusals, Site, if_supported
 from nri_netdev.shells.kernel.facets.objects import put_objects, putter
 from nri_netdev.shells.kernel.messages import (
     AF_INET,
@@ -89,12 +89,13 @@ def _clean(payload: bytes, ifindex: int, made: Collection[tuple[int, int, int]])
         return None
     attrs = attributes(payload, RTMSG.size)
     hops = attrs.get(RTA_MULTIPATH)
-    leaves_by = {to_int(attrs.get(RTA_OIF)), *(hop for hop, _, _ in nexthops(hops or b""))}
-    if not leaves_by & {ifindex, 0} or (is_kernels and _prefix(family, attrs.get(RTA_DST, b""), dst_len) in made):
+    if not _leaves_by(attrs) & {ifindex, 0} or (
+        is_kernels and _prefix(family, attrs.get(RTA_DST, b""), dst_len) in made
+    ):
         return None
     if hops is not None:
         hops = _own_hops(hops, family, ifindex)
-    expires = struct.unpack_from("=IIi", attrs[RTA_CACHEINFO])[2] if RTA_CACHEINFO in attrs else 0
+    expires = _expires(attrs)
     is_by_nexthop = RTA_NH_ID in attrs
 
     def clean(number: int, value: bytes) -> bytes | None:
@@ -107,6 +108,16 @@ def _clean(payload: bytes, ifindex: int, made: Collection[tuple[int, int, int]])
     header = RTMSG.pack(family, dst_len, src_len, tos, table, protocol, scope, kind, flags & _RTNH_F_ONLINK)
     cleaned = change(header + payload[RTMSG.size :], RTMSG.size, clean)
     return cleaned + struct.pack("=HHI", 8, RTA_EXPIRES, 0) if expires else cleaned
+
+
+def _leaves_by(attrs: Mapping[int, bytes]) -> set[int | None]:
+    """The ifindexes by which a route leaves: its own, None if it has none, and those of its next hops."""
+    return {to_int(attrs.get(RTA_OIF)), *(hop for hop, _, _ in nexthops(attrs.get(RTA_MULTIPATH, b"")))}
+
+
+def _expires(attrs: Mapping[int, bytes]) -> int:
+    """For how long a route is still valid, in ticks of `_USER_HZ`; 0 if for good."""
+    return int(struct.unpack_from("=IIi", attrs[RTA_CACHEINFO])[2]) if attrs.get(RTA_CACHEINFO) else 0
 
 
 def _own_hops(hops: bytes, family: int, ifindex: int) -> bytes:
@@ -134,8 +145,7 @@ def _seconds_left(recorded: Recorded) -> dict[bytes, int]:
     """For how long each route that expires is still valid."""
     left: dict[bytes, int] = {}
     for payload in recorded.messages:
-        cacheinfo = attributes(payload, RTMSG.size).get(RTA_CACHEINFO)
-        expires = struct.unpack_from("=IIi", cacheinfo)[2] if cacheinfo else 0
+        expires = _expires(attributes(payload, RTMSG.size))
         if expires and (cleaned := _clean(payload, recorded.ifindex, frozenset())):
             left[cleaned] = max(0, expires // _USER_HZ - recorded.age_s)
     return left
@@ -226,8 +236,7 @@ def _others(payload: bytes, recorded: Recorded) -> bytes | None:
     """A route that leaves by another interface and has its preferred source on this one; None if it is none."""
     family, dst_len, src_len, tos, table, protocol, scope, kind, flags = RTMSG.unpack_from(payload)
     attrs = attributes(payload, RTMSG.size)
-    leaves_by = {to_int(attrs.get(RTA_OIF)), *(hop for hop, _, _ in nexthops(attrs.get(RTA_MULTIPATH, b"")))}
-    is_own = leaves_by & {recorded.ifindex, None}
+    is_own = _leaves_by(attrs) & {recorded.ifindex, None}
     if protocol == _RTPROT_KERNEL or is_own or attrs.get(RTA_PREFSRC) not in _sources(recorded.addresses):
         return None
     header = RTMSG.pack(family, dst_len, src_len, tos, table, protocol, scope, kind, flags & _RTNH_F_ONLINK)
@@ -277,12 +286,7 @@ _NHA_KEPT = {_NHA_ID, _NHA_GROUP, 3, 4, _NHA_OIF, 6, 7, 8, 11, 12}
 
 def _read_nexthops(site: Site) -> Messages:
     """Nexthops that leave by it, and the groups that have one of them, nexthops first."""
-    try:
-        every = site.rtnl.dump("list nexthops", RTM_GETNEXTHOP, bytes(_NHMSG.size))
-    except KernelError as error:
-        if error.errno in UNSUPPORTED:
-            return ()
-        raise
+    every = if_supported(site.rtnl.dump, "list nexthops", RTM_GETNEXTHOP, bytes(_NHMSG.size)) or ()
     own, groups, ids = [], [], set()
     for payload in every:
         attrs = attributes(payload, _NHMSG.size)

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from nri_netdev.domain.snapshot import Messages
-from nri_netdev.errors import KernelError
 from nri_netdev.shells.kernel.facets.facet import Change, Facet, Items, Recorded, Refusals, Site
+from nri_netdev.shells.kernel.facets.objects import one_by_one
 from nri_netdev.shells.kernel.libc import translated
 
 _OWN = ("gro_flush_timeout", "napi_defer_hard_irqs", "threaded")
@@ -106,13 +106,7 @@ def _items(recorded: Recorded) -> Items:
 
 
 def _put(site: Site, _: Recorded, change: Change) -> Refusals:
-    refusals: Refusals = {}
-    for key in change.differing:
-        try:
-            _write(site, str(key), change.was[key])
-        except KernelError as error:
-            refusals[key] = error
-    return refusals
+    return one_by_one(site, change.differing, lambda site, key: _write(site, key, change.was[key]))
 
 
 def _write(site: Site, path: str, value: bytes) -> None:

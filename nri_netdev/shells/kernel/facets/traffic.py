@@ -15,7 +15,6 @@ from nri_netdev.shells.kernel.facets.objects import Address, put_objects
 from nri_netdev.shells.kernel.messages import (
     NLM_F_CREATE,
     NLM_F_REPLACE,
-    RTM_GETQDISC,
     RTM_GETTCLASS,
     RTM_GETTFILTER,
     RTM_NEWQDISC,
@@ -60,13 +59,8 @@ def _addressed(site: Site, payload: bytes) -> bytes:
 # -- qdiscs ------------------------------------------------------------------------------------------------------------
 
 
-def _qdiscs(site: Site) -> list[bytes]:
-    found = site.rtnl.dump("list qdiscs", RTM_GETQDISC, TCMSG.pack(0, site.ifindex, 0, 0, 0))
-    return [payload for payload in found if TCMSG.unpack_from(payload)[1] == site.ifindex]
-
-
 def _read_qdiscs(site: Site) -> Messages:
-    return tuple(payload for payload in _qdiscs(site) if TCMSG.unpack_from(payload)[2])  # the kernel's have no handle
+    return tuple(payload for payload in site.qdiscs if TCMSG.unpack_from(payload)[2])  # the kernel's have no handle
 
 
 def _qdisc_items(recorded: Recorded) -> Items:
@@ -126,7 +120,7 @@ def _qdisc_text(_: Site, key: Key) -> str:
 
 
 def _read_classes(site: Site) -> Messages:
-    if not any(_kind(qdisc) in _CLASSFUL for qdisc in _qdiscs(site)):
+    if not any(_kind(qdisc) in _CLASSFUL for qdisc in site.qdiscs):
         return ()
     found = site.rtnl.dump("list classes", RTM_GETTCLASS, TCMSG.pack(0, site.ifindex, 0, 0, 0))
     return tuple(payload for payload in found if _kind(payload) in _CLASSFUL and TCMSG.unpack_from(payload)[2] & 0xFFFF)
@@ -166,7 +160,7 @@ def _put_identified(
 
 
 def _read_filters(site: Site) -> Messages:
-    qdiscs = _qdiscs(site)
+    qdiscs = site.qdiscs
     if all(_kind(qdisc) in _WITHOUT_FILTERS for qdisc in qdiscs):
         return ()
     found: dict[bytes, None] = {}

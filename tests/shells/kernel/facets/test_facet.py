@@ -10,7 +10,17 @@ import pytest
 
 from nri_netdev.domain.snapshot import Messages
 from nri_netdev.errors import KernelError
-from nri_netdev.shells.kernel.facets.facet import Change, Facet, Items, Key, Recorded, Refusals, Site, restore_facet
+from nri_netdev.shells.kernel.facets.facet import (
+    Change,
+    Facet,
+    Items,
+    Key,
+    Recorded,
+    Refusals,
+    Site,
+    if_supported,
+    restore_facet,
+)
 
 WAS: Messages = (b"a=1", b"b=2", b"c=3")
 
@@ -116,3 +126,17 @@ def test_what_comes_back_by_itself_is_not_told() -> None:
 def test_what_cannot_be_read_here_is_not_compared() -> None:
     """Such as sysfs where it cannot be mounted."""
     assert told(replace(FACET, read=lambda _site: None), {}) == []
+
+
+def _answer(number: int) -> str:
+    if number:
+        raise KernelError(action="read", errno=number)
+    return "read"
+
+
+def test_what_no_driver_has_reads_as_none() -> None:
+    """Any other refusal is an error."""
+    assert if_supported(_answer, 0) == "read"
+    assert if_supported(_answer, errno.EOPNOTSUPP) is None
+    with pytest.raises(KernelError):
+        if_supported(_answer, errno.EPERM)

@@ -8,7 +8,7 @@ from typing import Any
 
 from nri_netdev.errors import KernelError
 from nri_netdev.shells.kernel.facets.facet import Change, Recorded, Site
-from nri_netdev.shells.kernel.facets.objects import one_by_one, put_objects, putter
+from nri_netdev.shells.kernel.facets.objects import at_once, one_by_one, put_objects, putter
 
 NEEDS = {b"\1": b"\2", b"\2": b"\3", b"\3": b"", b"\4": b"\5"}
 """Which object each needs to be there first."""
@@ -71,3 +71,14 @@ def test_one_that_is_refused_stops_no_other() -> None:
 
     assert {*one_by_one(site(Table()), [1, 2, 3], change)} == {2}
     assert done == [1, 3]
+
+
+def test_a_request_for_all_that_is_refused_is_refused_for_each() -> None:
+    """One that is done refuses none."""
+
+    def change(_: Site) -> None:
+        raise KernelError(action="change all", errno=errno.EPERM)
+
+    refusals = at_once(site(Table()), ["a", "b"], change)
+    assert {key: error.errno for key, error in refusals.items()} == {"a": errno.EPERM, "b": errno.EPERM}
+    assert at_once(site(Table()), ["a", "b"], lambda _: None) == {}
