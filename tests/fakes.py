@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from nri_netdev.domain.claim import MARK_PREFIX, Claim, Netns, lasting, steady
-from nri_netdev.domain.effects import AttachedOf, nothing_attached
+from nri_netdev.domain.effects import Attached
 from nri_netdev.domain.links import Address, Inventory, Link, PodNetnsView
 from nri_netdev.domain.pci import PciFunction
 from nri_netdev.domain.policy.selectors import FactsOf, no_facts
@@ -69,8 +69,8 @@ class FakeKernel:
         self.watch = FakeWatch(self)
         self.pidfds = FakePidfds(self)
 
-    def attached_of(self) -> AttachedOf:
-        return nothing_attached
+    def attached(self, _: Link) -> Attached:
+        return Attached()
 
     # -- what tests do to the node ---------------------------------------------------------------------------------
 

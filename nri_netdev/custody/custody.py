@@ -149,7 +149,7 @@ class Custody:
         """What giving an interface away does besides, for the log."""
         was = claim.snapshot
         with reported("look for effects", **about(claim)):
-            attached = self._kernel.attached_of()(was.link)
+            attached = self._kernel.attached(was.link)
             children = [child.link for child in was.children]
             return effects(was.link, addresses=was.addresses, children=children, attached=attached)
         return ()

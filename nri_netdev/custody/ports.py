@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Protocol
 
 from nri_netdev.domain.claim import Claim, Netns
-from nri_netdev.domain.effects import AttachedOf
+from nri_netdev.domain.effects import Attached
 from nri_netdev.domain.links import Inventory, Link, PodNetnsView
 from nri_netdev.domain.pci import PciOf
 from nri_netdev.domain.policy.selectors import FactsOf
@@ -197,5 +197,5 @@ class Kernel(Protocol):
     def pidfds(self) -> Pidfds:
         """The processes whose end is waited for."""
 
-    def attached_of(self) -> AttachedOf:
-        """A reader of what is attached to interfaces at home."""
+    def attached(self, link: Link) -> Attached:
+        """What is attached to an interface at home; nothing if it has gone."""

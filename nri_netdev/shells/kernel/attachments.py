@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from nri_netdev.domain.effects import Attached, AttachedOf
+from nri_netdev.domain.links import Link
+from nri_netdev.errors import KernelError
 from nri_netdev.shells.kernel.attributes import attributes, to_text
 from nri_netdev.shells.kernel.bpf import has_tcx
 from nri_netdev.shells.kernel.messages import (
@@ -52,6 +55,24 @@ def attached(rtnl: Rtnl, ifindex: int = 0, sysfs: Path = _SYSFS) -> Mapping[int,
             virtual_functions=virtual_functions(link, sysfs),
         )
     return found
+
+
+def attached_to(rtnl: Rtnl, link: Link) -> Attached:
+    """What is attached to one interface; nothing if it has gone.
+
+    Args:
+        rtnl: a socket of the netns that the calling thread is in.
+        link: the interface.
+
+    Raises:
+        KernelError: The kernel refuses.
+    """
+    try:
+        return attached(rtnl, link.ifindex)[link.ifindex]
+    except KernelError as error:
+        if error.errno == errno.ENODEV:
+            return Attached()
+        raise
 
 
 def attached_reader() -> AttachedOf:

@@ -6,9 +6,10 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from nri_netdev.domain.effects import AttachedOf
+from nri_netdev.domain.effects import Attached
+from nri_netdev.domain.links import Link
 from nri_netdev.domain.pci import PciOf
-from nri_netdev.shells.kernel.attachments import attached_reader
+from nri_netdev.shells.kernel.attachments import attached_to
 from nri_netdev.shells.kernel.host import Host
 from nri_netdev.shells.kernel.pidfds import Pidfds
 from nri_netdev.shells.kernel.pods import Pods, Timed
@@ -28,9 +29,9 @@ class NodeKernel:
     pci_of: PciOf
     pidfds: Pidfds
 
-    def attached_of(self) -> AttachedOf:
-        """A reader of what is attached to interfaces at home."""
-        return attached_reader()
+    def attached(self, link: Link) -> Attached:
+        """What is attached to an interface at home; nothing if it has gone."""
+        return self.host.call(attached_to, link)
 
 
 def _untimed(_direction: str, _driver: str) -> AbstractContextManager[None]:

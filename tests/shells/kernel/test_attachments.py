@@ -8,7 +8,7 @@ import pytest
 
 from nri_netdev.domain.effects import Attached, nothing_attached
 from nri_netdev.errors import KernelError
-from nri_netdev.shells.kernel.attachments import attached, attached_reader
+from nri_netdev.shells.kernel.attachments import attached, attached_reader, attached_to
 from nri_netdev.shells.kernel.attributes import NLA_F_NESTED, pack, u32
 from nri_netdev.shells.kernel.messages import IFLA_XDP, RTM_NEWLINK, pack_link
 from nri_netdev.shells.kernel.netns import call_in_netns
@@ -97,6 +97,17 @@ def test_the_reader_reads_when_it_is_asked(home: Net) -> None:
         return first, reader(home.link("lo"))
 
     assert call_in_netns(home.fd, read_twice) == (Attached(qdiscs=("clsact",)), Attached())
+
+
+def test_one_interface_is_read_alone(home: Net) -> None:
+    """One that has gone has nothing."""
+    home.ip("link add dev0 type veth peer name dev1")
+    home.run("tc", "qdisc", "add", "dev", "dev0", "clsact")
+    link = home.link("dev0")
+
+    assert home.call(attached_to, link) == Attached(qdiscs=("clsact",))
+    home.ip("link del dev0")
+    assert home.call(attached_to, link) == Attached()
 
 
 def test_an_interface_that_is_not_there_is_an_error(home: Net) -> None:
