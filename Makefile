@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CACHE := .cache
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-fast e2e e2e-matrix e2e-tools sabotage bench bench-pods profile protos check-protos docs image manifests fmt lint type cover check clean
+.PHONY: help dev demo test test-fast e2e e2e-matrix e2e-tools e2e-vm e2e-vm-all vm-disk sabotage bench bench-pods profile protos check-protos docs image manifests fmt lint type cover check clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -21,7 +21,7 @@ demo: $(VENV)/.done ## Run the main job here and now, on a stand-in for a node
 	$(BIN)/nri-netdev demo
 
 test: $(VENV)/.done e2e-tools ## Every test, real engines and OCI runtimes included
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not vm"
 
 test-fast: $(VENV)/.done ## The tests that need neither root nor Go
 	$(BIN)/python -m pytest -m 'not root and not upstream and not e2e'
@@ -35,6 +35,16 @@ e2e-matrix: $(VENV)/.done e2e-tools ## The end-to-end tests on every pair of eng
 
 e2e-tools: $(VENV)/.done ## Build or find engines, OCI runtimes, crictl and CNI plugins for the end-to-end tests
 	$(BIN)/python -m tests.e2e.tools
+
+vm-disk: $(VENV)/.done e2e-tools ## Make the disk of a virtual machine with real drivers, of Debian packages (root)
+	$(BIN)/python -m tests.vm.disk
+
+e2e-vm: $(VENV)/.done vm-disk ## Give and take real NICs in a virtual machine, a line for each scenario
+	$(BIN)/python -m pytest tests/vm
+
+e2e-vm-all: export VM := all
+e2e-vm-all: $(VENV)/.done vm-disk ## The same on both kernels and engines, every kind with everything that can happen
+	$(BIN)/python -m pytest tests/vm
 
 sabotage: $(VENV)/.done ## Spoil interfaces at random, hundreds of times, and compare (root), as in: make sabotage SABOTAGE='--seed 7'
 	$(BIN)/python -m tests.e2e.tools dump-tools

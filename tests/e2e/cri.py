@@ -8,16 +8,40 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tests.e2e import images
-from tests.e2e.machine import CommandError, Machine
+from tests.e2e.machine import CommandError
 
 SLEEP = ("sleep", "1000000")
 _PID_CONTAINER = 1  # NamespaceMode of CRI: as the kubelet asks unless a pod shares its process namespace
 
 
+class Host(Protocol):
+    """What is needed of the machine that an engine runs on; `tests.e2e.machine.Machine` says of each what it does."""
+
+    cgroup: str
+
+    def run(
+        self, *argv: str | Path, timeout_s: float = 30, env: Mapping[str, str] | None = None, text_in: str = ""
+    ) -> str:
+        """Run a command there."""
+        ...
+
+    def write(self, inside: str | Path, text: str) -> None:
+        """Make a file there."""
+        ...
+
+    def path(self, inside: str | Path) -> Path:
+        """Return where a file of it is here."""
+        ...
+
+    def new_file(self, stem: str, suffix: str) -> Path:
+        """Return where there is no file yet."""
+        ...
+
+
 class Engine(Protocol):
     """What is needed of an engine to talk CRI to it."""
 
-    machine: Machine
+    machine: Any
     cri_socket: Path
 
 
@@ -43,11 +67,10 @@ class Crictl:
     """
 
     def __init__(self, engine: Engine, *, timeout_s: float = 30) -> None:
-        self._machine = engine.machine
+        self._machine: Host = engine.machine
         self._timeout_s = timeout_s
-        endpoint = f"unix://{engine.cri_socket}"
-        config = {"runtime-endpoint": endpoint, "image-endpoint": endpoint, "timeout": int(timeout_s)}
-        self._machine.path("/etc/crictl.yaml").write_text(json.dumps(config))
+        self._endpoint = f"unix://{engine.cri_socket}"
+        self._is_told = False
         self._pods: dict[str, dict[str, Any]] = {}
         self._attempts: dict[tuple[str, ...], int] = {}
 
@@ -57,6 +80,10 @@ class Crictl:
         Raises:
             CriError: the engine said no.
         """
+        if not self._is_told:
+            where = {"runtime-endpoint": self._endpoint, "image-endpoint": self._endpoint}
+            self._machine.write("/etc/crictl.yaml", json.dumps({**where, "timeout": int(self._timeout_s)}))
+            self._is_told = True
         try:
             return self._machine.run("crictl", *arguments, text_in=text_in, timeout_s=self._timeout_s + 5)
         except CommandError as error:
@@ -131,7 +158,7 @@ class Crictl:
                 "resources": {"memory_limit_in_bytes": memory_bytes},
             },
         }
-        self._machine.path(f"{pod['log_directory']}/{name}").mkdir(parents=True, exist_ok=True)
+        self._machine.write(f"{pod['log_directory']}/{name}/.made", "")  # the kubelet makes the directory
         pod_path = self._write("pod", pod)
         container_path = self._write("container", config)
         return self("create", "--cancel-timeout=0s", pod_id, container_path, pod_path).strip()
@@ -231,7 +258,7 @@ class Crictl:
 
     def _write(self, kind: str, config: Mapping[str, Any]) -> Path:
         path = self._machine.new_file(kind, ".json")
-        path.write_text(json.dumps(config))
+        self._machine.write(path, json.dumps(config))
         return path
 
 

@@ -38,17 +38,17 @@ class Crio(Engine):
     monitor = "conmon"
     _pod_netns = "*-*-*-*-*"
 
-    def _argv(self) -> Sequence[str | Path]:
+    def argv(self) -> Sequence[str | Path]:
         return [tools.CACHE / "crio" / "crio"]
 
-    def _configure(self) -> None:
-        super()._configure()
+    def configure(self) -> None:
+        super().configure()
         policy = self.machine.path("/etc/containers/policy.json")
         policy.parent.mkdir(exist_ok=True)
         policy.write_text(json.dumps({"default": [{"type": "insecureAcceptAnything"}]}))
 
     def effective(self, path: Path) -> Effective:
-        text = self.machine.run(*self._argv(), "--config", path, "--config-dir", f"{path}.d", "config")
+        text = self.machine.run(*self.argv(), "--config", path, "--config-dir", f"{path}.d", "config")
         # It puts what is at its default into a comment.
         nri = dict(re.findall(r"^(?:# )?(enable_nri|nri_disable_connections|nri_listen) = (.*)$", text, re.MULTILINE))
         runtimes = tomllib.loads(text)["crio"]["runtime"].get("runtimes", {})
@@ -61,7 +61,7 @@ class Crio(Engine):
     def load_image(self, archive: Path, name: str) -> None:
         self._copy(f"docker-archive:{archive}", name)
 
-    def _import_images(self) -> None:
+    def import_images(self) -> None:
         for archive, name in (("busybox", images.BUSYBOX), ("pause", images.PAUSE)):
             self._copy(f"oci-archive:{tools.IMAGES}/{archive}.tar", name)
 

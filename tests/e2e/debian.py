@@ -53,7 +53,7 @@ def _fetch(work: Path, packages: tuple[str, ...]) -> list[Path]:
     for directory in ("state/lists/partial", "cache/archives/partial"):
         work.joinpath(directory).mkdir(parents=True)
     sources = work / "sources.list"
-    sources.write_text(f"deb [signed-by={_KEYRING}] {_mirror()} {SUITE} main\n")
+    sources.write_text(f"deb [signed-by={_KEYRING}] {mirror()} {SUITE} main\n")
     status = work / "status"
     status.touch()
     settings = {
@@ -73,7 +73,7 @@ def _fetch(work: Path, packages: tuple[str, ...]) -> list[Path]:
     return sorted(work.glob("cache/archives/*.deb"))
 
 
-def _mirror() -> str:
+def mirror() -> str:
     """Return where the machine gets its own Debian packages from."""
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         raise MissingError(f"packages of Debian {SUITE} need root and apt-get")

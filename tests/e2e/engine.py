@@ -117,22 +117,22 @@ class Engine(ABC):
         """Start it and wait until it serves; give it the images on the first start."""
         is_first = not self.machine.path(self._config_path).exists()
         if is_first:
-            self._configure()
+            self.configure()
         notices = self.machine.directory / f"{self.name}.notify"
         notices.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, self.log.open("ab") as log:
             notify.bind(os.fspath(notices))
             notify.settimeout(timeout_s)
             self._process = self.machine.popen(
-                self._argv(),
+                self.argv(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={"NOTIFY_SOCKET": os.fspath(notices), **self._environment()},
+                env={"NOTIFY_SOCKET": os.fspath(notices), **self.environment()},
             )
             self._wait_ready(notify)
         if is_first:
-            self._import_images()
+            self.import_images()
 
     def stop(self, *, timeout_s: float = 30) -> None:
         """Ask it to end, and wait; its containers go on."""
@@ -197,18 +197,18 @@ class Engine(ABC):
         return monitors + netns + self.machine.cgroups()
 
     @abstractmethod
-    def _argv(self) -> Sequence[str | Path]:
+    def argv(self) -> Sequence[str | Path]:
         """Return how it is started."""
 
     @abstractmethod
     def _config(self) -> str:
         """Return the text of its configuration file."""
 
-    def _environment(self) -> Mapping[str, str]:
+    def environment(self) -> Mapping[str, str]:
         """Return further environment variables that it needs."""
         return {}
 
-    def _configure(self) -> None:
+    def configure(self) -> None:
         """Write all that must be there before its first start."""
         for directory in (NRI_PLUGINS, NRI_PLUGIN_CONFIGS, self._config_path.parent):
             self.machine.path(directory).mkdir(parents=True, exist_ok=True)
@@ -216,7 +216,7 @@ class Engine(ABC):
         self.machine.path(self._config_path).write_text(self._config())
 
     @abstractmethod
-    def _import_images(self) -> None:
+    def import_images(self) -> None:
         """Give it the images, when it serves for the first time."""
 
     def _end(self, number: int, timeout_s: float) -> None:
@@ -264,10 +264,10 @@ class Containerd(Engine):
     _bin = tools.BIN
     _runtime_plugin = "io.containerd.cri.v1.runtime"
 
-    def _argv(self) -> Sequence[str | Path]:
+    def argv(self) -> Sequence[str | Path]:
         return [self._bin / "containerd", "--log-level", "debug" if self._is_debug else "info"]
 
-    def _environment(self) -> Mapping[str, str]:
+    def environment(self) -> Mapping[str, str]:
         return {"PATH": f"{self._bin}:{tools.BIN}:{os.environ['PATH']}"}  # it looks there for its shim
 
     def load_image(self, archive: Path, name: str) -> None:
@@ -285,7 +285,7 @@ class Containerd(Engine):
             programs=programs,
         )
 
-    def _import_images(self) -> None:
+    def import_images(self) -> None:
         for archive in ("busybox", "pause"):
             self.load_image(tools.IMAGES / f"{archive}.tar", "")
 

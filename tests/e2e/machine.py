@@ -133,6 +133,12 @@ class Machine:
         # /var/run is an absolute symbolic link, which would lead outside.
         return Path(f"/proc/{self.pid}/root") / re.sub(r"^/var/run(?=/|$)", "/run", str(inside)).lstrip("/")
 
+    def write(self, inside: str | Path, text: str) -> None:
+        """Make a file inside, and its directories."""
+        path = self.path(inside)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
     def new_file(self, stem: str, suffix: str) -> Path:
         """Return a path, the same inside and outside, at which there is no file yet."""
         return self.directory / f"{stem}-{next(self._files)}{suffix}"

@@ -46,7 +46,9 @@ def install(machine: Machine) -> None:
     for directory in (CNI_BIN, CNI_CONF):
         machine.path(directory).mkdir(parents=True, exist_ok=True)
     for plugin in ("ptp", "host-local", "loopback"):
-        machine.path(CNI_BIN / plugin).symlink_to(tools.BIN / plugin)
+        link = machine.path(CNI_BIN / plugin)
+        link.unlink(missing_ok=True)
+        link.symlink_to(tools.BIN / plugin)
     wrapper = machine.path(CNI_BIN / "ptp-at-once")
     wrapper.write_text(_PTP)
     wrapper.chmod(0o755)

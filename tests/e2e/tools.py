@@ -131,7 +131,7 @@ def _locked() -> Iterator[None]:
         yield
 
 
-def _make(chosen: list[Tool]) -> tuple[list[str], list[str]]:
+def _make(chosen: list[Tool], what: str) -> tuple[list[str], list[str]]:
     """Make what is not ready; return why something cannot be had: what is needed, what is optional."""
     wrong: tuple[list[str], list[str]] = ([], [])
     with _locked():
@@ -139,7 +139,7 @@ def _make(chosen: list[Tool]) -> tuple[list[str], list[str]]:
             start_s = time.monotonic()
             try:
                 if tool.ensure():
-                    print(f"e2e-tools: made {tool.name} in {time.monotonic() - start_s:.0f} s", flush=True)
+                    print(f"{what}: made {tool.name} in {time.monotonic() - start_s:.0f} s", flush=True)
             except MissingError as error:
                 wrong[tool.is_optional].append(f"{tool.name}: {error}")
     return wrong
@@ -161,13 +161,18 @@ def main() -> int:
     if set(wanted) - set(names):
         parser.error(f"there is no {', '.join(sorted(set(wanted) - set(names)))}")
     chosen = [tool for tool in TOOLS if tool.name in wanted]
-    wrong, absent = _make(chosen) if os.geteuid() == 0 else (["these tests need root"], [])
+    return make_all(chosen, what="e2e-tools")
+
+
+def make_all(chosen: list[Tool], *, what: str) -> int:
+    """Make of these what is not ready, and print under this name what came of it; return the exit status."""
+    wrong, absent = _make(chosen, what) if os.geteuid() == 0 else (["these tests need root"], [])
     for reason in absent:
-        print(f"e2e-tools: NOT TESTED: {reason}", file=sys.stderr)
+        print(f"{what}: NOT TESTED: {reason}", file=sys.stderr)
     if not wrong:
-        print(f"e2e-tools: all that is needed is ready in {CACHE.relative_to(HERE.parents[1])}")
+        print(f"{what}: all that is needed is ready in {CACHE.relative_to(HERE.parents[1])}")
         return 0
-    print(f"e2e-tools: NOT ALL WILL BE TESTED END TO END: {'; '.join(wrong)}", file=sys.stderr)
+    print(f"{what}: NOT ALL WILL BE TESTED END TO END: {'; '.join(wrong)}", file=sys.stderr)
     return 1 if os.environ.get("CI") == "true" else 0
 
 

@@ -153,7 +153,8 @@ def _text(dump: Dump, ifname: str, what: str) -> str:
 _IPV4_MTU = 68
 _IFF_UP, _IFF_PROMISC, _IFF_ALLMULTI = 0x1, 0x100, 0x200
 _SOLICITED = ("33:33:ff:", "ff02::1:ff")
-_ALL_HOSTS = ("01:00:5e:00:00:01", "33:33:00:00:00:01")
+_ALL_HOSTS = ("01:00:5e:00:00:01", "33:33:00:00:00:01", "33:33:00:00:00:02")
+"""And all routers, of a link that forwards."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,6 +279,24 @@ def _is_group_without_multicast(difference: Difference, states: States) -> bool:
     return _ifname(difference) in states.without_multicast and difference.section in {"fdb", "multicast"} and is_group
 
 
+def _is_quantum_of_default(difference: Difference, _states: States) -> bool:
+    if difference.section != "qdisc" or None in {difference.was, difference.now}:
+        return False
+    sides = [[json.loads(each) for each in (side or "").split(" + ")] for side in (difference.was, difference.now)]
+    for qdisc in (*sides[0], *sides[1]):
+        if qdisc.get("handle") != "0:":
+            return False
+        qdisc.get("options", {}).pop("quantum", None)
+    return sides[0] == sides[1]
+
+
+def _is_group_of_forwarding(difference: Difference, _states: States) -> bool:
+    what = difference.subject.partition(" ")[2]
+    if difference.section != "multicast" or what not in {"ff01::2", "ff05::2", "33:33:00:00:00:02"}:
+        return False
+    return what != "33:33:00:00:00:02" or None not in {difference.was, difference.now}
+
+
 def _is_promisc_of_down(difference: Difference, states: States) -> bool:
     if not difference.subject.endswith(" sysfs flags") or None in {difference.was, difference.now}:
         return False
@@ -321,6 +340,8 @@ EXPECTED: dict[str, Callable[[Difference, States], bool]] = {
     "the kernel makes a link-local address, and the route of groups, when a carrier first comes": _is_made_at_carrier,
     "an address with a lifetime has no route if it was added while down; it comes back while up": _is_route_of_lifetime,
     "a link without multicast stays in groups that it joined when it had it": _is_group_without_multicast,
+    "the quantum of a default qdisc is of the MTU that the link had when it was last set up": _is_quantum_of_default,
+    "a link joins the groups of routers of wider scopes only when forwarding is turned on": _is_group_of_forwarding,
     "for a further MAC address a link hears all packets from when it is first up": _is_promisc_of_down,
     "the kernel takes the carrier of what stands on a link that is down when that next changes": _is_carrier_over_down,
     "a macvlan of mode passthru that leaves its netns as a port has its lower link hear more ever after": (

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -38,6 +39,7 @@ UNTOLD = {
     "ad_aggregator_id": "a number that a bond gives anew",
     "direct_packets_stat": "a counter",
     "carrier_changes": "a counter",
+    "tx_timeout": "a counter",
     "carrier_down_count": "a counter",
     "carrier_up_count": "a counter",
     "name_assign_type": "says that it was renamed once; nothing sets it",
@@ -104,6 +106,21 @@ class Dump:
                 self.moments[section, f"{subject} {name}"] = time.monotonic() + left
         self.add(section, subject, _told(record))
 
+    def as_json(self) -> dict[str, Any]:
+        """All of it as JSON has it, for another process."""
+        return {
+            "facts": [[fact.section, fact.subject, fact.text, count] for fact, count in self.facts.items()],
+            "moments": [[*key, moment] for key, moment in self.moments.items()],
+        }
+
+    @classmethod
+    def of_json(cls, told: dict[str, Any]) -> Dump:
+        """What `as_json` made."""
+        return cls(
+            facts=Counter({Fact(*fact): count for *fact, count in told["facts"]}),
+            moments={(section, subject): moment for section, subject, moment in told["moments"]},
+        )
+
 
 def _told(value: Any) -> Any:
     if isinstance(value, dict):
@@ -163,9 +180,9 @@ def _as_set(neighbour: dict[str, Any]) -> dict[str, Any]:
 
 def _is_learned(neighbour: dict[str, Any]) -> bool:
     states = set(neighbour.get("state", ()))
-    is_kernels = states == {"NOARP"} and _MULTICAST.match(neighbour["dst"]) is not None
+    is_kernels = states == {"NOARP"} and (neighbour["dev"] == "lo" or _MULTICAST.match(neighbour["dst"]))
     is_somebodys = {"extern_learn", "managed", "proxy", "protocol"} & set(neighbour)
-    return (bool(states & _LEARNED_STATES) or is_kernels) and not is_somebodys
+    return bool(states & _LEARNED_STATES or is_kernels) and not is_somebodys
 
 
 def _read_rules(made: Dump, ifname: str) -> None:
@@ -322,3 +339,7 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(each, f"{path}.{name}" if path else name)
     else:
         yield path, value
+
+
+if __name__ == "__main__":
+    print(json.dumps(dump(sys.argv[1]).as_json()))

@@ -34,13 +34,11 @@ from nri_netdev.shells.kernel.changes import (
 from nri_netdev.shells.kernel.facets.facet import Recorded, Site, restore_facet
 from nri_netdev.shells.kernel.facets.kind import KIND
 from nri_netdev.shells.kernel.facets.link import LINK
-from nri_netdev.shells.kernel.messages import IFF_ALLMULTI, IFF_PROMISC, RTM_GETNSID, link_header
+from nri_netdev.shells.kernel.messages import IFF_ALLMULTI, IFF_MULTICAST, IFF_PROMISC, RTM_GETNSID, link_header
 from nri_netdev.shells.kernel.naming import all_names, free_name, free_own_altname, mark
 from nri_netdev.shells.kernel.restore import restore
 from nri_netdev.shells.kernel.rtnetlink import Rtnl, with_rtnl
 from nri_netdev.shells.kernel.sysctls import has_ipv6
-
-_HEARS = IFF_PROMISC | IFF_ALLMULTI
 
 
 def complete(rtnl: Rtnl, ifindex: int, ifname: str, addresses: Iterable[Address]) -> None:
@@ -130,6 +128,7 @@ def _leave(rtnl: Rtnl, ifindex: int, snapshot: Snapshot, altname: str, home_fd: 
         _relieve_below(rtnl, ifindex, snapshot)
         set_down(rtnl, ifindex)
         step("homing.down")
+    _put_flags(rtnl, ifindex, snapshot, IFF_MULTICAST)  # at home the kernel joins the groups of routers only by this
     mark(rtnl, ifindex, altname)
     step("homing.marked")
     taken = with_rtnl(home_fd, all_names)
@@ -154,14 +153,18 @@ def _relieve_below(rtnl: Rtnl, ifindex: int, snapshot: Snapshot) -> None:
 
     The kernel does not end that for one that is down.
     """
-    for raw in snapshot.facets.get(LINK.name, ()):
-        _, flags = link_header(raw)
-        with contextlib.suppress(KernelError):  # all of it is compared at home
-            set_flags(rtnl, f"set the flags of interface {ifindex}", ifindex, flags & _HEARS, _HEARS)
+    _put_flags(rtnl, ifindex, snapshot, IFF_PROMISC | IFF_ALLMULTI)
     kind = snapshot.facets.get(KIND.name)
     if kind is not None and snapshot.link.kind in {"macvlan", "macvtap"}:
         with contextlib.suppress(KernelError):
             restore_facet(KIND, Site(rtnl, ifindex), Recorded(messages=kind, ifindex=snapshot.ifindex))
+
+
+def _put_flags(rtnl: Rtnl, ifindex: int, snapshot: Snapshot, mask: int) -> None:
+    for raw in snapshot.facets.get(LINK.name, ()):
+        _, flags = link_header(raw)
+        with contextlib.suppress(KernelError):  # all of it is compared at home
+            set_flags(rtnl, f"set the flags of interface {ifindex}", ifindex, flags & mask, mask)
 
 
 def _arrive(rtnl: Rtnl, snapshot: Snapshot, altname: str) -> HomeReport:

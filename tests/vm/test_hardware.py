@@ -1,0 +1,99 @@
+"""What hardware does while a pod has it: nothing hangs, claims say what is true, what came back can be given again."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.vm.kinds import KINDS
+from tests.vm.places import InMachine
+from tests.vm.scene import INSIDE, Scene, wait
+
+pytestmark = pytest.mark.parametrize("place", ["stable"], indirect=True)
+
+
+def _links(place: InMachine) -> set[str]:
+    return {link["ifname"] for link in json.loads(place.sh("ip -json link show"))}
+
+
+def _wait_link(place: InMachine, ifname: str) -> None:
+    place.sh("udevadm settle")
+    wait(lambda: ifname in _links(place), patience_s=place.patience_s, why=f"{ifname} is there")
+
+
+def _must_be_over(scene: Scene, place: InMachine) -> None:
+    """The pod can be deleted; then no claim says anything, and the log has no exception."""
+    scene.delete()
+    wait(lambda: not place.claims(), patience_s=place.patience_s, why=f"no claim: {place.claims()}")
+    assert "Traceback" not in place.vm.log("nri-netdev", lines=400)
+
+
+def _given(place: InMachine, kind: str) -> Scene:
+    scene = Scene(place, KINDS[kind])
+    scene.prepare()
+    scene.give()
+    return scene
+
+
+@pytest.mark.parametrize(("kind", "nic"), [("nic", "nic0"), ("igb", "nic2")])
+def test_a_nic_is_unplugged_and_plugged_again(place: InMachine, kind: str, nic: str) -> None:
+    """It is gone, the claim says so and ends with the pod; the same NIC in the same place can be given again."""
+    scene = _given(place, kind)
+    place.vm.unplug(nic)
+    gone = "cannot be found"
+    wait(lambda: gone in json.dumps(place.claims()), patience_s=place.patience_s, why=f"it is told: {place.claims()}")
+    place.vm.plug(nic)
+    _wait_link(place, scene.ifname)
+    _must_be_over(scene, place)
+    place.sh(f"ip link set {scene.ifname} up; ip addr add 192.0.2.5/24 dev {scene.ifname}")
+    scene.give()
+    _must_be_over(scene, place)
+    assert scene.ifname in _links(place)
+
+
+def test_its_virtual_functions_are_removed(place: InMachine) -> None:
+    """`sriov_numvfs` 0 takes it out of the pod; made again, it can be given again."""
+    scene = _given(place, "vf")
+    place.sh("echo 0 > /sys/class/net/enp3s0/device/sriov_numvfs")
+    gone = "cannot be found"
+    wait(lambda: gone in json.dumps(place.claims()), patience_s=place.patience_s, why=f"it is told: {place.claims()}")
+    _must_be_over(scene, place)
+    place.sh("echo 2 > /sys/class/net/enp3s0/device/sriov_numvfs")
+    _wait_link(place, scene.ifname)
+    place.sh(f"ip link set {scene.ifname} up; ip addr add 192.0.2.5/24 dev {scene.ifname}")
+    scene.give()
+    _must_be_over(scene, place)
+
+
+def test_its_driver_is_unbound_and_bound_again(place: InMachine) -> None:
+    """It comes back to the host with other numbers, and is known by its PCI address and permanent MAC address."""
+    scene = _given(place, "nic")
+    where = scene.inside(f"readlink /sys/class/net/{INSIDE}/device || true").strip() or "0000:01:00.0"
+    address = where.rpartition("/")[2]
+    place.sh(f"echo {address} > /sys/bus/pci/drivers/e1000e/unbind")
+    place.sh(f"echo {address} > /sys/bus/pci/drivers/e1000e/bind")
+    _wait_link(place, scene.ifname)
+    _must_be_over(scene, place)
+    place.sh(f"ip link set {scene.ifname} up; ip addr add 192.0.2.5/24 dev {scene.ifname}")
+    scene.give()
+    _must_be_over(scene, place)
+
+
+def test_its_cable_is_pulled(place: InMachine) -> None:
+    """The pod sees it, and sees it come back; the interface comes home whole."""
+    scene = _given(place, "nic")
+    for is_plugged, flag in ((False, "NO-CARRIER"), (True, "LOWER_UP")):
+        place.vm.cable("nic0", is_plugged=is_plugged)
+        show = f"ip -json link show dev {INSIDE}"
+        wait(lambda show=show, flag=flag: flag in scene.inside(show), patience_s=place.patience_s, why=flag)
+    scene.delete()
+    scene.must_be_whole()
+
+
+def test_no_carrier_is_waited_for(place: InMachine) -> None:
+    """A NIC whose cable is out is given, and comes home."""
+    place.vm.cable("nic0", is_plugged=False)
+    scene = _given(place, "nic")
+    scene.delete()
+    scene.must_be_whole()
