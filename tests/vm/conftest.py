@@ -34,6 +34,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     place = getattr(item, "funcargs", {}).get("place")
     if place is not None and (report.when == "call" or report.failed):
         _lines.append(f"{report.outcome:8} {report.duration:5.0f} s  {place.name:28} {item.name}")
+        if report.failed:
+            with (disk.PLACE / "failures.log").open("a") as log:  # a run is long: this can be read before its end
+                log.write(f"{item.name}\n{report.longreprtext}\n")
         if report.failed and isinstance(place, InMachine):
             report.sections.append(("the daemon's log", place.log()))
     return report
@@ -63,19 +66,19 @@ def _machine(number: int, factory: pytest.TempPathFactory) -> Iterator[InMachine
         yield place
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def stable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InMachine]:
     """Debian stable's kernel, containerd and runc."""
     yield from _machine(0, tmp_path_factory)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def newest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InMachine]:
     """The newest kernel of Debian's backports, CRI-O and crun."""
     yield from _machine(1, tmp_path_factory)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnHost]:
     """The kernel of this machine, containerd and runc."""
     _require(tools.missing((*tools.DEFAULT, *tools.SABOTAGE)))

@@ -60,9 +60,14 @@ class InMachine:
         self.start_engine()
         self.engine.import_images()
         self.start_daemon()
-        self.crictl.run_pod("warm")  # what is slow but once: the engine's files come off the disk
-        self.crictl.remove_all()
+        self.warm()
         self.vm.save()
+
+    def warm(self) -> None:
+        """Run a first pod, whose network turns on forwarding for all that comes; no other pod is left."""
+        self.crictl.remove_all()
+        self.crictl.run_pod("warm")
+        self.crictl.remove_all()
 
     def restore(self) -> None:
         """Have it as it was saved."""

@@ -32,7 +32,7 @@ def _must_be_home(place: InMachine) -> None:
 
 
 def _can_be_given(place: InMachine) -> None:
-    place.crictl.remove_all()
+    place.warm()
     scene = Scene(place, KINDS["nic"])
     scene.prepare()
     LIVES["stopped"](scene)

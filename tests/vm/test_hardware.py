@@ -29,6 +29,13 @@ def _must_be_over(scene: Scene, place: InMachine) -> None:
     assert "Traceback" not in place.vm.log("nri-netdev", lines=400)
 
 
+def _must_be_told_gone(place: InMachine) -> None:
+    def is_gone() -> bool:
+        return [claim["place"] for claim in place.claims()] == ["nowhere"]
+
+    wait(is_gone, patience_s=place.patience_s, why="the claim says that it is nowhere")
+
+
 def _given(place: InMachine, kind: str) -> Scene:
     scene = Scene(place, KINDS[kind])
     scene.prepare()
@@ -41,8 +48,7 @@ def test_a_nic_is_unplugged_and_plugged_again(place: InMachine, kind: str, nic: 
     """It is gone, the claim says so and ends with the pod; the same NIC in the same place can be given again."""
     scene = _given(place, kind)
     place.vm.unplug(nic)
-    gone = "cannot be found"
-    wait(lambda: gone in json.dumps(place.claims()), patience_s=place.patience_s, why=f"it is told: {place.claims()}")
+    _must_be_told_gone(place)
     place.vm.plug(nic)
     _wait_link(place, scene.ifname)
     _must_be_over(scene, place)
@@ -56,8 +62,7 @@ def test_its_virtual_functions_are_removed(place: InMachine) -> None:
     """`sriov_numvfs` 0 takes it out of the pod; made again, it can be given again."""
     scene = _given(place, "vf")
     place.sh("echo 0 > /sys/class/net/enp3s0/device/sriov_numvfs")
-    gone = "cannot be found"
-    wait(lambda: gone in json.dumps(place.claims()), patience_s=place.patience_s, why=f"it is told: {place.claims()}")
+    _must_be_told_gone(place)
     _must_be_over(scene, place)
     place.sh("echo 2 > /sys/class/net/enp3s0/device/sriov_numvfs")
     _wait_link(place, scene.ifname)
@@ -95,5 +100,13 @@ def test_no_carrier_is_waited_for(place: InMachine) -> None:
     """A NIC whose cable is out is given, and comes home."""
     place.vm.cable("nic0", is_plugged=False)
     scene = _given(place, "nic")
+    scene.delete()
+    scene.must_be_whole()
+
+
+def test_its_physical_function_gives_it_another_mac(place: InMachine) -> None:
+    """While a pod has it: afterwards both have what they had."""
+    scene = _given(place, "vf")
+    place.sh("ip link set enp3s0 vf 0 mac 02:00:00:00:0a:09 vlan 9 spoofchk off")
     scene.delete()
     scene.must_be_whole()

@@ -76,6 +76,23 @@ def virtual_functions(link: Link, sysfs: Path = _SYSFS) -> int:
     return (_number(device / "sriov_numvfs") or 0) if device else 0
 
 
+def physical_function(link: Link, sysfs: Path = _SYSFS) -> tuple[str, int] | None:
+    """The interface of a virtual function's physical function, and the function's number there.
+
+    None for everything else, and while the physical function has no interface here.
+    """
+    device = _pci_device(link, sysfs)
+    if device is None or not (device / "physfn").is_dir():
+        return None
+    own = device.resolve()
+    numbers = (
+        path.name.removeprefix("virtfn") for path in (device / "physfn").glob("virtfn*") if path.resolve() == own
+    )
+    ifnames = sorted(path.name for path in (device / "physfn" / "net").glob("*"))
+    number = next(numbers, "")
+    return (ifnames[0], int(number)) if ifnames and number.isdecimal() else None
+
+
 def _pci_device(link: Link, sysfs: Path) -> Path | None:
     """The directory of the PCI device of an interface, be it its parent or above that, as with virtio."""
     if not link.parent_bus or not link.parent_dev or "/" in link.parent_bus + link.parent_dev:

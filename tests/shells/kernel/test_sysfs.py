@@ -9,7 +9,7 @@ import pytest
 from nri_netdev.domain.links import Link
 from nri_netdev.domain.pci import PciFunction
 from nri_netdev.domain.policy.selectors import Facts
-from nri_netdev.shells.kernel.sysfs import facts, facts_reader, pci_function, virtual_functions
+from nri_netdev.shells.kernel.sysfs import facts, facts_reader, pci_function, physical_function, virtual_functions
 
 PF = "0000:3b:00.0"
 VF = "0000:3b:02.1"
@@ -111,3 +111,14 @@ def test_virtual_functions_are_counted(sysfs: Path) -> None:
     assert virtual_functions(Link(ifindex=2, ifname="ens2f0", parent_bus="pci", parent_dev=PF), sysfs) == 4
     assert virtual_functions(Link(ifindex=3, ifname="ens2f0v1", parent_bus="pci", parent_dev=VF), sysfs) == 0
     assert virtual_functions(Link(ifindex=9, ifname="veth0", kind="veth"), sysfs) == 0
+
+
+def test_a_virtual_function_leads_to_its_physical_one(sysfs: Path) -> None:
+    """By the interface and its number there; nothing else does, nor one whose physical function is elsewhere."""
+    devices = sysfs / "devices/pci0000:3a"
+    vf, pf = (Link(ifindex=2, ifname="dev0", parent_bus="pci", parent_dev=name) for name in (VF, PF))
+    _link(devices / PF / "virtfn0", devices / "elsewhere")
+    _link(devices / PF / "virtfn3", devices / VF)
+    assert physical_function(vf, sysfs) is None
+    (devices / PF / "net/ens2f0").mkdir(parents=True)
+    assert [physical_function(each, sysfs) for each in (vf, pf)] == [("ens2f0", 3), None]

@@ -24,6 +24,7 @@ from nri_netdev.shells.kernel.messages import (
     link_info,
     pack_link,
 )
+from nri_netdev.shells.kernel.sysfs import physical_function
 
 _INFO_DATA = 2
 _STATE_OF_KINDS = {"can": {4, 8}, "hsr": {5}, "macvlan": {6, 8}, "macvtap": {6, 8}}
@@ -185,12 +186,18 @@ def _vf_what(_: Site, key: Key) -> str:
 
 def _put_vfs(site: Site, _: Recorded, change: Change) -> Refusals:
     def set_one(site: Site, key: Key) -> None:
-        _vf, number = key
-        nested = NLA_F_NESTED if number == 12 else 0  # IFLA_VF_VLAN_LIST
-        info = pack(_VF_INFO | NLA_F_NESTED, pack(number | nested, change.was[key]))
-        set_link(site.rtnl, f"set {_vf_what(site, key)}", site.ifindex, {_VFINFO_LIST | NLA_F_NESTED: info})
+        _set_vf(site, site.ifindex, key, change.was[key])
 
     return one_by_one(site, (*change.missing, *change.differing), set_one)
+
+
+def _set_vf(site: Site, ifindex: int, key: Key, value: bytes) -> None:
+    """Set what a physical function has of one of its virtual functions."""
+    vf, number = key
+    nested = NLA_F_NESTED if number == 12 else 0  # IFLA_VF_VLAN_LIST
+    info = pack(_VF_INFO | NLA_F_NESTED, pack(number | nested, value))
+    action = f"set {_VF_ATTRIBUTES.get(number, number)} of virtual function {vf} of interface {ifindex}"
+    set_link(site.rtnl, action, ifindex, {_VFINFO_LIST | NLA_F_NESTED: info})
 
 
 VFS = Facet(
@@ -203,4 +210,36 @@ VFS = Facet(
     expected={"statistics of virtual functions": "counters"},
     withholds=True,
     advice="set it with `ip link set … vf`, then `nri-netdev release` forgets the claim",
+)
+
+
+def _read_own_vf(site: Site) -> Messages:
+    found = physical_function(site.link)
+    pf = found and site.rtnl.link_called(found[0])
+    if not found or not pf:
+        return ()
+    table = _read_vfs(Site(site.rtnl, pf.ifindex))
+    return tuple(message for message in table if any(vf == found[1] for (vf, _), _value in _of_vf(message)))
+
+
+def _put_own_vf(site: Site, _: Recorded, change: Change) -> Refusals:
+    def set_one(site: Site, key: Key) -> None:
+        found = physical_function(site.link)
+        pf = found and site.rtnl.link_called(found[0])
+        if pf:
+            _set_vf(site, pf.ifindex, key, change.was[key])
+
+    return one_by_one(site, (*change.missing, *change.differing), set_one)
+
+
+OWN_VF = Facet(
+    name="own_vf",
+    title="of a virtual function, what its physical function has of it: MAC address, VLAN, rates, trust, spoof check",
+    read=_read_own_vf,
+    items=_vf_items,
+    what=lambda _, key: f"{_VF_ATTRIBUTES.get(key[1], f'attribute {key[1]}')} that its physical function sets",
+    put=_put_own_vf,
+    expected={"statistics of virtual functions": "counters"},
+    withholds=True,
+    advice="set it with `ip link set PF vf`, then `nri-netdev release` forgets the claim",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nri_netdev.shells.kernel.facets.ethtool import ETHTOOL
 from nri_netdev.shells.kernel.facets.facet import Facet
 from nri_netdev.shells.kernel.facets.ioctls import IOCTLS
-from nri_netdev.shells.kernel.facets.kind import KIND, TOKEN, VFS
+from nri_netdev.shells.kernel.facets.kind import KIND, OWN_VF, TOKEN, VFS
 from nri_netdev.shells.kernel.facets.link import LINK
 from nri_netdev.shells.kernel.facets.neighbours import FDB, MULTICAST, NEIGHBOURS
 from nri_netdev.shells.kernel.facets.port import PORT
@@ -14,7 +14,7 @@ from nri_netdev.shells.kernel.facets.routes import NEXTHOPS, OTHERS_ROUTES, ROUT
 from nri_netdev.shells.kernel.facets.sysfs import SYSFS
 from nri_netdev.shells.kernel.facets.traffic import TRAFFIC
 
-DOWN: tuple[Facet, ...] = (PROGRAMS, LINK, KIND, VFS, *ETHTOOL, *IOCTLS, SYSFS)
+DOWN: tuple[Facet, ...] = (PROGRAMS, LINK, KIND, VFS, OWN_VF, *ETHTOOL, *IOCTLS, SYSFS)
 """What belongs to the device, put back first, while it is down: what a pod has left there touches no traffic."""
 
 UP: tuple[Facet, ...] = (
