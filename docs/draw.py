@@ -50,7 +50,7 @@ BENDS: Mapping[tuple[State | None, State | None], tuple[int, int]] = {
     (State.LOST, State.PARTIAL): (1030, 240),
 }
 """Where an arrow that would cross another is bent to."""
-UNDRAWN = frozenset({Trigger.REBOOTED, Trigger.GIVEN_UP})
+UNDRAWN = frozenset({Trigger.REBOOTED, Trigger.GIVEN_UP, Trigger.UNPLUGGED})
 """Triggers that end a claim in any state, or by force: named below the picture."""
 
 

@@ -96,6 +96,7 @@ EVENTS = {
     "config.needs_restart": "A setting has changed that is read at the start only: restart the daemon.",
     "config.refused": "The changed configuration has a mistake; the old one stays in force.",
     "claim.arrived": "An interface has arrived in its pod, complete.",
+    "claim.gone": "An interface will not come home: its device, such as a NIC, is no longer there. The claim is over.",
     "claim.home": "An interface is home, as it was; `by=reboot` if a reboot ended the claim.",
     "claim.promised": "A claim is promised and in the ledger; the runtime may move its interface now. "
     "`effects` has what does not come along, and what of the host suffers.",

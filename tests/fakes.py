@@ -61,6 +61,7 @@ class FakeKernel:
         self.refused: set[str] = set()
         self.functions: dict[str, PciFunction] = {}
         self.pci_of = self.functions.get
+        self.unplugged: set[str | None] = set()
         self.process_names: dict[int, frozenset[str]] = {}
         self.revisions: dict[int, tuple[object, int]] = {}
         self.host = FakeHost(self)
@@ -71,6 +72,9 @@ class FakeKernel:
 
     def attached(self, _: Link) -> Attached:
         return Attached()
+
+    def is_unplugged(self, link: Link) -> bool:
+        return link.parent_dev in self.unplugged
 
     # -- what tests do to the node ---------------------------------------------------------------------------------
 

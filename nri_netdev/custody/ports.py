@@ -199,3 +199,6 @@ class Kernel(Protocol):
 
     def attached(self, link: Link) -> Attached:
         """What is attached to an interface at home; nothing if it has gone."""
+
+    def is_unplugged(self, link: Link) -> bool:
+        """Whether the device that an interface was on is no longer on its bus; False for one that was on none."""

@@ -223,7 +223,13 @@ class Settler:
         since = self._missing_since.setdefault(claim.mark, self._monotonic_s())
         if claim.state is not State.LOST and self._monotonic_s() - since < LOST_AFTER_S:
             return
-        is_virtual = claim.snapshot.link.is_virtual
+        link = claim.snapshot.link
+        if self._kernel.is_unplugged(link):
+            self.forget(claim, Trigger.UNPLUGGED)
+            reason = f"its device {link.parent_dev} is no longer on the {link.parent_bus} bus"
+            event(_log, logging.WARNING, "claim.gone", **about(claim), reason=reason)
+            return
+        is_virtual = link.is_virtual
         why = (
             "died with its netns, or was moved on without its mark" if is_virtual else "is in no netns that can be seen"
         )

@@ -35,6 +35,7 @@ class Trigger(StrEnum):
     HOME = "at home, whole"
     INHERITED = "given away again"
     GIVEN_UP = "given up by force"
+    UNPLUGGED = "its device is no longer there"
     REBOOTED = "the node rebooted"
 
 
@@ -62,6 +63,7 @@ TRANSITIONS: Final[Mapping[tuple[State, Trigger], State | None]] = MappingProxyT
         **{(state, Trigger.VANISHED): State.LOST for state in _HOMEWARD},
         **{(state, Trigger.HOME): GONE for state in _HOMEWARD},
         **{(state, Trigger.GIVEN_UP): GONE for state in _HOMEWARD},
+        **{(state, Trigger.UNPLUGGED): GONE for state in _HOMEWARD},
         **{(state, Trigger.RELEASED): State.RETURNING for state in _BINDING},
         **{(state, Trigger.REBOOTED): GONE for state in State},
     }

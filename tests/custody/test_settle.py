@@ -77,6 +77,24 @@ def test_what_could_not_be_restored_is_kept_and_tried_again(world: World) -> Non
     world.assert_all_is_home()
 
 
+def test_a_claim_ends_with_the_device(world: World) -> None:
+    """A NIC that was taken out of the machine is looked for a while; what is put in again is free."""
+    nic = world.kernel.add("ens9", kind=None)
+    pod = world.run_pod()
+    container = world.run(pod, "app", ("ens9", "net1"))
+    device = next(d for d in world.kernel.devices if d.link.ifname == "net1")
+    world.kernel.devices.remove(device)
+    world.kernel.unplugged.add(nic.link.parent_dev)
+    world.die(container)
+
+    assert world.custody.claims[0].state is State.RETURNING
+
+    world.clock += LOST_AFTER_S
+    world.custody.tick()
+
+    assert world.custody.claims == ()
+
+
 def test_a_lost_interface_is_told_kept_and_found_again(world: World) -> None:
     """It counts as lost only after a while, stays in the ledger, and goes home by itself when it turns up."""
     pod = world.run_pod()

@@ -14,7 +14,7 @@ from nri_netdev.shells.kernel.host import Host
 from nri_netdev.shells.kernel.pidfds import Pidfds
 from nri_netdev.shells.kernel.pods import Pods, Timed
 from nri_netdev.shells.kernel.processes import Processes
-from nri_netdev.shells.kernel.sysfs import pci_function
+from nri_netdev.shells.kernel.sysfs import is_unplugged, pci_function
 from nri_netdev.shells.kernel.watch import Watch
 
 
@@ -28,6 +28,10 @@ class NodeKernel:
     watch: Watch
     pci_of: PciOf
     pidfds: Pidfds
+
+    def is_unplugged(self, link: Link) -> bool:
+        """Whether the device that an interface was on is no longer on its bus; False for one that was on none."""
+        return is_unplugged(link)
 
     def attached(self, link: Link) -> Attached:
         """What is attached to an interface at home; nothing if it has gone."""

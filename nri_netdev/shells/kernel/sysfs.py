@@ -76,6 +76,13 @@ def virtual_functions(link: Link, sysfs: Path = _SYSFS) -> int:
     return (_number(device / "sriov_numvfs") or 0) if device else 0
 
 
+def is_unplugged(link: Link, sysfs: Path = _SYSFS) -> bool:
+    """Whether the device that an interface was on is no longer on its bus; False for one that was on none."""
+    if not link.parent_bus or not link.parent_dev or "/" in link.parent_bus + link.parent_dev:
+        return False
+    return not (sysfs / "bus" / link.parent_bus / "devices" / link.parent_dev).exists()
+
+
 def physical_function(link: Link, sysfs: Path = _SYSFS) -> tuple[str, int] | None:
     """The interface of a virtual function's physical function, and the function's number there.
 

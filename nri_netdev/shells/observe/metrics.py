@@ -96,7 +96,7 @@ ARRIVALS = Metric(
 RETURNS = Metric(
     name="nri_netdev_returns_total",
     kind=MetricKind.COUNTER,
-    text="Claims that ended: whole (all is as it was), reboot, forced (by `nri-netdev release`).",
+    text="Claims that ended: whole (all is as it was), reboot, forced (by `nri-netdev release`), gone (no device).",
     labels=("how",),
 )
 TROUBLES = Metric(
@@ -218,6 +218,7 @@ COUNTED: tuple[tuple[str, Metric, Callable[[Fields], Labels | None]], ...] = (
     ("claim.arrived", ARRIVALS, _plain),
     ("claim.home", RETURNS, lambda fields: (str(fields.get("by") or "whole"),)),
     ("claim.released", RETURNS, lambda _: ("forced",)),
+    ("claim.gone", RETURNS, lambda _: ("gone",)),
     ("claim.trouble", TROUBLES, _text("state")),
     ("runtime.ignored", IGNORED, _text("handler")),
     ("container.missed", MISSED, _plain),
@@ -233,7 +234,7 @@ COUNTED: tuple[tuple[str, Metric, Callable[[Fields], Labels | None]], ...] = (
 
 HOMEWARD = ("partial", "lost")
 """States of a claim whose return is incomplete; counted once for each claim."""
-ENDED = ("claim.home", "claim.released")
+ENDED = ("claim.home", "claim.released", "claim.gone")
 
 RECENT = ("create.refused", "start.refused", "container.missed", "claim.trouble", "custody.bug", "engine.bug")
 """Events whose latest occurrences `nri-netdev status` shows."""

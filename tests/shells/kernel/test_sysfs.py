@@ -9,7 +9,14 @@ import pytest
 from nri_netdev.domain.links import Link
 from nri_netdev.domain.pci import PciFunction
 from nri_netdev.domain.policy.selectors import Facts
-from nri_netdev.shells.kernel.sysfs import facts, facts_reader, pci_function, physical_function, virtual_functions
+from nri_netdev.shells.kernel.sysfs import (
+    facts,
+    facts_reader,
+    is_unplugged,
+    pci_function,
+    physical_function,
+    virtual_functions,
+)
 
 PF = "0000:3b:00.0"
 VF = "0000:3b:02.1"
@@ -122,3 +129,10 @@ def test_a_virtual_function_leads_to_its_physical_one(sysfs: Path) -> None:
     assert physical_function(vf, sysfs) is None
     (devices / PF / "net/ens2f0").mkdir(parents=True)
     assert [physical_function(each, sysfs) for each in (vf, pf)] == [("ens2f0", 3), None]
+
+
+def test_what_is_no_longer_on_its_bus_is_unplugged(sysfs: Path) -> None:
+    """Not what was on none."""
+    there, gone = (Link(ifindex=2, ifname="dev0", parent_bus="pci", parent_dev=name) for name in (PF, "0000:99:00.0"))
+    links = (there, gone, Link(ifindex=2, ifname="dev0"), Link(ifindex=2, ifname="x", parent_bus="..", parent_dev="/"))
+    assert [is_unplugged(each, sysfs) for each in links] == [False, True, False, False]

@@ -316,7 +316,7 @@ _COMMANDS = (
         get=9,
         set=10,
         settable=frozenset({2, 3}),
-        bitsets={2: 13},
+        bitsets={2: 11},
         words={3: "password"},
     ),
     EthtoolSet(name="debug", title="message level", get=7, set=8, settable=frozenset({2}), bitsets={2: 10}),
