@@ -43,6 +43,8 @@ class Promiser:
         self._kernel = kernel
         self._settler = settler
         self._deaths = deaths
+        self._tried: set[tuple[str, str]] = set()
+        """Containers that are being created, and marks of claims that were tried again to make way for them."""
 
     def own(self, pod: PodSandbox, container: Container) -> list[Claim]:
         """The claims of a container and of its pod."""
@@ -59,7 +61,13 @@ class Promiser:
         self._deaths.report()
         self._supersede(pod, container)
         wanted = {entry.interface for entry in entries}
-        for claim in self._claims.binding():
+        binding = self._claims.binding()
+        self._tried &= {(tried, claim.mark) for tried, _ in self._tried for claim in binding}
+        for claim in binding:
+            if claim.state is State.PARTIAL:  # decided again when it was tried: to try it each time would never end
+                if (container.id, claim.mark) in self._tried:
+                    continue
+                self._tried.add((container.id, claim.mark))
             is_free_soon = claim.state.is_homeward or self._holders.has_ended(claim)
             if claim.ifname in wanted or claim.owner.pod_id == pod.id or ("" in wanted and is_free_soon):
                 self._settler.settle(claim)

@@ -116,6 +116,21 @@ def test_what_is_restored_just_now_is_not_inherited(world: World, slow: Slow) ->
     assert inside(world, other) == {"net1"}
 
 
+def test_what_cannot_be_restored_is_tried_once_for_each_container(world: World, slow: Slow) -> None:
+    """Then it is given away as it is; to try again at each decision would never end."""
+    world.kernel.refused.add("routes")
+    ended(world)
+    slow.go()
+    other = world.run_pod()
+    with pytest.raises(StillReturning):
+        world.create(other, "app", ("ens1", "net1"))
+    slow.go()
+    world.made -= 1  # the same container is decided on again
+    world.create(other, "app", ("ens1", "net1"))
+
+    assert inside(world, other) == {"net1"}
+
+
 def test_a_way_that_fails_is_gone_again(world: World, slow: Slow) -> None:
     """What the kernel refuses is told, and the timer tries again."""
     world.kernel.refused.add("bring_home")
