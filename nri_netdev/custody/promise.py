@@ -62,15 +62,20 @@ class Promiser:
         self._supersede(pod, container)
         wanted = {entry.interface for entry in entries}
         binding = self._claims.binding()
-        self._tried &= {(tried, claim.mark) for tried, _ in self._tried for claim in binding}
+        marks = {claim.mark for claim in binding}
+        self._tried = {(tried, mark) for tried, mark in self._tried if mark in marks}
         for claim in binding:
-            if claim.state is State.PARTIAL:  # decided again when it was tried: to try it each time would never end
-                if (container.id, claim.mark) in self._tried:
-                    continue
-                self._tried.add((container.id, claim.mark))
             is_free_soon = claim.state.is_homeward or self._holders.has_ended(claim)
             if claim.ifname in wanted or claim.owner.pod_id == pod.id or ("" in wanted and is_free_soon):
-                self._settler.settle(claim)
+                self._try(claim, container)
+
+    def _try(self, claim: Claim, container: Container) -> None:
+        """Settle a claim; one that is not whole only once: its container is decided on again after each try."""
+        if claim.state is State.PARTIAL:
+            if (container.id, claim.mark) in self._tried:
+                return
+            self._tried.add((container.id, claim.mark))
+        self._settler.settle(claim)
 
     def _supersede(self, pod: PodSandbox, container: Container) -> None:
         """End a dead container of the same name, whose end the engine may not have reported yet."""

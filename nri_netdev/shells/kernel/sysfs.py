@@ -78,9 +78,8 @@ def virtual_functions(link: Link, sysfs: Path = _SYSFS) -> int:
 
 def is_unplugged(link: Link, sysfs: Path = _SYSFS) -> bool:
     """Whether the device that an interface was on is no longer on its bus; False for one that was on none."""
-    if not link.parent_bus or not link.parent_dev or "/" in link.parent_bus + link.parent_dev:
-        return False
-    return not (sysfs / "bus" / link.parent_bus / "devices" / link.parent_dev).exists()
+    device = _device(link, sysfs)
+    return device is not None and not device.exists()
 
 
 def physical_function(link: Link, sysfs: Path = _SYSFS) -> tuple[str, int] | None:
@@ -100,12 +99,20 @@ def physical_function(link: Link, sysfs: Path = _SYSFS) -> tuple[str, int] | Non
     return (ifnames[0], int(number)) if ifnames and number.isdecimal() else None
 
 
-def _pci_device(link: Link, sysfs: Path) -> Path | None:
-    """The directory of the PCI device of an interface, be it its parent or above that, as with virtio."""
+def _device(link: Link, sysfs: Path) -> Path | None:
+    """Where the parent device of an interface is on its bus, if it is still there; None for one that is on none."""
     if not link.parent_bus or not link.parent_dev or "/" in link.parent_bus + link.parent_dev:
         return None
+    return sysfs / "bus" / link.parent_bus / "devices" / link.parent_dev
+
+
+def _pci_device(link: Link, sysfs: Path) -> Path | None:
+    """The directory of the PCI device of an interface, be it its parent or above that, as with virtio."""
+    device = _device(link, sysfs)
+    if device is None:
+        return None
     try:
-        path = (sysfs / "bus" / link.parent_bus / "devices" / link.parent_dev).resolve(strict=True)
+        path = device.resolve(strict=True)
     except OSError:
         return None
     name = next((part for part in reversed(path.parts) if _PCI.fullmatch(part)), None)

@@ -185,8 +185,14 @@ def _vf_what(_: Site, key: Key) -> str:
 
 
 def _put_vfs(site: Site, _: Recorded, change: Change) -> Refusals:
+    return _put_vf_table(site, site.ifindex, change)
+
+
+def _put_vf_table(site: Site, pf: int, change: Change) -> Refusals:
+    """Put back what a physical function has of its virtual functions."""
+
     def set_one(site: Site, key: Key) -> None:
-        _set_vf(site, site.ifindex, key, change.was[key])
+        _set_vf(site, pf, key, change.was[key])
 
     return one_by_one(site, (*change.missing, *change.differing), set_one)
 
@@ -213,23 +219,25 @@ VFS = Facet(
 )
 
 
-def _read_own_vf(site: Site) -> Messages:
+def _own_vf(site: Site) -> tuple[int, int] | None:
+    """The ifindex of a virtual function's physical function and the number there; None for everything else."""
     found = physical_function(site.link)
     pf = found and site.rtnl.link_called(found[0])
-    if not found or not pf:
+    return (pf.ifindex, found[1]) if found and pf else None
+
+
+def _read_own_vf(site: Site) -> Messages:
+    own = _own_vf(site)
+    if own is None:
         return ()
-    table = _read_vfs(Site(site.rtnl, pf.ifindex))
-    return tuple(message for message in table if any(vf == found[1] for (vf, _), _value in _of_vf(message)))
+    pf, number = own
+    table = _read_vfs(Site(site.rtnl, pf))
+    return tuple(message for message in table if any(vf == number for (vf, _), _value in _of_vf(message)))
 
 
 def _put_own_vf(site: Site, _: Recorded, change: Change) -> Refusals:
-    def set_one(site: Site, key: Key) -> None:
-        found = physical_function(site.link)
-        pf = found and site.rtnl.link_called(found[0])
-        if pf:
-            _set_vf(site, pf.ifindex, key, change.was[key])
-
-    return one_by_one(site, (*change.missing, *change.differing), set_one)
+    own = _own_vf(site)
+    return {} if own is None else _put_vf_table(site, own[0], change)
 
 
 OWN_VF = Facet(
