@@ -41,7 +41,7 @@ class Host(Protocol):
 class Engine(Protocol):
     """What is needed of an engine to talk CRI to it."""
 
-    machine: Any
+    machine: Host
     cri_socket: Path
 
 

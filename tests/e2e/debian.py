@@ -16,7 +16,7 @@ SUITE = "forky"
 """The first Debian with a crun that moves interfaces; its version follows Debian's, so it is asked for."""
 
 ROOT = CACHE / "debian"
-_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _RECIPE = "1"
 
 
@@ -53,7 +53,7 @@ def _fetch(work: Path, packages: tuple[str, ...]) -> list[Path]:
     for directory in ("state/lists/partial", "cache/archives/partial"):
         work.joinpath(directory).mkdir(parents=True)
     sources = work / "sources.list"
-    sources.write_text(f"deb [signed-by={_KEYRING}] {mirror()} {SUITE} main\n")
+    sources.write_text(f"deb [signed-by={KEYRING}] {mirror()} {SUITE} main\n")
     status = work / "status"
     status.touch()
     settings = {

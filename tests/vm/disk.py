@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tests.e2e import tools
 from tests.e2e.cells import cell
-from tests.e2e.debian import mirror
+from tests.e2e.debian import KEYRING, mirror
 from tests.e2e.engine import Engine
 from tests.e2e.toolbox import CACHE, MissingError, Tool, ensure_program, install, run
 
@@ -35,7 +35,7 @@ PROGRAM = Path("/opt/nri-netdev")
 CELLS = (cell("containerd", "runc"), cell("crio", "crun"))
 """What runs in it, one at a time."""
 
-_BASE_RECIPE, _DISK_RECIPE = "1", "1"
+_BASE_RECIPE = "1"
 _SIZE = "4G"  # sparse
 _PATIENCE_S = 30
 """How long engines wait for a plugin: what takes 0.2 s on a processor takes 2 s here."""
@@ -124,8 +124,7 @@ def _codename() -> str:
 
 def _install_from_backports() -> None:
     lists = Path("/etc/apt/sources.list.d/bookworm-backports.list")
-    keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
-    lists.write_text(f"deb [signed-by={keyring}] {mirror()} bookworm-backports main\n")
+    lists.write_text(f"deb [signed-by={KEYRING}] {mirror()} bookworm-backports main\n")
     run(["apt-get", "update", "--quiet"], what="apt-get update")
     command = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "--target-release"]
     names = ["bookworm-backports", "qemu-system-x86", "qemu-utils"]
@@ -240,7 +239,7 @@ def _disk_key() -> str:
         digest.update(f"{path}\n".encode() + path.read_bytes())
     stamps = [CACHE / f"{name}.stamp" for name in (*_needs(), "vm-base")]
     made = [path.read_text() if path.is_file() else "" for path in stamps]
-    return "\n".join((_DISK_RECIPE, digest.hexdigest(), *made))
+    return "\n".join((digest.hexdigest(), *made))
 
 
 def _needs() -> list[str]:

@@ -6,7 +6,6 @@ QEMU emulates (TCG) unless the CPU really has hardware virtualization: a KVM dev
 import contextlib
 import itertools
 import json
-import shlex
 import socket
 import subprocess
 import time
@@ -176,12 +175,11 @@ class VirtualMachine:
         """Give a NIC its carrier, or take it."""
         self.qmp("set_link", name=name, up=is_plugged)
 
-    def monitor(self, line: str) -> str:
+    def monitor(self, line: str) -> None:
         """Have QEMU's monitor do something."""
         said = str(self.qmp("human-monitor-command", **{"command-line": line}))
         if said.strip():
             raise AssertionError(f"{line}: {said}")
-        return said
 
     def qmp(self, command: str, **arguments: object) -> Any:
         """Send a command to QEMU, by its machine protocol."""
@@ -267,8 +265,3 @@ class VirtualMachine:
 def _device(name: str) -> dict[str, str]:
     nic = NICS[name]
     return {"driver": nic.driver, "id": name, "netdev": f"net-{name}", "bus": f"port-{name}", "mac": nic.mac}
-
-
-def quoted(*argv: str | Path) -> str:
-    """A command as a line of sh."""
-    return shlex.join(map(str, argv))
