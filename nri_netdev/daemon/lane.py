@@ -135,9 +135,12 @@ class Lane:
         return self._enqueue(whole)
 
     def retry(self) -> None:
-        """Do again, after the jobs that wait, those that an interface on its way home has stopped."""
+        """Do again, before the jobs that wait, those that an interface on its way home has stopped.
+
+        They were given before those; and one of those may begin the next way home, which would stop them again.
+        """
         with self._changed:
-            self._jobs.extend(self._parked)
+            self._jobs.extendleft(reversed(self._parked))
             self._parked.clear()
             self._changed.notify_all()
 

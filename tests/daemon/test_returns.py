@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -43,6 +44,46 @@ async def test_other_jobs_are_done_meanwhile(lane: Lane) -> None:
     assert await waiting() == "it is home"
     assert await asyncio.to_thread(returns.wait, 20)
     assert outcomes == [REPORT]
+
+
+@with_lane
+async def test_who_waited_is_served_before_the_next_way_home_begins(lane: Lane) -> None:
+    """In the order in which they came; else a job that begins a way home each time would keep them waiting for ever."""
+    returns = Returns(lane)
+    is_under_way = True
+    may_end, served = threading.Event(), list[str]()
+
+    def way() -> HomeReport:
+        may_end.wait(20)
+        return REPORT
+
+    def needing(name: str) -> Callable[[Custody], None]:
+        def job(_: Custody) -> None:
+            if is_under_way:
+                raise StillReturning
+            served.append(name)
+
+        return job
+
+    def ended(_: Outcome) -> None:
+        nonlocal is_under_way
+        is_under_way = False
+        if not served:
+            lane.later(restoring)
+
+    def restoring(_: Custody) -> None:
+        nonlocal is_under_way
+        is_under_way = True
+        returns.begin(way, ended)
+
+    returns.begin(way, ended)
+    waiting = [lane.later(needing("first")), lane.later(needing("second"))]
+    await asyncio.wrap_future(lane.later(lambda _: may_end.set()))
+
+    for each in waiting:
+        await asyncio.wrap_future(each)
+    assert served == ["first", "second"]
+    assert await asyncio.to_thread(returns.wait, 20)
 
 
 @with_lane

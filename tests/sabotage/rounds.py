@@ -8,22 +8,22 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from tests.sabotage.differences import Difference, compare, unnamed
-from tests.sabotage.dumps import Dump, dump
+from tests.sabotage.dumps import dump
 from tests.sabotage.host import HOST, OTHER
 from tests.sabotage.kinds import KINDS
 from tests.sabotage.node import ENDINGS, INTERFACE, FailedRound, Node, Pod, make, must
 from tests.sabotage.settings import Setting, chosen, complete, decided, row
+from tests.sabotage.still import Still
 from tests.sabotage.tenant import TENANT
 
 SETTLING_S = 4.0
 """How long the kernel may take until all is as before."""
-_SETTLED_S = 1.5
-"""How long to wait for addresses that are tentative; without a carrier they stay so."""
-_STILL_S = 0.4
-"""How long differences must stay the same to be taken for final."""
+_BEFORE = Still(read=partial(dump, INTERFACE), patience_s=1.5, interval_s=0.03, still_s=0)
+_AFTER = replace(_BEFORE, patience_s=SETTLING_S, interval_s=0.05, still_s=0.4)
 _IDLE_S = 1.5
 _HOST_SETTINGS, _TENANT_SETTINGS = (0, 14), (0, 10)
 _FILES = 4
@@ -120,9 +120,9 @@ class Rounds:
         case = replace(_random_case(kind, self.present(kind), dice), tenant=())
         make([*KINDS[kind].variants[case.variant], f"ip link set {INTERFACE} up", *OTHER])
         self._node.apply(case.host)
-        before = settled()
+        before = _BEFORE.settled()
         time.sleep(_IDLE_S)
-        found = tuple(self._differences(before, ()))
+        found = tuple(_AFTER.differences(before, ()))
         self._node.clear(KINDS[kind].remove)
         return Outcome(case=case, differences=found, unnamed=found)
 
@@ -146,7 +146,7 @@ class Rounds:
             *needed, last = (decided(each, dice) for each in complete(HOST, [name]))
             make([*KINDS[kind].variants[0], f"ip link set {INTERFACE} up", *OTHER])
             self._node.apply(needed)
-            before = settled()
+            before = _BEFORE.settled()
             if not self._node.apply([last]) and not compare(before, dump(INTERFACE)):
                 yield name
             self._node.clear(KINDS[kind].remove)
@@ -179,7 +179,7 @@ class Rounds:
             if dice is not None:
                 case = replace(case, host=(*case.host, *written(dice)), tenant=(*case.tenant, *written(dice)))
             refused += node.apply(case.host)
-            before = settled()
+            before = _BEFORE.settled()
             self._pods += 1
             pod = Pod(node, self._pods)
             pod.run()
@@ -189,7 +189,7 @@ class Rounds:
             if not {setting.name for setting in case.tenant} >= _HIDES and "cannot be found" in "".join(troubles):
                 raise FailedRound(f"lost: {troubles}")  # noqa: TRY301 - as every other failure of a round
             is_elsewhere = "own netns" in {setting.name for setting in case.tenant}
-            differences = [*self._differences(before, troubles), *(() if is_elsewhere else _left(pod))]
+            differences = [*_AFTER.differences(before, troubles), *(() if is_elsewhere else _left(pod))]
             return Outcome(
                 case=case,
                 differences=tuple(differences),
@@ -207,20 +207,6 @@ class Rounds:
                 pod.forget()
             node.clear(kind.remove)
 
-    def _differences(self, before: Dump, troubles: tuple[str, ...]) -> list[Difference]:
-        """What differs, once the kernel has done what it does later."""
-        deadline = time.monotonic() + SETTLING_S
-        still_since, last = time.monotonic(), ""
-        while True:
-            differences = compare(before, dump(INTERFACE))
-            if not unnamed(differences, troubles) or time.monotonic() > deadline:
-                return differences
-            if str([*map(str, differences)]) != last:
-                still_since, last = time.monotonic(), str([*map(str, differences)])
-            if time.monotonic() - still_since > _STILL_S:
-                return differences
-            time.sleep(0.05)
-
 
 def _left(pod: Pod) -> Iterator[Difference]:
     """What a tenant left in its netns that still uses the interface."""
@@ -234,20 +220,6 @@ def _random_case(kind: str, variants: Sequence[int], dice: random.Random) -> Cas
     host = chosen(HOST, kind, dice.randint(*_HOST_SETTINGS), dice)
     tenant = chosen(TENANT, kind, dice.randint(*_TENANT_SETTINGS), dice)
     return Case(kind=kind, variant=variant, host=host, tenant=tenant, ending=ending)
-
-
-def settled() -> Dump:
-    """A dump, once the kernel changes nothing any more by itself."""
-    last = dump(INTERFACE)
-    deadline = time.monotonic() + _SETTLED_S
-    while time.monotonic() < deadline:
-        time.sleep(0.03)
-        now = dump(INTERFACE)
-        is_still = not compare(last, now) and not any('"tentative"' in fact.text for fact in now.facts)
-        last = now
-        if is_still:
-            break
-    return last
 
 
 def written(dice: random.Random) -> tuple[Setting, ...]:

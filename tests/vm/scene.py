@@ -6,12 +6,13 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from tests.e2e.cri import Crictl
 from tests.e2e.machine import CommandError
-from tests.sabotage.differences import Difference, compare, unnamed
 from tests.sabotage.dumps import Dump
+from tests.sabotage.still import Still
 from tests.vm.kinds import Kind
 
 INSIDE = "net1"
@@ -78,6 +79,12 @@ class Scene:
         """What is given."""
         return self.kind.ifname(self.place.cards)
 
+    @property
+    def still(self) -> Still:
+        """Looks at all that is there."""
+        read = partial(self.place.dump, self.ifname)
+        return Still(read=read, patience_s=self.place.patience_s, interval_s=_STILL_S, still_s=_STILL_S)
+
     def prepare(self) -> None:
         """Make the interface, and remember all that is there.
 
@@ -90,20 +97,7 @@ class Scene:
             if "Unknown device type" in error.stderr or "Operation not supported" in error.stderr:
                 raise LackingError(error.stderr.strip()) from None
             raise
-        self.before = self.settled()
-
-    def settled(self) -> Dump:
-        """What is there, once the kernel changes nothing any more by itself."""
-        deadline = time.monotonic() + self.place.patience_s
-        last = self.place.dump(self.ifname)
-        while time.monotonic() < deadline:
-            time.sleep(_STILL_S)
-            now = self.place.dump(self.ifname)
-            is_still = not compare(last, now) and not any('"tentative"' in fact.text for fact in now.facts)
-            last = now
-            if is_still:
-                break
-        return last
+        self.before = self.still.settled()
 
     # -- the pod ---------------------------------------------------------------------------------------------------
 
@@ -154,23 +148,10 @@ class Scene:
             time.sleep(0.2)
         return [str(trouble) for claim in claims for trouble in claim.get("troubles", ())]
 
-    def differences(self, troubles: list[str]) -> list[Difference]:
-        """What differs from before, once the kernel has done what it does later."""
-        deadline = time.monotonic() + self.place.patience_s
-        last: list[str] = []
-        while True:
-            found = compare(self.before, self.place.dump(self.ifname))
-            if not unnamed(found, troubles) or time.monotonic() > deadline:
-                return found
-            if last == [*map(str, found)]:
-                return found
-            last = [*map(str, found)]
-            time.sleep(_STILL_S)
-
     def must_be_whole(self) -> None:
         """Check that all is as before, and that nothing has to be told."""
         troubles = self.troubles()
-        differences = self.differences(troubles)
+        differences = self.still.differences(self.before, troubles)
         text = "\n".join([*(f"told: {each}" for each in troubles), *map(str, differences)])
         assert not troubles, text
         assert not differences, text
