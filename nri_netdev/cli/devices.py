@@ -62,7 +62,7 @@ def _device(link: Link, available: Availability) -> dict[str, Any]:
         "altnames": list(link.altnames),
         "kind": link.kind,
         "driver": link.driver,
-        "pci": link.parent_dev if link.parent_bus == "pci" else None,
+        "pci": node.facts_of(link).pci,
         "parent": f"{link.parent_bus}/{link.parent_dev}" if link.parent_dev else None,
         "mac": link.mac,
         "permanent_mac": link.permanent_mac,

@@ -19,12 +19,14 @@ from nri_netdev.cli.check import Check, CheckVerdict, page
 from nri_netdev.cli.engine_checks import LiveEngine, engine_config_checks
 from nri_netdev.cli.engine_config import ENABLE_NRI, EngineName
 from nri_netdev.cli.inputs import read_settings
+from nri_netdev.cli.network_managers import manager_checks
+from nri_netdev.cli.node_state import read_node_state
 from nri_netdev.config.settings import Injection, Settings
+from nri_netdev.domain.verdict.availability import Availability
 from nri_netdev.errors import KernelError, NriNetdevError, StateError
 from nri_netdev.shells.engine.visit import Visit, visit
 from nri_netdev.shells.kernel.changes import try_altname
-from nri_netdev.shells.kernel.netns import in_new_netns
-from nri_netdev.shells.kernel.processes import is_same_namespace
+from nri_netdev.shells.kernel.netns import in_new_netns, is_same_namespace
 from nri_netdev.shells.observe.status import read as read_status
 from nri_netdev.shells.store.ledger import Ledger
 from nri_netdev.shells.store.lock import Lock
@@ -75,6 +77,7 @@ def examine(
         *engine,
         *engine_config_checks(live, socket=settings.socket, chosen=engine_config, root=root),
         *_mounts(settings),
+        *_managers(settings),
     )
 
 
@@ -169,6 +172,16 @@ def _propagation(path: Path) -> tuple[str, ...]:
         if (real == point or real.startswith(point.rstrip("/") + "/")) and len(point) >= best[0]:
             best = len(point), tuple(fields[6 : fields.index("-")])
     return best[1]
+
+
+def _managers(settings: Settings) -> Iterator[Check]:
+    """Whether another program sets up what can be given away."""
+    with contextlib.suppress(NriNetdevError):  # of the ledger it is told elsewhere
+        node = read_node_state(settings)
+        available = Availability(node)
+        yield from manager_checks(
+            {link.ifindex: link.ifname for link in node.inventory.links if available.why_not(link) is None}
+        )
 
 
 # -- the engine --------------------------------------------------------------------------------------------------------

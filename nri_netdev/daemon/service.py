@@ -39,7 +39,7 @@ from nri_netdev.errors import ConfigurationError, RequestError, StateError
 from nri_netdev.log import event, set_level
 from nri_netdev.shells.engine.connection import EngineConnection, connect, launched_socket, stay_connected
 from nri_netdev.shells.kernel.mirror import host_events
-from nri_netdev.shells.kernel.processes import is_same_namespace
+from nri_netdev.shells.kernel.netns import is_same_namespace
 from nri_netdev.shells.observe.metrics import Meters
 from nri_netdev.shells.store.lock import Lock
 from nri_netdev.wire.session import Closed, Configured, Event, PluginSession, Refused, Registered, Request, Synchronized

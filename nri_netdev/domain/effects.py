@@ -25,8 +25,8 @@ class RdmaDevice:
     """A device of the RDMA subsystem that works through an interface."""
 
     name: str
-    is_software: bool = False
-    """Made upon the interface by software: rxe or siw."""
+    link_type: str = ""
+    """How software makes it upon the interface (`rdma link add … type`): rxe or siw; "" for hardware."""
     is_exclusive: bool = False
     """Belongs to one netns (`rdma system set netns exclusive`); else it can be used from each."""
 
@@ -133,8 +133,8 @@ def _of_attached(attached: Attached) -> Iterator[str]:
 
 
 def _rdma_fate(device: RdmaDevice) -> str:
-    if device.is_software:
-        return "is destroyed by the move"
+    if device.link_type:
+        return "is destroyed by the move, and made again at home"
     if device.is_exclusive:
         return "stays on the host"
     return "can be used only with its character devices, which are not given"

@@ -92,7 +92,10 @@ def test_children_are_told_by_what_becomes_of_them() -> None:
             "its RDMA device mlx5_0 can be used only with its character devices, which are not given",
         ),
         (Attached(rdma=(RdmaDevice(name="mlx5_0", is_exclusive=True),)), "its RDMA device mlx5_0 stays on the host"),
-        (Attached(rdma=(RdmaDevice(name="rxe0", is_software=True),)), "its RDMA device rxe0 is destroyed by the move"),
+        (
+            Attached(rdma=(RdmaDevice(name="rxe0", link_type="rxe"),)),
+            "its RDMA device rxe0 is destroyed by the move, and made again at home",
+        ),
         (
             Attached(programs=("XDP", "tcx")),
             "its programs (XDP and tcx) come along, and go on filtering in the pod",

@@ -20,6 +20,7 @@ OF_SECTIONS: dict[str, tuple[str, ...]] = {
     "mptcp": ("mptcp",),
     "nexthop": ("nexthop",),
     "nftables": ("nftables", "netfilter"),
+    "rdma": ("rdma",),
     "rule": ("rule",),
     "vlan": ("vlan",),
 }

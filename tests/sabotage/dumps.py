@@ -22,6 +22,7 @@ UNTOLD = {
     "ifindex": "another netns may have given the number away meanwhile",
     "link_index": "a number as ifindex is; `link` has the name",
     "iflink": "a number as ifindex is; `link` has the name",
+    "netdev_index": "a number as ifindex is; `netdev` has the name",
     "link_netnsid": "a number that each netns has of its own for others",
     "stats64": "a counter",
     "refcnt": "a counter",
@@ -135,7 +136,7 @@ def dump(ifname: str) -> Dump:
         ifname: the link of which even what is slow to read is wanted.
     """
     made = Dump()
-    for read in (_read_ip, _read_rules, _read_bridge, _read_tc, _read_ethtool, _read_bpf, _read_nft):
+    for read in (_read_ip, _read_rules, _read_bridge, _read_tc, _read_ethtool, _read_bpf, _read_nft, _read_rdma):
         read(made, ifname)
     for ipv in ("ipv4", "ipv6", "mpls"):
         _read_sysctls(made, ipv)
@@ -273,6 +274,13 @@ def _read_nft(made: Dump, ifname: str) -> None:
     for each in json.loads(told)["nftables"] if told else ():
         for what, record in each.items() if "metainfo" not in each else ():
             made.record("nftables", f"{record.get('dev', '')} nftables {what}", record)
+
+
+def _read_rdma(made: Dump, ifname: str) -> None:
+    del ifname
+    told = _run("rdma", "-j", "link", "show") if Path("/sys/class/infiniband").is_dir() else ""
+    for record in json.loads(told or "[]"):
+        made.record("rdma", f"{record.get('netdev')} {record['ifname']}", record)
 
 
 # -- files -------------------------------------------------------------------------------------------------------------

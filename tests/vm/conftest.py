@@ -57,10 +57,10 @@ def _require(missing: list[str]) -> None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
 
 
-def _machine(number: int, factory: pytest.TempPathFactory) -> Iterator[InMachine]:
+def _machine(number: int, factory: pytest.TempPathFactory, options: str = "") -> Iterator[InMachine]:
     _require(disk.missing())
     cell = disk.CELLS[number]
-    place = InMachine(factory.mktemp("vm"), disk.kernels()[number], cell)
+    place = InMachine(factory.mktemp("vm"), disk.kernels()[number], cell, options)
     with place.vm:
         place.boot()
         yield place
@@ -74,8 +74,8 @@ def stable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InMachine]:
 
 @pytest.fixture(scope="session")
 def newest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InMachine]:
-    """The newest kernel of Debian's backports, CRI-O and crun."""
-    yield from _machine(1, tmp_path_factory)
+    """The newest kernel of Debian's backports, CRI-O and crun; each RDMA device belongs to one netns."""
+    yield from _machine(1, tmp_path_factory, "ib_core.netns_mode=0")
 
 
 @pytest.fixture(scope="session")

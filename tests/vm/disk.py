@@ -1,7 +1,8 @@
 """The disk and the kernels of the virtual machine, of Debian packages and this project: ``python -m tests.vm.disk``.
 
-The base has the packages alone, and lasts. The disk adds the engines at the paths that they have outside, and the
-daemon installed as docs/operators.md says; it is made anew when one of these changes.
+The base has the packages alone, and lasts. A driver that Debian lacks is built of its source. The disk adds that, the
+engines at the paths that they have outside, and the daemon installed as docs/operators.md says; it is made anew when
+one of these changes.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ import os
 import re
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -29,19 +31,23 @@ GUEST = Path(__file__).with_name("guest")
 BASE = PLACE / "base.tar"
 DISK = PLACE / "disk.ext4"
 BOOT = PLACE / "boot"
+MODULES = PLACE / "modules"
 SUITE = "trixie"
 PROGRAM = Path("/opt/nri-netdev")
 """Where the daemon is in the machine."""
 CELLS = (cell("containerd", "runc"), cell("crio", "crun"))
 """What runs in it, one at a time."""
 
-_BASE_RECIPE = "1"
+_BASE_RECIPE = "2"
+_SIMULATED = "drivers/net/netdevsim"
+"""A driver that Debian's kernels lack, in their source."""
 _SIZE = "4G"  # sparse
 _PATIENCE_S = 30
 """How long engines wait for a plugin: what takes 0.2 s on a processor takes 2 s here."""
 _PACKAGES = (
     *("systemd", "systemd-sysv", "udev", "dbus", "kmod", "initramfs-tools", "zstd", "procps"),
     *("python3", "python3-venv", "iproute2", "ethtool", "iputils-ping", "nftables", "rdma-core", "network-manager"),
+    "udhcpd",
 )
 _WITHOUT = ("man", "doc", "locale")
 _TOOLS = ("system", "images", "crictl", "cni", "dump-tools")
@@ -97,6 +103,9 @@ def _make_base() -> None:
         *(f"deb {where} {suite} main" for suite in (SUITE, f"{SUITE}-backports")),
     ]
     run(command, what="mmdebstrap")
+    shutil.rmtree(BOOT, ignore_errors=True)
+    BOOT.mkdir()
+    run(["tar", "-xf", BASE, "-C", PLACE, "--wildcards", "./boot/vmlinuz-*", "./boot/initrd.img-*"], what="tar")
 
 
 def _ensure_qemu() -> None:
@@ -141,16 +150,43 @@ def _kernel_package(where: str, suite: str) -> str:
     return str(package)
 
 
+def _make_modules() -> None:
+    """The driver that Debian lacks, for stable's kernel: its source and compiler are installed where they can go."""
+    with tempfile.TemporaryDirectory(dir=PLACE) as work:
+        tree = _unpacked(Path(work))
+        os.mknod(tree / "dev" / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        release = kernels()[0]
+        source = f"linux-source-{'.'.join(release.split('.')[:2])}"
+        chroot = ["chroot", tree]
+        install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends"]
+        packages = [f"linux-headers-{release}", source, "make", "xz-utils"]
+        own = f"/tmp/{source}/{_SIMULATED}"
+        run([*chroot, "apt-get", "update", "--quiet"], what="apt-get update")
+        run([*chroot, *install, *packages], what="installing the source", env={"DEBIAN_FRONTEND": "noninteractive"})
+        run([*chroot, "tar", "-C", "/tmp", "-xf", f"/usr/src/{source}.tar.xz", own.removeprefix("/tmp/")], what="tar")
+        make = ["make", "-C", f"/lib/modules/{release}/build", f"M={own}", "CONFIG_NETDEVSIM=m", "modules"]
+        run([*chroot, *make], what=f"building {_SIMULATED}")
+        run([*chroot, "strip", "--strip-debug", f"{own}/netdevsim.ko"], what="strip")
+        shutil.rmtree(MODULES, ignore_errors=True)
+        (MODULES / release).mkdir(parents=True)
+        shutil.copy(tree / own.lstrip("/") / "netdevsim.ko", MODULES / release)
+
+
+def _unpacked(work: Path) -> Path:
+    tree = work / "tree"
+    tree.mkdir()
+    run(["tar", "-xf", BASE, "-C", tree, "--numeric-owner", "--exclude=./dev/*"], what="unpacking the base")
+    return tree
+
+
 def _make_disk() -> None:
     """The base, the engines, the daemon; the kernels beside it, for QEMU starts them itself."""
     with tempfile.TemporaryDirectory(dir=PLACE) as work:
-        tree = Path(work, "tree")
-        tree.mkdir()
-        run(["tar", "-xf", BASE, "-C", tree, "--numeric-owner", "--exclude=./dev/*"], what="unpacking the base")
-        shutil.rmtree(BOOT, ignore_errors=True)
-        BOOT.mkdir()
-        for path in (*tree.glob("boot/vmlinuz-*"), *tree.glob("boot/initrd.img-*")):
-            shutil.copy(path, BOOT)
+        tree = _unpacked(Path(work))
+        for release in kernels():
+            updates = tree / "lib" / "modules" / release / "updates"
+            shutil.copytree(MODULES / release, updates) if (MODULES / release).is_dir() else None
+            run(["chroot", tree, "depmod", release], what="depmod")
         _stage_engines(tree)
         _stage_agent(Staging(tree))
         _install_daemon(tree, Path(work))
@@ -237,7 +273,7 @@ def _disk_key() -> str:
     digest = hashlib.sha256()
     for path in (path for path in sources if path.is_file() and path.suffix != ".pyc"):
         digest.update(f"{path}\n".encode() + path.read_bytes())
-    stamps = [CACHE / f"{name}.stamp" for name in (*_needs(), "vm-base")]
+    stamps = [CACHE / f"{name}.stamp" for name in (*_needs(), VM_BASE.name, VM_MODULES.name)]
     made = [path.read_text() if path.is_file() else "" for path in stamps]
     return "\n".join((digest.hexdigest(), *made))
 
@@ -246,18 +282,20 @@ def _needs() -> list[str]:
     return sorted({*_TOOLS, *(name for each in CELLS for name in each.needs())})
 
 
-VM_BASE = Tool(name="vm-base", files=(BASE,), key=_base_key, make=_make_base)
-VM_DISK = Tool(name="vm-disk", files=(DISK, BOOT), key=_disk_key, make=_make_disk)
+VM_BASE = Tool(name="vm-base", files=(BASE, BOOT), key=_base_key, make=_make_base)
+VM_MODULES = Tool(name="vm-modules", files=(MODULES,), key=lambda: f"{_base_key()}\n{_SIMULATED}", make=_make_modules)
+VM_DISK = Tool(name="vm-disk", files=(DISK,), key=_disk_key, make=_make_disk)
+_ALL = (VM_BASE, VM_MODULES, VM_DISK)
 
 
 def missing() -> list[str]:
     """Name what is not here that a virtual machine needs."""
-    return tools.missing(_needs()) + [tool.name for tool in (VM_BASE, VM_DISK) if not tool.is_ready()]
+    return tools.missing(_needs()) + [tool.name for tool in _ALL if not tool.is_ready()]
 
 
 def main() -> int:
     """Make what is not ready; return the exit status."""
-    return tools.make_all([VM_BASE, VM_DISK], what="vm")
+    return tools.make_all([*_ALL], what="vm")
 
 
 if __name__ == "__main__":

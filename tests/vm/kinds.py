@@ -49,6 +49,8 @@ class Kind:
     """What the host has set besides `OF_HOST`, once it is up."""
     refused: str = ""
     """A pattern of the refusal, if it cannot be given."""
+    place: str = ""
+    """The only place that can have it; "" if each that has the cards can."""
 
     @property
     def cards(self) -> frozenset[str]:
@@ -76,6 +78,11 @@ def _port(kind: str, master: str, more: str = "") -> Kind:
 def _master(kind: str, master: str, why: str) -> Kind:
     make = _PORT.replace("{kind}", kind).replace("{master}", master)
     return Kind(name=kind.split(maxsplit=1)[0], given=master, make=make, refused=why)
+
+
+def _rdma(mode: str, place: str) -> Kind:
+    more = f"rdma link add rxe0 type rxe netdev {{virtio}}\nrdma system show | grep -w 'netns {mode}'"
+    return Kind(name=f"rdma-{mode}", given="{virtio}", more=more, place=place)
 
 
 _ALL = (
@@ -138,11 +145,8 @@ ip link set sec0 up
 ip addr add 10.66.0.1/24 dev sec0
 """,
     ),
-    Kind(
-        name="rdma-shared",
-        given="{virtio}",
-        more="rdma link add rxe0 type rxe netdev {virtio}",
-    ),
+    _rdma("shared", "stable"),
+    _rdma("exclusive", "newest"),
 )
 
 KINDS = {kind.name: kind for kind in _ALL}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tests.sabotage.settings import decided
 from tests.sabotage.tenant import TENANT
-from tests.vm.scene import INSIDE, Scene
+from tests.vm.scene import INSIDE, Scene, wait
 
 _NOT_DONE = {"own netns", "rename", "rename up", "takes the host's name", "no alternative names", "nftables"}
 """What is a life of its own, or hides the interface."""
@@ -72,7 +72,18 @@ def spoiled(scene: Scene, seed: int = 1) -> None:
     scene.delete()
 
 
+def displaced(scene: Scene) -> None:
+    """Its name on the host is taken meanwhile, and is free again later."""
+    scene.give()
+    scene.place.sh(f"ip link add {scene.ifname} type dummy")
+    scene.delete()
+    [trouble, *_] = scene.troubles()
+    assert "name" in trouble, trouble
+    scene.place.sh(f"ip link del {scene.ifname}")
+    wait(lambda: not scene.place.claims(), patience_s=scene.place.patience_s, why="it has its name again")
+
+
 Life = Callable[[Scene], None]
-LIVES: dict[str, Life] = {
-    each.__name__: each for each in (stopped, restarted, without_daemon, without_engine, renamed, spoiled)
-}
+_EVERY: tuple[Life, ...] = (stopped, restarted, without_daemon, without_engine, renamed, spoiled, displaced)
+LIVES = {life.__name__: life for life in _EVERY}
+"""Every life by name."""

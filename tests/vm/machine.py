@@ -58,6 +58,7 @@ class VirtualMachine:
     Args:
         directory: its own, for its disk and sockets.
         kernel: the release of its kernel, one of `disk.kernels()`.
+        options: what else its kernel is booted with.
 
     Attributes:
         cgroup: parent cgroup for the pods.
@@ -66,8 +67,9 @@ class VirtualMachine:
 
     cgroup = "/nri-netdev-e2e"
 
-    def __init__(self, directory: Path, kernel: str) -> None:
+    def __init__(self, directory: Path, kernel: str, options: str = "") -> None:
         self.kernel = kernel
+        self._options_of_kernel = options
         self.directory = directory
         self._disk = directory / "disk.qcow2"
         self._process: subprocess.Popen[bytes] | None = None
@@ -148,7 +150,10 @@ class VirtualMachine:
         options += ["-m", "2G", "-smp", "2", "-display", "none", "-no-reboot"]
         options += ["-kernel", str(disk.BOOT / f"vmlinuz-{self.kernel}")]
         options += ["-initrd", str(disk.BOOT / f"initrd.img-{self.kernel}")]
-        options += ["-append", "root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off"]
+        options += [
+            "-append",
+            f"root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off {self._options_of_kernel}",
+        ]
         options += ["-serial", f"file:{self.directory / 'console.log'}"]
         options += ["-qmp", f"unix:{monitor},server=on,wait=off"]
         options += ["-drive", f"file={self._disk},if=virtio,format=qcow2"]

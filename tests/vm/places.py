@@ -40,13 +40,14 @@ class InMachine:
         directory: its own, for the machine's.
         kernel: the release of its kernel.
         cell: what runs in it.
+        options: what else the kernel is booted with.
     """
 
     cards: Mapping[str, str] = {"nic": "enp1s0", "peer": "enp2s0", "pf": "enp3s0", "virtio": "enp4s0"}
     patience_s = 40.0
 
-    def __init__(self, directory: Path, kernel: str, cell: Cell) -> None:
-        self.vm = VirtualMachine(directory, kernel)
+    def __init__(self, directory: Path, kernel: str, cell: Cell, options: str = "") -> None:
+        self.vm = VirtualMachine(directory, kernel, options)
         self.cell = cell
         self.name = f"{kernel.partition('+')[0]} {cell}"
         self.engine = cell.engine(self.vm, handlers={cell.runtime.name: cell.runtime.program})  # type: ignore[arg-type]

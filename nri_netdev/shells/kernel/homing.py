@@ -39,6 +39,7 @@ from nri_netdev.shells.kernel.naming import all_names, free_name, free_own_altna
 from nri_netdev.shells.kernel.restore import restore
 from nri_netdev.shells.kernel.rtnetlink import Rtnl, with_rtnl
 from nri_netdev.shells.kernel.sysctls import has_ipv6
+from nri_netdev.shells.kernel.udev import Udev
 
 
 def complete(rtnl: Rtnl, ifindex: int, ifname: str, addresses: Iterable[Address]) -> None:
@@ -84,8 +85,9 @@ def bring_home(pod_fd: int, ifindex: int, snapshot: Snapshot, altname: str, home
     Raises:
         KernelError: It cannot leave the pod, and is still there.
     """
-    with_rtnl(pod_fd, _leave, ifindex, snapshot, altname, home_fd)
-    return with_rtnl(home_fd, _arrive, snapshot, altname)
+    with Udev() as udev:
+        with_rtnl(pod_fd, _leave, ifindex, snapshot, altname, home_fd)
+        return with_rtnl(home_fd, _arrive, snapshot, altname, udev)
 
 
 def delete_children_across(rtnl: Rtnl, ifindex: int, other_fd: int) -> None:
@@ -167,8 +169,9 @@ def _put_flags(rtnl: Rtnl, ifindex: int, snapshot: Snapshot, mask: int) -> None:
             set_flags(rtnl, f"set the flags of interface {ifindex}", ifindex, flags & mask, mask)
 
 
-def _arrive(rtnl: Rtnl, snapshot: Snapshot, altname: str) -> HomeReport:
+def _arrive(rtnl: Rtnl, snapshot: Snapshot, altname: str, udev: Udev) -> HomeReport:
     link = rtnl.link_called(altname)
     if link is None:
         raise KernelError(action=f"find {snapshot.link.ifname} by its mark {altname} at home", errno=errno.ENODEV)
+    udev.wait(link.ifindex)
     return restore(rtnl, snapshot, link.ifindex, altname)

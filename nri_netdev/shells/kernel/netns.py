@@ -214,3 +214,12 @@ def pins(directory: Path) -> frozenset[str]:
     with suppress(FileNotFoundError):
         return frozenset(entry.name for entry in os.scandir(directory) if entry.is_file(follow_symlinks=False))
     return frozenset()
+
+
+def is_same_namespace(kind: str, pid: int) -> bool | None:
+    """Whether a process is in our namespace of a kind, as `pid` or `net`; None if that cannot be seen."""
+    try:
+        theirs, ours = (os.stat(f"/proc/{of}/ns/{kind}") for of in (pid, "self"))  # noqa: PTH116
+    except OSError:
+        return None
+    return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)

@@ -56,15 +56,6 @@ class Processes:
         return frozenset(name.rpartition("/")[2] for name in names) - {""}
 
 
-def is_same_namespace(kind: str, pid: int) -> bool | None:
-    """Whether a process is in our namespace of a kind, as `pid` or `net`; None if that cannot be seen."""
-    try:
-        theirs, ours = (os.stat(_PROC / str(of) / "ns" / kind) for of in (pid, "self"))  # noqa: PTH116
-    except OSError:
-        return None
-    return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
-
-
 def kill_in_netns(pid: int, netns_path: str) -> bool:
     """Kill a process if it is in a netns, and wait until it is dead. In another netns it is not killed.
 

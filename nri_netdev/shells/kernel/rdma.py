@@ -1,4 +1,4 @@
-"""RDMA devices and the interfaces that they work through, by `NETLINK_RDMA`. Nothing is changed.
+"""RDMA devices and the interfaces that they work through, by `NETLINK_RDMA`.
 
 Numbers are those of `rdma/rdma_netlink.h` and `rdma/ib_user_ioctl_verbs.h`. A socket of this protocol has the kernel
 load the RDMA subsystem, so none is opened where that is not loaded.
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Protocol
 
 from nri_netdev.domain.effects import RdmaDevice
-from nri_netdev.shells.kernel.attributes import attributes, from_text, pack, to_int, to_text, u32
-from nri_netdev.shells.kernel.netlink import NLM_F_DUMP, NetlinkError, RouteSocket
+from nri_netdev.shells.kernel.attributes import attributes, from_text, pack, pack_all, to_int, to_text, u32
+from nri_netdev.shells.kernel.netlink import NLM_F_ACK, NLM_F_DUMP, NetlinkError, RouteSocket
 
 NETLINK_RDMA = 20
 
@@ -22,11 +22,12 @@ _CLASSES = Path("/sys/class")
 _RDMA_NL_NLDEV = 5 << 10
 _RDMA_NLDEV_CMD_GET, _RDMA_NLDEV_CMD_PORT_GET = _RDMA_NL_NLDEV + 1, _RDMA_NL_NLDEV + 5
 _RDMA_NLDEV_CMD_SYS_GET, _RDMA_NLDEV_CMD_GET_CHARDEV = _RDMA_NL_NLDEV + 6, _RDMA_NL_NLDEV + 15
-_DEV_INDEX, _DEV_NAME, _NDEV_INDEX = 1, 2, 50
+_RDMA_NLDEV_CMD_NEWLINK = _RDMA_NL_NLDEV + 3
+_DEV_INDEX, _DEV_NAME, _NDEV_INDEX, _NDEV_NAME, _LINK_TYPE = 1, 2, 50, 51, 65
 _SYS_NETNS_MODE, _CHARDEV_TYPE, _UVERBS_DRIVER_ID = 66, 69, 73
 _EXCLUSIVE = 0
-_SOFTWARE = frozenset({14, 18})
-"""`RDMA_DRIVER_RXE`, `RDMA_DRIVER_SIW`."""
+_LINK_TYPES = {14: "rxe", 18: "siw"}
+"""By `RDMA_DRIVER_*`."""
 
 
 class RdmaSocket(Protocol):
@@ -72,10 +73,27 @@ def read(opened: RdmaSocket, *, has_verbs: bool) -> Mapping[int, tuple[RdmaDevic
     for one in _devices(opened):
         for ifindex in _interfaces(opened, one.index):
             is_exclusive = _is_exclusive(opened) if is_exclusive is None else is_exclusive
-            is_software = has_verbs and _driver(opened, one.index) in _SOFTWARE
-            device = RdmaDevice(name=one.name, is_software=is_software, is_exclusive=is_exclusive)
+            link_type = _LINK_TYPES.get(_driver(opened, one.index) or 0, "") if has_verbs else ""
+            device = RdmaDevice(name=one.name, link_type=link_type, is_exclusive=is_exclusive)
             found.setdefault(ifindex, []).append(device)
     return {ifindex: tuple(devices) for ifindex, devices in found.items()}
+
+
+def add_link(opened: RdmaSocket, name: str, link_type: str, ifname: str) -> None:
+    """Make a software device upon an interface in the netns of a socket, as `rdma link add` does.
+
+    Args:
+        opened: of `NETLINK_RDMA`.
+        name: of the device.
+        link_type: rxe or siw.
+        ifname: the interface.
+
+    Raises:
+        OSError: The kernel refuses.
+    """
+    attrs = {_DEV_NAME: name, _LINK_TYPE: link_type, _NDEV_NAME: ifname}
+    payload = pack_all({number: from_text(text) for number, text in attrs.items()})
+    opened.request(_RDMA_NLDEV_CMD_NEWLINK, NLM_F_ACK, payload)
 
 
 def _devices(opened: RdmaSocket) -> Iterator[_Found]:

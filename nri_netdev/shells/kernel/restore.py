@@ -28,6 +28,7 @@ from nri_netdev.shells.kernel.messages import AF_INET6, IFA_F_NODAD, IFLA_ADDRES
 from nri_netdev.shells.kernel.naming import restore_altnames, settle_name
 from nri_netdev.shells.kernel.rtnetlink import Rtnl
 from nri_netdev.shells.kernel.sysctls import Sysctls, read_sysctl, write_sysctl
+from nri_netdev.shells.kernel.udev import Udev
 
 _LATE_SYSCTLS = frozenset({"ipv6/conf/addr_gen_mode", "ipv6/conf/use_tempaddr"})
 """What the kernel makes addresses by when an interface is set up; the interface has its addresses already."""
@@ -48,7 +49,11 @@ def restore(rtnl: Rtnl, snapshot: Snapshot, ifindex: int, altname: str) -> HomeR
         KernelError: There is no such interface.
     """
     work = _Work(rtnl, ifindex)
-    rival = settle_name(rtnl, ifindex, snapshot.link.ifname)
+    with Udev() as udev:
+        arrived_as = rtnl.link(ifindex).ifname
+        rival = settle_name(rtnl, ifindex, snapshot.link.ifname)
+        if (ifname := rtnl.link(ifindex).ifname) != arrived_as:
+            udev.wait(ifindex, ifname)
     step("homing.renamed")
     recorded = _recorded(snapshot)
     work.restore_all(DOWN, {name: replace(was, is_early=True) for name, was in recorded.items()})

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from nri_netdev.errors import KernelError
-from nri_netdev.shells.kernel.netns import OWN, call_in_netns, is_netns, netns_id, open_netns, pin, pins, unpin
+from nri_netdev.shells.kernel.netns import (
+    OWN,
+    call_in_netns,
+    is_netns,
+    is_same_namespace,
+    netns_id,
+    open_netns,
+    pin,
+    pins,
+    unpin,
+)
 from tests.shells.conftest import Net
 
 
@@ -90,3 +101,16 @@ def test_a_pin_does_not_follow_a_link(tmp_path: Path, pod: Net) -> None:
     with pytest.raises(KernelError):
         pin(pod.path, tmp_path / "one")
     assert not is_netns(tmp_path / "target")
+
+
+@pytest.mark.root
+def test_whose_namespace_is_ours(pod: Net) -> None:
+    """Of each kind by itself; of a process that is not there nothing is known."""
+    with subprocess.Popen(["nsenter", f"--net={pod.path}", "sleep", "600"]) as sleeper:
+        while netns_id(f"/proc/{sleeper.pid}/ns/net") != netns_id(pod.fd):
+            pass
+        assert is_same_namespace("pid", sleeper.pid) is True
+        assert is_same_namespace("net", sleeper.pid) is False
+        sleeper.kill()
+    assert is_same_namespace("pid", 2**22 + 1) is None
+    assert is_same_namespace("pid", 0) is None

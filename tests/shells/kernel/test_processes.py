@@ -13,7 +13,7 @@ import pytest
 from nri_netdev.domain.claim import Netns
 from nri_netdev.domain.policy.handlers import guest_among
 from nri_netdev.shells.kernel.netns import OWN, netns_id
-from nri_netdev.shells.kernel.processes import Processes, is_same_namespace, kill_in_netns
+from nri_netdev.shells.kernel.processes import Processes, kill_in_netns
 from tests.shells.conftest import Net
 
 
@@ -93,15 +93,6 @@ def test_what_is_alive() -> None:
     assert not Processes().is_alive(0)
     assert not Processes().is_alive(-1)
     assert not Processes().is_alive(2**22 + 1)
-
-
-@pytest.mark.root
-def test_whose_namespace_is_ours(sleeper: subprocess.Popen[bytes]) -> None:
-    """Of each kind by itself; of a process that is not there nothing is known."""
-    assert is_same_namespace("pid", sleeper.pid) is True
-    assert is_same_namespace("net", sleeper.pid) is False
-    assert is_same_namespace("pid", 2**22 + 1) is None
-    assert is_same_namespace("pid", 0) is None
 
 
 def test_home_is_not_foreign() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from nri_netdev.domain.effects import RdmaDevice
 from nri_netdev.shells.kernel.attributes import attributes, from_text, pack, pack_all, to_int, u32
-from nri_netdev.shells.kernel.netlink import NLM_F_DUMP, NetlinkError
-from nri_netdev.shells.kernel.rdma import rdma_devices, read
+from nri_netdev.shells.kernel.netlink import NLM_F_ACK, NLM_F_DUMP, NetlinkError
+from nri_netdev.shells.kernel.rdma import add_link, rdma_devices, read
 
 GET, PORT_GET, SYS_GET, GET_CHARDEV = 0x1401, 0x1405, 0x1406, 0x140F
 MLX5, RXE, SIW = 1, 14, 18
@@ -92,8 +92,8 @@ class Recorded:
 def test_a_kernels_own_answers_are_read() -> None:
     """Recorded on a virtual machine, with devices of rdma_rxe."""
     assert read(Recorded(), has_verbs=True) == {
-        2: (RdmaDevice(name="rxe0", is_software=True, is_exclusive=True),),
-        3: (RdmaDevice(name="rxe1", is_software=True, is_exclusive=True),),
+        2: (RdmaDevice(name="rxe0", link_type="rxe", is_exclusive=True),),
+        3: (RdmaDevice(name="rxe1", link_type="rxe", is_exclusive=True),),
     }
 
 
@@ -102,7 +102,7 @@ def test_devices_are_found_by_their_interfaces() -> None:
     kernel = Answers(("mlx5_0", MLX5, (7,)), ("mlx4_0", 0, (8, 9)), ("ibp1", MLX5, (0,)), ("rxe0", RXE, (7,)))
 
     assert read(kernel, has_verbs=True) == {
-        7: (RdmaDevice(name="mlx5_0"), RdmaDevice(name="rxe0", is_software=True)),
+        7: (RdmaDevice(name="mlx5_0"), RdmaDevice(name="rxe0", link_type="rxe")),
         8: (RdmaDevice(name="mlx4_0"),),
         9: (RdmaDevice(name="mlx4_0"),),
     }
@@ -120,9 +120,9 @@ def test_software_is_told_by_its_driver() -> None:
     """Where the drivers are not told, a device is taken for hardware."""
     devices = (("siw0", SIW, (7,)),)
 
-    assert read(Answers(*devices), has_verbs=True)[7][0].is_software
+    assert read(Answers(*devices), has_verbs=True)[7][0].link_type == "siw"
     unasked = Answers(*devices)
-    assert not read(unasked, has_verbs=False)[7][0].is_software
+    assert not read(unasked, has_verbs=False)[7][0].link_type
     assert GET_CHARDEV not in unasked.asked
 
 
@@ -139,3 +139,17 @@ def test_without_the_subsystem_nothing_is_asked(tmp_path: Path) -> None:
     if not Path("/sys/class/infiniband").exists():
         (tmp_path / "infiniband").mkdir()
         assert rdma_devices(tmp_path) == {}
+
+
+def test_a_software_device_is_made() -> None:
+    """By name, type and interface, as `rdma link add rxe0 type rxe netdev ens1` asks for it."""
+    sent: list[tuple[int, int, dict[int, bytes]]] = []
+
+    class Kernel:
+        def request(self, kind: int, flags: int, payload: bytes) -> tuple[list[bytes], bool]:
+            sent.append((kind, flags, dict(attributes(payload))))
+            return [], False
+
+    add_link(Kernel(), "rxe0", "rxe", "ens1")
+
+    assert sent == [(0x1403, NLM_F_ACK, {2: b"rxe0\0", 65: b"rxe\0", 51: b"ens1\0"})]

@@ -10,6 +10,7 @@ from nri_netdev.shells.kernel.facets.link import LINK
 from nri_netdev.shells.kernel.facets.neighbours import FDB, MULTICAST, NEIGHBOURS
 from nri_netdev.shells.kernel.facets.port import PORT
 from nri_netdev.shells.kernel.facets.programs import PROGRAMS
+from nri_netdev.shells.kernel.facets.rdma import RDMA
 from nri_netdev.shells.kernel.facets.routes import NEXTHOPS, OTHERS_ROUTES, ROUTES, RULES_OF_IT
 from nri_netdev.shells.kernel.facets.sysfs import SYSFS
 from nri_netdev.shells.kernel.facets.traffic import TRAFFIC
@@ -28,6 +29,7 @@ UP: tuple[Facet, ...] = (
     OTHERS_ROUTES,
     RULES_OF_IT,
     *TRAFFIC,
+    RDMA,
 )
 """What needs its master, its addresses, or that it is up."""
 
