@@ -198,8 +198,7 @@ class Custody:
         try:
             self._arrival.complete(container.id)
         except RequestError:
-            with contextlib.suppress(StillReturning):
-                self.end(container.id)
+            self.end(container.id)
             raise
         return ()
 
@@ -243,11 +242,7 @@ class Custody:
         return moved
 
     def end(self, holder_id: str) -> None:
-        """Bring home what a container or pod held that has ended. A pod's end ends its containers' claims too.
-
-        Raises:
-            StillReturning: It is on its way; this may be called again when it is there.
-        """
+        """Bring home what a container or pod held that has ended. A pod's end ends its containers' claims too."""
         self.preparations.withdraw(pod_id=holder_id)
         self._holders.report(Report.STOPPED, holder_id)
         for claim in self._claims.of(holder_id):
@@ -257,6 +252,13 @@ class Custody:
         self._holders.forget_all_but(self.holders())
         self.deaths.keep()
         self._unlogged.intersection_update(claim.mark for claim in self.claims)
+
+    def wait_for(self, holder_id: str) -> None:
+        """Nothing, once all that an ended container or pod held is home, or could not be brought home.
+
+        Raises:
+            StillReturning: Some of it is on its way; to be called again when it is there.
+        """
         if any(self._settler.is_under_way(claim) for claim in self._claims.of(holder_id)):
             raise StillReturning
 

@@ -70,8 +70,8 @@ class Promiser:
                 self._try(claim, container)
 
     def _try(self, claim: Claim, container: Container) -> None:
-        """Settle a claim; one that is not whole only once: its container is decided on again after each try."""
-        if claim.state is State.PARTIAL:
+        """Settle a claim; one that is to come home only once: its container is decided on again after each try."""
+        if claim.state.is_homeward:
             if (container.id, claim.mark) in self._tried:
                 return
             self._tried.add((container.id, claim.mark))

@@ -257,8 +257,9 @@ class Hooks:
         if holder_id not in self._lane.holders:
             connection.reply(request, None)
             return
+        self._lane.later(lambda custody: custody.end(holder_id))
         outcome = self._lane.ask(
-            lambda custody: custody.end(holder_id), too_late="goes on in the background", limit_s=END_S
+            lambda custody: custody.wait_for(holder_id), too_late="goes on in the background", limit_s=END_S
         )
         self._spawn(self._answer_end(connection, request, outcome))
 

@@ -52,25 +52,40 @@ def ended(world: World) -> tuple[str, str]:
     pod = world.run_pod()
     container = world.run(pod, "app", ("ens1", "net1"))
     world.namespaces[pod.id].processes.clear()
+    world.custody.end(container.id)
     with pytest.raises(StillReturning):
-        world.custody.end(container.id)
+        world.custody.wait_for(container.id)
     return pod.id, container.id
 
 
 def test_the_end_is_answered_when_the_interface_is_home(world: World, slow: Slow) -> None:
-    """It may be asked again and again, and begins one way only."""
+    """It may be told and asked again and again, and begins one way only."""
     _, container_id = ended(world)
+    world.custody.end(container_id)
     with pytest.raises(StillReturning):
-        world.custody.end(container_id)
+        world.custody.wait_for(container_id)
     world.custody.settle()
     world.custody.tick()
     assert len(slow.begun) == 1
 
     slow.go()
-    world.custody.end(container_id)
+    world.custody.wait_for(container_id)
 
     assert world.custody.claims == ()
     world.assert_all_is_home()
+
+
+@pytest.mark.parametrize("refused", ["routes", "bring_home"])
+def test_to_wait_for_the_end_begins_nothing(world: World, slow: Slow, refused: str) -> None:
+    """What could not be brought home, or not whole, is not tried again by whoever waits: that would never end."""
+    world.kernel.refused.add(refused)
+    pod_id, container_id = ended(world)
+    slow.go()
+    world.custody.wait_for(container_id)
+    world.custody.wait_for(pod_id)
+
+    assert len(world.custody.claims) == 1
+    assert slow.begun == []
 
 
 def test_another_pod_waits_for_it(world: World, slow: Slow) -> None:
@@ -116,8 +131,25 @@ def test_what_is_restored_just_now_is_not_inherited(world: World, slow: Slow) ->
     assert inside(world, other) == {"net1"}
 
 
+def test_what_cannot_be_brought_home_is_tried_once_for_each_container(world: World, slow: Slow) -> None:
+    """Then the container is refused; to try again at each decision would never end."""
+    world.kernel.refused.add("bring_home")
+    ended(world)
+    slow.go()
+    other = world.run_pod()
+    with pytest.raises(StillReturning):
+        world.create(other, "app", ("ens1", "net1"))
+    slow.go()
+    world.made -= 1  # the same container is decided on again
+    with pytest.raises(RequestError) as raised:
+        world.create(other, "app", ("ens1", "net1"))
+
+    assert raised.value.reason is Reason.BUSY
+    assert slow.begun == []
+
+
 def test_what_cannot_be_restored_is_tried_once_for_each_container(world: World, slow: Slow) -> None:
-    """Then it is given away as it is; to try again at each decision would never end."""
+    """Then it is given away as it is."""
     world.kernel.refused.add("routes")
     ended(world)
     slow.go()

@@ -13,9 +13,16 @@ from tests.e2e.node import Node
 from tests.vm import disk
 from tests.vm.places import InMachine, OnHost
 from tests.vm.scene import Place
+from tests.vm.table import Row, table
 
 IS_ALL = os.environ.get("VM") == "all"
 _lines: list[str] = []
+_rows: dict[str, Row] = {}
+
+
+def row_of(kind: str) -> Row:
+    """What is found of a kind."""
+    return _rows.setdefault(kind, Row())
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -33,6 +40,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = yield
     place = getattr(item, "funcargs", {}).get("place")
     if place is not None and (report.when == "call" or report.failed):
+        kind = item.callspec.params.get("kind") if isinstance(item, pytest.Function) else None
+        if kind is not None and item.path.name == "test_lives.py" and report.outcome != "skipped":
+            row_of(kind).count(place.name, report.outcome)
         _lines.append(f"{report.outcome:8} {report.duration:5.0f} s  {place.name:28} {item.name}")
         if report.failed:
             with (disk.PLACE / "failures.log").open("a") as log:  # a run is long: this can be read before its end
@@ -47,6 +57,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if _lines:
         terminalreporter.section("scenarios in virtual machines")
         for line in _lines:
+            terminalreporter.write_line(line)
+    if _rows:
+        terminalreporter.section("link kinds")
+        for line in table(_rows):
             terminalreporter.write_line(line)
 
 

@@ -27,6 +27,11 @@ echo 2 > /sys/class/net/{pf}/device/sriov_numvfs
 udevadm settle
 ip link set {pf} up
 """
+_SIMULATED = """
+modprobe netdevsim
+echo "7 1" > /sys/bus/netdevsim/new_device
+udevadm settle
+"""
 _PORT = """
 ip link add {master} type {kind}
 ip link set {master} up
@@ -144,6 +149,18 @@ ip macsec add sec0 tx sa 0 pn 1 on key 01 09876543210987654321098765432109
 ip link set sec0 up
 ip addr add 10.66.0.1/24 dev sec0
 """,
+    ),
+    Kind(name="netdevsim", given="eni7np1", make=_SIMULATED, place="stable"),
+    Kind(
+        name="netdevsim-with-vfs",
+        given="eni7np1",
+        make=_SIMULATED + "echo 2 > /sys/bus/netdevsim/devices/netdevsim7/sriov_numvfs\nudevadm settle\n",
+        more="""
+ip link set {dev} vf 0 mac 02:00:00:00:0b:01 vlan 5 qos 2 spoofchk on trust on
+ip link set {dev} vf 1 state disable
+ip link set {dev} vf 1 min_tx_rate 10 max_tx_rate 100
+""",
+        place="stable",
     ),
     _rdma("shared", "stable"),
     _rdma("exclusive", "newest"),

@@ -87,6 +87,11 @@ class InMachine:
         claims: list[dict[str, Any]] = json.loads(self.vm.run("nri-netdev", "claims", "--json"))
         return claims
 
+    def device(self, ifname: str) -> dict[str, Any]:
+        """What `nri-netdev devices` tells of an interface."""
+        [device] = json.loads(self.vm.run("nri-netdev", "devices", ifname, "--json"))
+        return dict(device)
+
     def log(self) -> str:
         """The end of the daemon's log."""
         return self.vm.log(_DAEMON)
@@ -154,6 +159,11 @@ class OnHost:
         """What `nri-netdev claims` tells."""
         claims: list[dict[str, Any]] = json.loads(self._node.cli("claims", "--json"))
         return claims
+
+    def device(self, ifname: str) -> dict[str, Any]:
+        """What `nri-netdev devices` tells of an interface."""
+        [device] = json.loads(self._node.cli("devices", ifname, "--json"))
+        return dict(device)
 
     def kill_daemon(self) -> None:
         """End it on the spot."""

@@ -46,6 +46,10 @@ class Place(Protocol):
         """What `nri-netdev claims` tells."""
         ...
 
+    def device(self, ifname: str) -> dict[str, Any]:
+        """What `nri-netdev devices` tells of an interface."""
+        ...
+
     def kill_daemon(self) -> None:
         """End it on the spot, and keep it from starting."""
         ...
@@ -99,19 +103,26 @@ class Scene:
             raise
         self.before = self.still.settled()
 
+    def told(self) -> tuple[str, ...]:
+        """What is told that giving it away does besides."""
+        return tuple(self.place.device(self.ifname)["effects"])
+
     # -- the pod ---------------------------------------------------------------------------------------------------
 
     def give(self) -> None:
         """Run a pod with a container that asks for it."""
+        self.run_pod()
+        self.again()
+
+    def run_pod(self) -> None:
+        """Run a pod whose container is to ask for it."""
         self.pods += 1
         asks = json.dumps([{"interface": self.ifname, "name": INSIDE}])
         annotations = {"nri-netdev.io/container.app": asks}
         self.pod = self.place.crictl.run_pod(f"web{self.pods}", annotations=annotations)
-        self.container = self.place.crictl.run(self.pod, "app")
-        self.must_be_inside()
 
     def again(self) -> None:
-        """Run the container again in its pod, as a kubelet does."""
+        """Run the container in its pod, for the first time or, as a kubelet does, again."""
         self.container = self.place.crictl.run(self.pod, "app")
         self.must_be_inside()
 

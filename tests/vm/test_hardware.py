@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
-from tests.vm.kinds import KINDS
+from tests.vm.kinds import KINDS, OF_HOST
 from tests.vm.places import InMachine
 from tests.vm.scene import INSIDE, Scene, wait
+
+_MANY = 20_000
+"""Routes, which take long to put back."""
 
 pytestmark = pytest.mark.parametrize("place", ["stable"], indirect=True)
 
@@ -109,5 +113,23 @@ def test_its_physical_function_gives_it_another_mac(place: InMachine) -> None:
     """While a pod has it: afterwards both have what they had."""
     scene = _given(place, "vf")
     place.sh("ip link set enp3s0 vf 0 mac 02:00:00:00:0a:09 vlan 9 spoofchk off")
+    scene.delete()
+    scene.must_be_whole()
+
+
+@pytest.mark.parametrize("kind", ["nic", "igb"])
+def test_a_slow_return_delays_nobody(place: InMachine, kind: str) -> None:
+    """While a card gets thousands of routes back, another pod is given another card."""
+    scene, other = Scene(place, KINDS[kind]), Scene(place, KINDS["virtio-net"], pods=5)
+    scene.prepare()
+    routes = (f"route add 10.{number >> 8}.{number & 255}.0/24 dev {scene.ifname}\n" for number in range(_MANY))
+    place.vm.write("/run/routes", "".join(routes))
+    place.sh(f"ip -batch /run/routes; {OF_HOST.format(dev='enp4s0').replace('lab-port', 'lab-other')}")
+    scene.give()
+    other.run_pod()
+    place.sh(f"kill -9 {scene.pid}")
+    other.again()
+    told = re.findall(r"claim\.(promised|home) ifname=(\w+)", place.vm.log("nri-netdev", lines=200))
+    assert told == [("promised", scene.ifname), ("promised", other.ifname)], "its return was over too soon to tell"
     scene.delete()
     scene.must_be_whole()

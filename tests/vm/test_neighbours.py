@@ -1,7 +1,7 @@
 """What else on a host sets up interfaces, when one comes home: udev, systemd-networkd, NetworkManager.
 
-What udev does is put right. Of the others the doctor tells, with a configuration that keeps them off; it is applied as it
-is printed.
+What udev does is put right. Of the others the doctor tells, with a configuration that keeps them off; it is applied
+as it is printed.
 """
 
 from __future__ import annotations
@@ -58,12 +58,13 @@ chmod 600 /etc/NetworkManager/system-connections/lab.nmconnection
 systemctl start NetworkManager
 """
 _OF_ITS_OWN = """
+ip addr replace 192.0.2.5/24 dev enp1s0
 ip addr replace 203.0.113.7/24 dev enp1s0
 ip route replace 198.51.101.0/24 via 192.0.2.1 dev enp1s0 metric 78
 ip rule add from 203.0.113.7 table 77
 ip route replace default via 203.0.113.1 dev enp1s0 table 77
 """
-"""What an administrator has set by hand besides."""
+"""What an administrator has set by hand; networkd takes its own addresses with it."""
 
 _DHCP = """
 cat >/run/udhcpd.conf <<end
@@ -90,7 +91,7 @@ def _scene(place: InMachine, more: str) -> Scene:
 
 def _wait_for(place: InMachine, state: str) -> None:
     """Wait until networkd or NetworkManager says that the card is in this state."""
-    told = "cat /run/systemd/netif/links/* 2>/dev/null; nmcli -t -f device,state device 2>/dev/null || true"
+    told = "cat /run/systemd/netif/links/* 2>/dev/null || true; nmcli -t -f device,state device 2>/dev/null || true"
     wait(lambda: state in place.sh(told), patience_s=place.patience_s, why=state)
 
 

@@ -114,8 +114,8 @@ def _items(command: EthtoolSet, recorded: Recorded) -> Items:
             if number not in command.bitsets:
                 found[number] = value
                 continue
-            every, mask = bits(value)
-            found |= {(number, bit): bytes([every >> bit & 1]) for bit in _indexes(every | mask)}
+            every, _ = bits(value)
+            found |= {(number, bit): b"\1" for bit in _indexes(every)}  # what is off need not be supported
     return found
 
 
@@ -132,9 +132,7 @@ def _what(command: EthtoolSet, site: Site, key: Key) -> str:
 
 
 def _show(site: Site, key: Key, value: bytes) -> str:
-    del site
-    if isinstance(key, tuple):
-        return "on" if any(value) else "off"
+    del site, key
     return str(to_int(value)) if len(value) <= 8 else value.hex()
 
 
