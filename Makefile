@@ -20,8 +20,8 @@ $(VENV)/.done: pyproject.toml
 demo: $(VENV)/.done ## Run the main job here and now, on a stand-in for a node
 	$(BIN)/nri-netdev demo
 
-test: $(VENV)/.done e2e-tools ## Every test, real engines and OCI runtimes included
-	$(BIN)/python -m pytest -m "not vm"
+test: $(VENV)/.done vm-disk ## Every test, real engines, OCI runtimes and drivers included
+	$(BIN)/python -m pytest
 
 test-fast: $(VENV)/.done ## The tests that need neither root nor Go
 	$(BIN)/python -m pytest -m 'not root and not upstream and not e2e'

@@ -36,6 +36,8 @@ class Master:
     """`IFLA_INFO_KIND`: bridge, bond …"""
     own_mac: str | None = None
     """The MAC address that the port has of its own, where the master gives its ports another."""
+    gives_mtu: bool = True
+    """Whether the port had the MTU of the master, where the master gives its ports its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,22 @@ ip neigh add 192.0.2.9 lladdr 02:00:00:00:00:99 dev {dev} nud permanent
 """
 """What the host has set on what is given away."""
 
+OF_UDEV = """
+mkdir -p /etc/systemd/network
+cat >/etc/systemd/network/10-lab.link <<end
+[Match]
+PermanentMACAddress=52:54:00:00:01:01
+[Link]
+Name=lan9
+AlternativeName=lab-alt
+MTUBytes=1450
+TransmitQueueLength=700
+MACAddress=02:00:00:00:77:77
+end
+udevadm control --reload
+"""
+"""What udev is to make of the card when it next comes."""
+
 _VFS = """
 echo 2 > /sys/class/net/{pf}/device/sriov_numvfs
 udevadm settle
@@ -31,7 +47,10 @@ _SIMULATED = """
 modprobe netdevsim
 echo "7 1" > /sys/bus/netdevsim/new_device
 udevadm settle
+ip link set eni7np1 up
+ip link set eni7np1 down
 """
+"""Its driver gives a carrier to what was never up, and to nothing else."""
 _PORT = """
 ip link add {master} type {kind}
 ip link set {master} up
@@ -39,6 +58,8 @@ ip addr add 10.99.0.1/24 dev {master}
 ip link set {nic} down
 ip link set {nic} master {master}
 """
+_PORT_OF_TEAM = _PORT.replace("{master}", "team0").replace("{kind}", "team").replace("type team", "mtu 1400 type team")
+"""No port of a team may change its MTU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +152,7 @@ ip link add up8 link {nic} type vlan id 8
         "bridge vlan add dev {dev} vid 9 pvid untagged\nip link set {dev} type bridge_slave cost 55 isolated on",
     ),
     _port("vrf table 500", "vrf0", "ip route add 198.51.130.0/24 via 192.0.2.7 dev {dev} table 500"),
-    _port("team", "team0"),
+    Kind(name="team-port", given="{nic}", make="ip link set {nic} down mtu 1400\n" + _PORT_OF_TEAM),
     Kind(name="ipvlan", given="ipv0", make="ip link set {nic} up\nip link add ipv0 link {nic} type ipvlan mode l2"),
     Kind(name="macvlan", given="mv0", make="ip link set {nic} up\nip link add mv0 link {nic} type macvlan mode bridge"),
     Kind(name="dummy", given="dum0", make="ip link add dum0 type dummy"),

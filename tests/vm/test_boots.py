@@ -39,6 +39,7 @@ def _can_be_given(place: InMachine) -> None:
     scene.must_be_whole()
 
 
+@pytest.mark.vm_all
 def test_a_reboot_while_a_pod_has_it(place: InMachine) -> None:
     """Nothing is held afterwards; the interface can be given again."""
     scene = Scene(place, KINDS["nic"])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 import re
+import time
 
 import pytest
 
-from tests.vm.kinds import KINDS, OF_HOST
+from tests.vm.kinds import KINDS, OF_UDEV
 from tests.vm.places import InMachine
 from tests.vm.scene import INSIDE, Scene, wait
 
@@ -48,7 +50,7 @@ def _given(place: InMachine, kind: str) -> Scene:
     return scene
 
 
-@pytest.mark.parametrize(("kind", "nic"), [("nic", "nic0"), ("igb", "nic2")])
+@pytest.mark.parametrize(("kind", "nic"), [("nic", "nic0"), pytest.param("igb", "nic2", marks=pytest.mark.vm_all)])
 def test_a_nic_is_unplugged_and_plugged_again(place: InMachine, kind: str, nic: str) -> None:
     """It is gone, the claim says so and ends with the pod; the same NIC in the same place can be given again."""
     scene = _given(place, kind)
@@ -76,16 +78,41 @@ def test_its_virtual_functions_are_removed(place: InMachine) -> None:
     _must_be_over(scene, place)
 
 
-def test_its_driver_is_unbound_and_bound_again(place: InMachine) -> None:
-    """It comes back to the host with other numbers, and is known by its PCI address and permanent MAC address."""
+@pytest.mark.vm_all
+@pytest.mark.parametrize("more", ["true", OF_UDEV], ids=["same", "renamed"])
+def test_its_driver_is_unbound_and_bound_again(place: InMachine, more: str) -> None:
+    """It comes back to the host with another number or name, and is known by its PCI address and permanent MAC."""
     scene = _given(place, "nic")
-    where = scene.inside(f"readlink /sys/class/net/{INSIDE}/device || true").strip() or "0000:01:00.0"
-    address = where.rpartition("/")[2]
-    place.sh(f"echo {address} > /sys/bus/pci/drivers/e1000e/unbind")
-    place.sh(f"echo {address} > /sys/bus/pci/drivers/e1000e/bind")
-    _wait_link(place, scene.ifname)
+    place.sh(more)
+    place.sh("echo 0000:01:00.0 > /sys/bus/pci/drivers/e1000e/unbind")
+    place.sh("echo 0000:01:00.0 > /sys/bus/pci/drivers/e1000e/bind")
+    _wait_link(place, scene.ifname if more == "true" else "lan9")
     _must_be_over(scene, place)
+    _wait_link(place, scene.ifname)
     place.sh(f"ip link set {scene.ifname} up; ip addr replace 192.0.2.5/24 dev {scene.ifname}")
+    scene.give()
+    _must_be_over(scene, place)
+
+
+@pytest.mark.vm_all
+@pytest.mark.parametrize("seed", range(10))
+def test_it_vanishes_at_any_instant(place: InMachine, seed: int) -> None:
+    """While it is given, held or returned: all comes to an end, and what comes back can be given."""
+    dice = random.Random(seed)  # noqa: S311 - tests are to be repeated
+    scene = Scene(place, KINDS["nic"])
+    scene.prepare()
+    scene.run_pod()
+    container = place.crictl.create(scene.pod, "app")
+    of_container, of_pod = f"start {container}; crictl stop --timeout=0 {container}", f"stopp {scene.pod}"
+    place.sh(f"(crictl {of_container}; crictl {of_pod}) >/dev/null 2>&1 </dev/null &")
+    time.sleep(dice.uniform(0, 5))
+    place.vm.unplug("nic0")
+    wait(lambda: not place.claims(), patience_s=place.patience_s, why="no claim is left")
+    assert "Traceback" not in place.vm.log("nri-netdev", lines=400)
+    place.crictl.remove_all()
+    place.vm.plug("nic0")
+    _wait_link(place, scene.ifname)
+    scene.prepare()
     scene.give()
     _must_be_over(scene, place)
 
@@ -101,6 +128,7 @@ def test_its_cable_is_pulled(place: InMachine) -> None:
     scene.must_be_whole()
 
 
+@pytest.mark.vm_all
 def test_no_carrier_is_waited_for(place: InMachine) -> None:
     """A NIC whose cable is out is given, and comes home."""
     place.vm.cable("nic0", is_plugged=False)
@@ -117,14 +145,14 @@ def test_its_physical_function_gives_it_another_mac(place: InMachine) -> None:
     scene.must_be_whole()
 
 
-@pytest.mark.parametrize("kind", ["nic", "igb"])
+@pytest.mark.parametrize("kind", ["igb", pytest.param("nic", marks=pytest.mark.vm_all)])
 def test_a_slow_return_delays_nobody(place: InMachine, kind: str) -> None:
     """While a card gets thousands of routes back, another pod is given another card."""
     scene, other = Scene(place, KINDS[kind]), Scene(place, KINDS["virtio-net"], pods=5)
     scene.prepare()
     routes = (f"route add 10.{number >> 8}.{number & 255}.0/24 dev {scene.ifname}\n" for number in range(_MANY))
     place.vm.write("/run/routes", "".join(routes))
-    place.sh(f"ip -batch /run/routes; {OF_HOST.format(dev='enp4s0').replace('lab-port', 'lab-other')}")
+    place.sh("ip -batch /run/routes\nip link set enp4s0 up\nip addr add 192.0.2.5/24 dev enp4s0")
     scene.give()
     other.run_pod()
     place.sh(f"kill -9 {scene.pid}")

@@ -10,28 +10,12 @@ import json
 
 import pytest
 
-from tests.vm.kinds import KINDS
+from tests.vm.kinds import KINDS, OF_UDEV
 from tests.vm.lives import LIVES
 from tests.vm.places import InMachine
 from tests.vm.scene import Scene, wait
 
 pytestmark = pytest.mark.parametrize("place", ["stable"], indirect=True)
-
-_OTHERWISE = """
-mkdir -p /etc/systemd/network
-cat >/etc/systemd/network/10-lab.link <<end
-[Match]
-PermanentMACAddress=52:54:00:00:01:01
-[Link]
-Name=lan9
-AlternativeName=lab-alt
-MTUBytes=1450
-TransmitQueueLength=700
-MACAddress=02:00:00:00:77:77
-end
-udevadm control --reload
-"""
-"""What udev is to make of the card when it next comes."""
 
 _NETWORKD = """
 mkdir -p /etc/systemd/network
@@ -118,7 +102,7 @@ def _follow(place: InMachine, advice: str) -> None:
 def test_udev_has_another_mind(place: InMachine) -> None:
     """It renames and sets up each interface that comes; the card comes home as it was."""
     scene = Scene(place, KINDS["nic"])
-    place.sh(_OTHERWISE)
+    place.sh(OF_UDEV)
     scene.prepare()
     LIVES["stopped"](scene)
     scene.must_be_whole()
@@ -126,6 +110,7 @@ def test_udev_has_another_mind(place: InMachine) -> None:
     scene.must_be_whole()
 
 
+@pytest.mark.vm_all
 def test_networkd_sets_up_the_card(place: InMachine) -> None:
     """What it has set is there again."""
     network = "Address=192.0.2.5/24\nAddress=2001:db8:1::5/64\nGateway=192.0.2.1"
@@ -136,6 +121,7 @@ def test_networkd_sets_up_the_card(place: InMachine) -> None:
     scene.must_be_whole()
 
 
+@pytest.mark.vm_all
 def test_networkd_leases_an_address_for_the_card(place: InMachine) -> None:
     """It does not come along to the pod; at home it is leased again."""
     scene = _scene(place, _DHCP + _NETWORKD.format(network="DHCP=ipv4\nAddress=192.0.2.5/24"))
@@ -160,6 +146,7 @@ def test_networkd_is_told_to_leave_the_card_alone(place: InMachine) -> None:
     scene.must_be_whole()
 
 
+@pytest.mark.vm_all
 def test_network_manager_leases_an_address_for_the_card(place: InMachine) -> None:
     """It takes the card as it finds it; once it comes home, too."""
     place.sh(_DHCP + _NETWORK_MANAGER)

@@ -117,4 +117,9 @@ def _master(rtnl: Rtnl, link: Link, attrs: Mapping[int, bytes]) -> Master | None
     master = rtnl.link(link.master)
     data = attributes(attributes(attrs.get(IFLA_LINKINFO, b"")).get(IFLA_INFO_SLAVE_DATA, b""))
     own_mac = {"bond": data.get(_BOND_SLAVE_PERM_HWADDR, b"").hex(":") or None, "team": link.permanent_mac}
-    return Master(ifname=master.ifname, kind=master.kind, own_mac=own_mac.get(master.kind or ""))
+    return Master(
+        ifname=master.ifname,
+        kind=master.kind,
+        own_mac=own_mac.get(master.kind or ""),
+        gives_mtu=master.mtu == link.mtu,
+    )

@@ -24,7 +24,7 @@ from nri_netdev.shells.kernel.facets.facet import Facet, Recorded, Site, restore
 from nri_netdev.shells.kernel.facets.link import LINK
 from nri_netdev.shells.kernel.facets.neighbours import add_multicast, lladdr
 from nri_netdev.shells.kernel.facets.table import DOWN, FACETS, OF_CHILD
-from nri_netdev.shells.kernel.messages import AF_INET6, IFA_F_NODAD, IFLA_ADDRESS
+from nri_netdev.shells.kernel.messages import AF_INET6, IFA_F_NODAD, IFLA_ADDRESS, IFLA_MTU
 from nri_netdev.shells.kernel.naming import restore_altnames, settle_name
 from nri_netdev.shells.kernel.rtnetlink import Rtnl
 from nri_netdev.shells.kernel.sysctls import Sysctls, read_sysctl, write_sysctl
@@ -32,6 +32,8 @@ from nri_netdev.shells.kernel.udev import Udev
 
 _LATE_SYSCTLS = frozenset({"ipv6/conf/addr_gen_mode", "ipv6/conf/use_tempaddr"})
 """What the kernel makes addresses by when an interface is set up; the interface has its addresses already."""
+_GIVE_MAC = frozenset({"bond", "team"})
+"""Kinds of master that give their ports a MAC address and a MTU."""
 _DOWN_TO_ENSLAVE = frozenset({"bond", "team"})
 """Kinds of master that take a port only while it is down, and set it up themselves."""
 
@@ -119,7 +121,7 @@ class _Work:
 
 def _recorded(snapshot: Snapshot) -> dict[str, Recorded]:
     """The facets of a snapshot, with what is needed to read them."""
-    master = snapshot.master.kind if snapshot.master else None
+    of_master = _given_by(snapshot.master)
     age_s = int(time.clock_gettime(time.CLOCK_BOOTTIME)) - snapshot.taken_s if snapshot.taken_s else 0
 
     def recorded(messages: Messages, *, is_partial: bool = False) -> Recorded:
@@ -127,7 +129,7 @@ def _recorded(snapshot: Snapshot) -> dict[str, Recorded]:
             messages=messages,
             ifindex=snapshot.ifindex,
             addresses=snapshot.addresses,
-            master=master,
+            of_master=of_master,
             age_s=age_s,
             is_partial=is_partial,
         )
@@ -136,6 +138,13 @@ def _recorded(snapshot: Snapshot) -> dict[str, Recorded]:
     if "link_v1" in snapshot.facets:
         found["link"] = recorded(snapshot.facets["link_v1"], is_partial=True)
     return found
+
+
+def _given_by(master: Master | None) -> frozenset[int]:
+    """Attributes of a port that are its master's."""
+    if master is None or master.kind not in _GIVE_MAC:
+        return frozenset()
+    return frozenset({IFLA_ADDRESS, IFLA_MTU} if master.gives_mtu else {IFLA_ADDRESS})
 
 
 def _losses_of_v1(snapshot: Snapshot) -> list[Shortfall]:

@@ -151,8 +151,8 @@ class Recorded:
     """Of the interface then, which the messages name."""
     addresses: tuple[Address, ...] = ()
     """Of the interface then."""
-    master: str | None = None
-    """Kind of the device that it was enslaved to."""
+    of_master: frozenset[int] = frozenset()
+    """Attributes of the interface (`IFLA_*`) that its master gives it, and that are not its own."""
     age_s: int = 0
     """How many seconds ago."""
     is_early: bool = False
@@ -241,7 +241,7 @@ def changed(facet: Facet, site: Site, was: Recorded) -> Change | None:
     messages = facet.read(site)
     if messages is None or (messages == was.messages and site.ifindex == was.ifindex):
         return None
-    now = Recorded(messages=messages, ifindex=site.ifindex, addresses=site.addresses, master=was.master)
+    now = Recorded(messages=messages, ifindex=site.ifindex, addresses=site.addresses, of_master=was.of_master)
     change = Change(was=facet.items(was), now=facet.items(now))
     if facet.is_flushed or was.is_partial:
         change = Change(was=change.was, now={key: change.now[key] for key in change.was if key in change.now})

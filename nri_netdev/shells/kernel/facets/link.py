@@ -101,9 +101,6 @@ _QDISC, _NOQUEUE, _SOME_LENGTH = 6, b"noqueue\0", 1000
 """What the kernel acts on when an interface is set up: one that is dormant or held down has no carrier, and one with no
 queue length gets no queue. An administrator set it afterwards."""
 
-_MAC_OF_MASTER = frozenset({"bond", "team"})
-"""Kinds of master that give their ports a MAC address."""
-
 
 def _read(site: Site) -> Messages:
     return (site.raw,)
@@ -113,9 +110,8 @@ def _items(recorded: Recorded) -> Items:
     if not recorded.messages:
         return {}
     [raw] = recorded.messages
-    left_out = {IFLA_ADDRESS, IFLA_MTU} if recorded.master in _MAC_OF_MASTER else set()
     attrs = link_attributes(raw)
-    kept = {n: v for n, v in attrs.items() if n not in EXPECTED and n not in left_out}
+    kept = {n: v for n, v in attrs.items() if n not in EXPECTED and n not in recorded.of_master}
     alias = attrs.get(IFLA_IFALIAS, b"").rstrip(b"\0")
     flags = link_header(raw)[1] & ADMIN_FLAGS
     if recorded.is_early:

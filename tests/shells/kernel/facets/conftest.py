@@ -42,14 +42,14 @@ class Bench:
         """The interface, to be read."""
         return Site(rtnl, self.net.link("dev0").ifindex)
 
-    def record(self, facet: Facet, master: str | None = None) -> Recorded:
+    def record(self, facet: Facet) -> Recorded:
         """What the facet is now."""
 
         def read(rtnl: Rtnl) -> Recorded:
             site = self.site(rtnl)
             messages = facet.read(site)
             assert messages is not None
-            return Recorded(messages=messages, ifindex=site.ifindex, addresses=site.addresses, master=master)
+            return Recorded(messages=messages, ifindex=site.ifindex, addresses=site.addresses)
 
         return self.net.call(read)
 
