@@ -71,16 +71,17 @@ class Custody:
         """Marks of the claims whose promise is to be logged, when there is time."""
         self._claims = Claims(ledger)
         self._holders = Holders()
-        self._settler = Settler(self._claims, self._holders, kernel, monotonic_s, returns or AtOnce())
-        self.deaths = Deaths(self._claims, self._holders, kernel, self._settler)
+        self.settler = Settler(self._claims, self._holders, kernel, monotonic_s, returns or AtOnce())
+        """The way to settle a claim."""
+        self.deaths = Deaths(self._claims, self._holders, kernel, self.settler)
         """The ends of containers that the engine has not told."""
-        self._promiser = Promiser(self._claims, self._holders, kernel, self._settler, self.deaths)
-        self._arrival = Arrival(self._claims, kernel, self._settler)
+        self._promiser = Promiser(self._claims, self._holders, kernel, self.settler, self.deaths)
+        self._arrival = Arrival(self._claims, kernel, self.settler)
         self.evaluator = Evaluator(kernel, now_s=now_s)
         """Decides what can be given. Its `policy` may be exchanged; without one anything may be given."""
         self.preparations = Preparations(self._claims, kernel, self.evaluator, encode)
         """What is prepared for containers that are still to be created."""
-        end_earlier_boots(self._claims, kernel, self._settler)
+        end_earlier_boots(self._claims, kernel, self.settler)
         sweep(self._claims, kernel)
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -180,7 +181,7 @@ class Custody:
                 return prepared.grants
         self.preparations.withdraw_of(pod.id, container.name)
         for claim in self._uncertain(pod.id, container.name):
-            self._settler.resolve(claim, is_over=True)
+            self.settler.resolve(claim, is_over=True)
         self._promiser.make_way(pod, container, entries)
         netns = self._netns_of(pod)
         asked = self.missing(pod, container, entries)
@@ -229,14 +230,14 @@ class Custody:
         """
         self._check_runtime(pod, container, entries)
         for claim in self._uncertain(pod.id, container.name):
-            self._settler.bind(claim, container)
+            self.settler.bind(claim, container)
         missed = self.missing(pod, container, entries)
         if missed:
             self.create(pod, container, missed)
         self.record(container.id)
         self.deaths.watch(container)
         for claim in self._claims.of(container.id):
-            self._settler.settle(claim)
+            self.settler.settle(claim)
         moved = self._arrival.complete(container.id, may_move=may_move)
         self._holders.report(Report.STARTED, container.id)
         return moved
@@ -248,19 +249,10 @@ class Custody:
         for claim in self._claims.of(holder_id):
             if claim.owner.pod_id == holder_id:
                 self._holders.report(Report.STOPPED, claim.owner.container_id)
-            self._settler.settle(claim)
+            self.settler.settle(claim)
         self._holders.forget_all_but(self.holders())
         self.deaths.keep()
         self._unlogged.intersection_update(claim.mark for claim in self.claims)
-
-    def wait_for(self, holder_id: str) -> None:
-        """Nothing, once all that an ended container or pod held is home, or could not be brought home.
-
-        Raises:
-            StillReturning: Some of it is on its way; to be called again when it is there.
-        """
-        if any(self._settler.is_under_way(claim) for claim in self._claims.of(holder_id)):
-            raise StillReturning
 
     def synchronize(
         self, pods: Iterable[PodSandbox], containers: Collection[Container], *, shares_pids: bool = False
@@ -282,9 +274,10 @@ class Custody:
     # -- at any time -----------------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Look at every claim, and do whatever must be done."""
+        """Look at every claim, and do whatever must be done now."""
         for claim in self.claims:
-            self._settler.settle(claim)
+            if self.settler.is_due(claim):
+                self.settler.settle(claim)
 
     def tick(self) -> None:
         """Do what no event asks for: releases, holders that went without an event, interfaces in transit, retries."""
@@ -295,13 +288,14 @@ class Custody:
         for claim in self.claims:
             if self._is_abandoned(claim):
                 self._holders.report(Report.STOPPED, claim.owner.pod_id, claim.owner.container_id)
-                self._settler.settle(claim)
+                self.settler.settle(claim)
             elif (
-                self._settler.is_missing(claim)
+                self.settler.is_missing(claim)
                 or claim.state is State.UNCERTAIN
                 or (claim.state is State.RETURNING and is_retry)
+                or (claim.state is State.PARTIAL and self.settler.is_due(claim))
             ):
-                self._settler.settle(claim)
+                self.settler.settle(claim)
         for mark in self._claims.releases():
             self.release(mark)
         self.deaths.keep()
@@ -315,7 +309,7 @@ class Custody:
             What could not be put right.
         """
         claim = self._claims.get(mark)
-        return () if claim is None or self._settler.is_under_way(claim) else self._settler.release(claim)
+        return () if claim is None or self.settler.is_under_way(claim) else self.settler.release(claim)
 
     # -- within ----------------------------------------------------------------------------------------------------
 
@@ -326,14 +320,14 @@ class Custody:
             RequestError: It is refused.
             StillReturning: It is to be decided again when an interface has come home.
         """
-        under_way = [claim for claim in self.claims if self._settler.is_under_way(claim)]
+        under_way = [claim for claim in self.claims if self.settler.is_under_way(claim)]
         try:
             made = self.evaluator.evaluate(asked, asker, taken=self.claims, reserved=self._claims.prepared())
         except RequestError as error:
             if under_way and error.reason in _MAY_BE_OVER_SOON:
                 raise StillReturning from error
             raise
-        if any(self._settler.is_under_way(claim) for claim in made.inherited):
+        if any(self.settler.is_under_way(claim) for claim in made.inherited):
             raise StillReturning
         return made
 

@@ -17,7 +17,7 @@ from nri_netdev.custody.claims import Claims, about, reported
 from nri_netdev.custody.holders import Holders
 from nri_netdev.custody.locate import Found, locate, pod_path
 from nri_netdev.custody.ports import Kernel, Returns
-from nri_netdev.custody.returning import AtOnce, Outcome
+from nri_netdev.custody.returning import AtOnce, Outcome, StillReturning
 from nri_netdev.domain.claim import Claim, State
 from nri_netdev.domain.life import Action, Place, Report, Trigger, decide, resolve, trace_of
 from nri_netdev.domain.pods import Container
@@ -32,6 +32,10 @@ _log = logging.getLogger(__name__)
 LOST_AFTER_S = 3.0
 """How long an interface may be in no visible netns before it counts as lost: a netns dies asynchronously, within
 milliseconds on an idle machine, and its hardware is nowhere meanwhile."""
+
+AGAIN_AFTER_S, AGAIN_AT_LATEST_S = 3.0, 384.0
+"""How long an interface that is home, but not whole, is left alone before it is tried again: longer each time. To try
+may set it down and up, and whoever uses it is not to suffer from what will never succeed."""
 
 PLACES = {
     Place.HOST: "still on the host",
@@ -64,6 +68,8 @@ class Settler:
         self._under_way: set[str] = set()
         """Marks of the claims whose interfaces are on their way home."""
         self._missing_since: dict[str, float] = {}
+        self._tries: dict[str, tuple[int, float]] = {}
+        """How often an interface has come home not whole, and when it last did, by marks."""
 
     def settle(self, claim: Claim) -> None:
         """Read, decide, act. What the kernel refuses is logged and tried again; nothing is raised."""
@@ -137,6 +143,7 @@ class Settler:
     def forget(self, claim: Claim, trigger: Trigger) -> None:
         """Forget a claim that is over, and let go of its netns if nobody else needs that."""
         self._missing_since.pop(claim.mark, None)
+        self._tries.pop(claim.mark, None)
         self._claims.end(trigger, claim)
         step("custody.dropped")
         if not self._claims.needs(claim.netns):
@@ -151,9 +158,25 @@ class Settler:
         """Whether its interface is on its way home just now: then nothing may be done with it."""
         return claim.mark in self._under_way
 
+    def wait_for(self, holder_id: str) -> None:
+        """Nothing, once all that an ended container or pod held is home, or could not be brought home.
+
+        Raises:
+            StillReturning: Some of it is on its way; to be called again when it is there.
+        """
+        if any(self.is_under_way(claim) for claim in self._claims.of(holder_id)):
+            raise StillReturning
+
     def is_missing(self, claim: Claim) -> bool:
         """Whether its interface was in no visible netns when it was last settled."""
         return claim.mark in self._missing_since
+
+    def is_due(self, claim: Claim) -> bool:
+        """Whether it may be settled though nobody waits for it; false for what was tried a moment ago in vain."""
+        if claim.state is not State.PARTIAL:
+            return True
+        tries, since = self._tries.get(claim.mark, (0, 0.0))
+        return not tries or self._monotonic_s() - since >= min(AGAIN_AFTER_S * 2 ** (tries - 1), AGAIN_AT_LATEST_S)
 
     # -- actions ---------------------------------------------------------------------------------------------------
 
@@ -209,6 +232,8 @@ class Settler:
     def _at_home(self, claim: Claim, report: HomeReport) -> None:
         troubles = report.troubles()
         if troubles:
+            tries, _ = self._tries.get(claim.mark, (0, 0.0))
+            self._tries[claim.mark] = (tries + 1, self._monotonic_s())
             home_ifname = report.ifname if report.ifname != claim.ifname else None
             tainted = report.is_tainted
             claim = self._claims.advance(claim, Trigger.INCOMPLETE, home_ifname=home_ifname, is_tainted=tainted)

@@ -259,7 +259,7 @@ class Hooks:
             return
         self._lane.later(lambda custody: custody.end(holder_id))
         outcome = self._lane.ask(
-            lambda custody: custody.wait_for(holder_id), too_late="goes on in the background", limit_s=END_S
+            lambda custody: custody.settler.wait_for(holder_id), too_late="goes on in the background", limit_s=END_S
         )
         self._spawn(self._answer_end(connection, request, outcome))
 

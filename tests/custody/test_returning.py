@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from nri_netdev.custody.returning import Outcome, StillReturning
+from nri_netdev.custody.settle import AGAIN_AT_LATEST_S
 from nri_netdev.domain.claim import State
 from nri_netdev.domain.snapshot import HomeReport
 from nri_netdev.errors import KernelError, Reason, RequestError
@@ -54,7 +55,7 @@ def ended(world: World) -> tuple[str, str]:
     world.namespaces[pod.id].processes.clear()
     world.custody.end(container.id)
     with pytest.raises(StillReturning):
-        world.custody.wait_for(container.id)
+        world.custody.settler.wait_for(container.id)
     return pod.id, container.id
 
 
@@ -63,13 +64,13 @@ def test_the_end_is_answered_when_the_interface_is_home(world: World, slow: Slow
     _, container_id = ended(world)
     world.custody.end(container_id)
     with pytest.raises(StillReturning):
-        world.custody.wait_for(container_id)
+        world.custody.settler.wait_for(container_id)
     world.custody.settle()
     world.custody.tick()
     assert len(slow.begun) == 1
 
     slow.go()
-    world.custody.wait_for(container_id)
+    world.custody.settler.wait_for(container_id)
 
     assert world.custody.claims == ()
     world.assert_all_is_home()
@@ -81,8 +82,8 @@ def test_to_wait_for_the_end_begins_nothing(world: World, slow: Slow, refused: s
     world.kernel.refused.add(refused)
     pod_id, container_id = ended(world)
     slow.go()
-    world.custody.wait_for(container_id)
-    world.custody.wait_for(pod_id)
+    world.custody.settler.wait_for(container_id)
+    world.custody.settler.wait_for(pod_id)
 
     assert len(world.custody.claims) == 1
     assert slow.begun == []
@@ -161,6 +162,28 @@ def test_what_cannot_be_restored_is_tried_once_for_each_container(world: World, 
     world.create(other, "app", ("ens1", "net1"))
 
     assert inside(world, other) == {"net1"}
+
+
+def test_what_is_not_whole_is_left_alone_longer_each_time(world: World, slow: Slow) -> None:
+    """Whatever happens to links meanwhile: to try may be the reason, as it may set the interface down and up."""
+    world.kernel.refused.add("routes")
+    ended(world)
+    slow.go()
+    tried = []
+    for second in range(1, 1000):
+        world.clock += 1
+        world.custody.settle()
+        world.custody.tick()
+        if slow.begun:
+            tried.append(second)
+            slow.go()
+    assert tried == [3, 9, 21, 45, 93, 189, 381, 765]
+
+    world.kernel.refused.clear()
+    world.clock += AGAIN_AT_LATEST_S
+    world.custody.tick()
+    slow.go()
+    world.assert_all_is_home()
 
 
 def test_a_way_that_fails_is_gone_again(world: World, slow: Slow) -> None:

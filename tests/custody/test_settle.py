@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nri_netdev.custody.settle import LOST_AFTER_S
+from nri_netdev.custody.settle import AGAIN_AT_LATEST_S, LOST_AFTER_S
 from nri_netdev.domain.claim import State
 from nri_netdev.errors import RequestError
 from tests.world import SABOTAGE, World, inside
@@ -52,6 +52,7 @@ def test_a_name_that_is_taken_is_told_and_taken_back_when_it_is_free(world: Worl
     with pytest.raises(RequestError, match="is being returned"):
         world.create(pod, "app", ("ens1", "net1"))
     world.kernel.change(rival, ifname="other")
+    world.clock += AGAIN_AT_LATEST_S
     world.custody.settle()
 
     world.assert_all_is_home()

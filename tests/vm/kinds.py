@@ -75,6 +75,8 @@ class Kind:
     """What the host has set besides `OF_HOST`, once it is up."""
     refused: str = ""
     """A pattern of the refusal, if it cannot be given."""
+    told: str = ""
+    """A pattern of what may be told, since its driver takes back nothing of the kind."""
     place: str = ""
     """The only place that can have it; "" if each that has the cards can."""
 
@@ -171,7 +173,7 @@ ip link set sec0 up
 ip addr add 10.66.0.1/24 dev sec0
 """,
     ),
-    Kind(name="netdevsim", given="eni7np1", make=_SIMULATED, place="stable"),
+    Kind(name="netdevsim", given="eni7np1", make=_SIMULATED, told="^FEC mode", place="stable"),
     Kind(
         name="netdevsim-with-vfs",
         given="eni7np1",
@@ -181,6 +183,7 @@ ip link set {dev} vf 0 mac 02:00:00:00:0b:01 vlan 5 qos 2 spoofchk on trust on
 ip link set {dev} vf 1 state disable
 ip link set {dev} vf 1 min_tx_rate 10 max_tx_rate 100
 """,
+        told="^FEC mode",
         place="stable",
     ),
     _rdma("shared", "stable"),

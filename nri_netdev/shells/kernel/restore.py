@@ -12,6 +12,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from nri_netdev.domain.children import SHARING
 from nri_netdev.domain.links import Address, Link
@@ -226,10 +227,13 @@ def has_ports_mac(bond: int, links: Iterable[Link], own_mac: str | None, mac: st
 def _restore_addresses(work: _Work, wanted: tuple[Address, ...], *, is_up: bool) -> None:
     """Addresses, and the interface up or down.
 
-    IPv6 addresses with a lifetime or a peer come after it is up, as before the kernel gives them no route; and whatever
-    comes after them, for the order. Flags of IPv6 addresses are last, as they were added without detection.
+    IPv6 addresses with a lifetime or a peer, and those of a port, come after it is up, as before the kernel gives them
+    no route; and whatever comes after them, for the order. Flags of IPv6 addresses are last, as they were added without
+    detection.
     """
-    for address in itertools.takewhile(_is_routed_while_down, missing(wanted, _addresses(work))):
+    is_port = work.rtnl.link(work.ifindex).master is not None
+    is_early = partial(_is_routed_while_down, is_port=is_port)
+    for address in itertools.takewhile(is_early, missing(wanted, _addresses(work))):
         work.attempt(f"address {address}", put_address, without_dad(address))
     step("homing.addresses")
     work.attempt("up" if is_up else "down", _restore_up, is_up)
@@ -242,8 +246,8 @@ def _restore_addresses(work: _Work, wanted: tuple[Address, ...], *, is_up: bool)
             work.attempt(f"flags of address {address}", put_address, address)
 
 
-def _is_routed_while_down(address: Address) -> bool:
-    return address.family != AF_INET6 or (address.valid_lft_s is None and address.peer is None)
+def _is_routed_while_down(address: Address, *, is_port: bool) -> bool:
+    return address.family != AF_INET6 or (address.valid_lft_s is None and address.peer is None and not is_port)
 
 
 def _addresses(work: _Work) -> tuple[Address, ...]:
