@@ -33,7 +33,8 @@ LOST_AFTER_S = 3.0
 """How long an interface may be in no visible netns before it counts as lost: a netns dies asynchronously, within
 milliseconds on an idle machine, and its hardware is nowhere meanwhile."""
 
-AGAIN_AFTER_S, AGAIN_AT_LATEST_S = 3.0, 384.0
+_AGAIN_AFTER_S, _DOUBLINGS = 3.0, 7
+AGAIN_AT_LATEST_S = _AGAIN_AFTER_S * 2**_DOUBLINGS
 """How long an interface that is home, but not whole, is left alone before it is tried again: longer each time. To try
 may set it down and up, and whoever uses it is not to suffer from what will never succeed."""
 
@@ -176,7 +177,7 @@ class Settler:
         if claim.state is not State.PARTIAL:
             return True
         tries, since = self._tries.get(claim.mark, (0, 0.0))
-        return not tries or self._monotonic_s() - since >= min(AGAIN_AFTER_S * 2 ** (tries - 1), AGAIN_AT_LATEST_S)
+        return not tries or self._monotonic_s() - since >= _AGAIN_AFTER_S * 2 ** min(tries - 1, _DOUBLINGS)
 
     # -- actions ---------------------------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ OF_SECTIONS: dict[str, tuple[str, ...]] = {
 """What else names anything of a section, for a reader of `nri-netdev claims`; in lower case."""
 
 OF_PARTS: dict[str, tuple[str, ...]] = {
+    "--show-fec": ("fec mode",),
     "address": ("mac",),
     "allmulti": ("flags",),
     "altnames": ("alternative name", "alternative names"),

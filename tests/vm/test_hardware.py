@@ -117,6 +117,7 @@ def test_it_vanishes_at_any_instant(place: InMachine, seed: int) -> None:
     _must_be_over(scene, place)
 
 
+@pytest.mark.vm_all
 def test_its_cable_is_pulled(place: InMachine) -> None:
     """The pod sees it, and sees it come back; the interface comes home whole."""
     scene = _given(place, "nic")
@@ -137,6 +138,7 @@ def test_no_carrier_is_waited_for(place: InMachine) -> None:
     scene.must_be_whole()
 
 
+@pytest.mark.vm_all
 def test_its_physical_function_gives_it_another_mac(place: InMachine) -> None:
     """While a pod has it: afterwards both have what they had."""
     scene = _given(place, "vf")

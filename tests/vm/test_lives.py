@@ -17,13 +17,14 @@ from tests.vm.scene import LackingError, Place, Scene
 _CARDS = {"stable": InMachine.cards, "newest": InMachine.cards, "here": OnHost.cards}
 _USUAL: dict[str, dict[str, tuple[str, ...]]] = {
     "stable": {
-        "nic": ("stopped", "without_daemon", "spoiled", "displaced"),
-        "virtio-net": ("restarted",),
-        "igb": ("spoiled",),
+        "nic": ("stopped", "spoiled"),
+        "virtio-net": ("without_daemon",),
+        "igb": ("restarted",),
         "vf": ("stopped",),
         "pf-with-vfs": ("spoiled",),
+        "vlan": ("renamed",),
         "nic-with-vlans": ("stopped",),
-        "bond-port": ("spoiled",),
+        "bond-port": ("displaced",),
         "team-port": ("stopped",),
         "netdevsim-with-vfs": ("spoiled",),
         "rdma-shared": ("renamed",),
