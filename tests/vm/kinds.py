@@ -76,7 +76,7 @@ class Kind:
     refused: str = ""
     """A pattern of the refusal, if it cannot be given."""
     told: str = ""
-    """A pattern of what may be told, since its driver takes back nothing of the kind."""
+    """A pattern of what may be told, as nothing can put it back: a driver takes it not, the kernel deletes a device."""
     place: str = ""
     """The only place that can have it; "" if each that has the cards can."""
 
@@ -172,6 +172,7 @@ ip macsec add sec0 tx sa 0 pn 1 on key 01 09876543210987654321098765432109
 ip link set sec0 up
 ip addr add 10.66.0.1/24 dev sec0
 """,
+        told="^macsec sec0 on it",
     ),
     Kind(name="netdevsim", given="eni7np1", make=_SIMULATED, told="^FEC mode", place="stable"),
     Kind(

@@ -16,6 +16,8 @@ class Row:
     outcomes: dict[str, Counter[str]] = field(default_factory=dict)
     """How often each outcome, by place."""
     told: tuple[str, ...] = ()
+    lost: str = ""
+    """What the claim says is missing, as it cannot be otherwise."""
     refusal: str = ""
 
     def count(self, place: str, outcome: str) -> None:
@@ -33,7 +35,9 @@ class Row:
         if self.refusal:
             return "is not given"
         failed = sum(lives["failed"] for lives in self.outcomes.values())
-        return f"NOT WHOLE {failed} times" if failed else "whole"
+        if failed:
+            return f"NOT WHOLE {failed} times"
+        return f"but for {self.lost}, as the claim tells" if self.lost else "whole"
 
 
 def table(rows: Mapping[str, Row]) -> list[str]:
