@@ -33,10 +33,8 @@ from nri_netdev.shells.kernel.udev import Udev
 
 _LATE_SYSCTLS = frozenset({"ipv6/conf/addr_gen_mode", "ipv6/conf/use_tempaddr"})
 """What the kernel makes addresses by when an interface is set up; the interface has its addresses already."""
-_GIVE_MAC = frozenset({"bond", "team"})
-"""Kinds of master that give their ports a MAC address and a MTU."""
-_DOWN_TO_ENSLAVE = frozenset({"bond", "team"})
-"""Kinds of master that take a port only while it is down, and set it up themselves."""
+_LAG = frozenset({"bond", "team"})
+"""Kinds of master that take a port only while it is down, set it up themselves, and give it a MAC address and a MTU."""
 
 
 def restore(rtnl: Rtnl, snapshot: Snapshot, ifindex: int, altname: str) -> HomeReport:
@@ -52,11 +50,8 @@ def restore(rtnl: Rtnl, snapshot: Snapshot, ifindex: int, altname: str) -> HomeR
         KernelError: There is no such interface.
     """
     work = _Work(rtnl, ifindex)
-    with Udev() as udev:
-        arrived_as = rtnl.link(ifindex).ifname
-        rival = settle_name(rtnl, ifindex, snapshot.link.ifname)
-        if (ifname := rtnl.link(ifindex).ifname) != arrived_as:
-            udev.wait(ifindex, ifname)
+    wanted = snapshot.link.ifname
+    rival = None if rtnl.link(ifindex).ifname == wanted else _restore_name(rtnl, ifindex, wanted)
     step("homing.renamed")
     recorded = _recorded(snapshot)
     work.restore_all(DOWN, {name: replace(was, is_early=True) for name, was in recorded.items()})
@@ -143,7 +138,7 @@ def _recorded(snapshot: Snapshot) -> dict[str, Recorded]:
 
 def _given_by(master: Master | None) -> frozenset[int]:
     """Attributes of a port that are its master's."""
-    if master is None or master.kind not in _GIVE_MAC:
+    if master is None or master.kind not in _LAG:
         return frozenset()
     return frozenset({IFLA_ADDRESS, IFLA_MTU} if master.gives_mtu else {IFLA_ADDRESS})
 
@@ -155,6 +150,15 @@ def _losses_of_v1(snapshot: Snapshot) -> list[Shortfall]:
 
 
 # -- name, sysctls, master ---------------------------------------------------------------------------------------------
+
+
+def _restore_name(rtnl: Rtnl, ifindex: int, wanted: str) -> Link | None:
+    """Rename an interface, and let udev do what it does then; the link that has the name if that is another one."""
+    with Udev() as udev:
+        rival = settle_name(rtnl, ifindex, wanted)
+        if rival is None:
+            udev.wait(ifindex, wanted)
+    return rival
 
 
 def _restore_rest_of_link(work: _Work, snapshot: Snapshot, altname: str) -> None:
@@ -193,7 +197,7 @@ def _restore_master(rtnl: Rtnl, ifindex: int, was: Master, mac: str | None) -> N
         raise KernelError(action=f"enslave interface {ifindex} to {was.ifname}", errno=errno.ENODEV)
     link = rtnl.link(ifindex)
     if link.master != master.ifindex:
-        if was.kind in _DOWN_TO_ENSLAVE and link.is_up:
+        if was.kind in _LAG and link.is_up:
             set_down(rtnl, ifindex)
         if was.own_mac not in {None, link.mac}:
             _set_mac(rtnl, ifindex, was.own_mac or "")

@@ -26,9 +26,8 @@ PATIENCE_S = 3.0
 
 _CONTROL = Path("/proc/1/root/run/udev/control")
 """Is there while udev runs; the host's, also in a container that shares its process ids."""
-_PREFIX = struct.Struct(
-    "=8s4xIII"
-)  # struct monitor_netlink_header: prefix, magic, size, offset and length of what is told
+_PREFIX = struct.Struct("=8s4xIII")
+"""`struct monitor_netlink_header`: its prefix, a magic number, its size, offset and length of what is told."""
 _MAGIC_WORD = b"libudev\0"
 _BUFFER_BYTES = 1 << 16
 

@@ -68,11 +68,9 @@ class EthtoolSet:
     """Attributes in words."""
 
 
-def bits(value: bytes) -> tuple[int, int]:
-    """A compact bitset as two numbers: its bits, and which of them count."""
-    parts = attributes(value)
-    every = to_int(parts.get(_BITSET_VALUE, b"")) or 0
-    return every, to_int(parts[_BITSET_MASK]) or 0 if _BITSET_MASK in parts else every
+def bits(value: bytes) -> int:
+    """The bits of a compact bitset that are on, as a number."""
+    return to_int(attributes(value).get(_BITSET_VALUE, b"")) or 0
 
 
 def pack_bits(template: bytes, value: int, mask: int) -> bytes:
@@ -114,8 +112,7 @@ def _items(command: EthtoolSet, recorded: Recorded) -> Items:
             if number not in command.bitsets:
                 found[number] = value
                 continue
-            every, _ = bits(value)
-            found |= {(number, bit): b"\1" for bit in _indexes(every)}  # what is off need not be supported
+            found |= {(number, bit): b"\1" for bit in _indexes(bits(value))}  # what is off need not be supported
     return found
 
 
@@ -180,9 +177,8 @@ def _put(command: EthtoolSet, site: Site, was: Recorded, change: Change) -> Refu
 def _request(number: int, value: bytes, change: Change, *, is_bitset: bool) -> bytes:
     if not is_bitset:
         return pack(number, value)
-    every, _ = bits(value)
     mask = sum(1 << key[1] for key in change.every if isinstance(key, tuple) and key[0] == number)
-    return pack(number | NLA_F_NESTED, pack_bits(value, every & mask, mask))
+    return pack(number | NLA_F_NESTED, pack_bits(value, bits(value) & mask, mask))
 
 
 def _facet(command: EthtoolSet) -> Facet:
@@ -208,7 +204,7 @@ def _feature_items(recorded: Recorded) -> Items:
     found: dict[Key, bytes] = {}
     for reply in recorded.messages:
         attrs = attributes(reply)
-        active, wanted = (bits(attrs.get(number, b""))[0] for number in (_ACTIVE, _WANTED))
+        active, wanted = (bits(attrs.get(number, b"")) for number in (_ACTIVE, _WANTED))
         length = (attrs.get(_ACTIVE) and to_int(attributes(attrs[_ACTIVE])[_BITSET_SIZE])) or 0
         found |= {bit: bytes([active >> bit & 1, wanted >> bit & 1]) for bit in range(length)}
     return found
@@ -219,7 +215,7 @@ def _put_features(site: Site, was: Recorded, change: Change) -> Refusals:
     if _WANTED not in attrs:
         return {}
     mask = sum(1 << bit for bit in change.differing if isinstance(bit, int))
-    wanted, _ = bits(attrs[_WANTED])
+    wanted = bits(attrs[_WANTED])
     action = f"set the features of interface {site.ifindex}"
     request = pack(_WANTED | NLA_F_NESTED, pack_bits(attrs[_WANTED], wanted & mask, mask))
     return at_once(site, change.differing, lambda site: ask(site, action, _FEATURES.set or 0, request))
