@@ -4,9 +4,10 @@ The stand-in is a set of new namespaces - user (without root), mount, pid, netwo
 when the demonstration ends, however it ends. In it are a host interface, a pod's netns, an OCI bundle, the engine's
 side of NRI from `nri_netdev.testing`, the real daemon, and a real OCI runtime if one is found.
 
-There are two processes. The outer one makes the namespaces and waits. The inner one (`python -m nri_netdev.cli.demo`)
-is their first process and runs the steps. A pipe joins them: when the outer one closes its end or dies, the inner one
-exits, and the kernel ends every other process in the namespaces with it.
+There are three processes. The outer one heeds signals and waits. Its child, the keeper, makes the namespaces and
+removes the directory and the cgroup when they have ended, whatever became of the outer one. The inner one
+(`python -m nri_netdev.cli.demo`) is their first process and runs the steps. A pipe joins it to the outer one: when that
+closes its end or dies, the inner one exits, and the kernel ends every other process in the namespaces with it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -80,44 +82,67 @@ def play(*, runtime: str | None = None) -> int:
         NriNetdevError: The kernel allows no new namespaces, or the program `unshare` is missing.
     """
     unshare = ("unshare", *_namespaces(), "--")
-    with _lifeline() as (lifeline, interruptions), tempfile.TemporaryDirectory(prefix="nri-netdev-demo-") as directory:
-        command = [*unshare, sys.executable, "-m", "nri_netdev.cli.demo", directory, runtime or ""]
-        # In a new session, so that Ctrl-C at the terminal reaches this process only.
-        status = subprocess.Popen(command, stdin=lifeline, start_new_session=True).wait()
-        node.remove_cgroup(Path(directory).name)
+    theirs, ours = os.pipe()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # until both know what to do with them
+    keeper = os.fork()
+    if keeper == 0:
+        try:
+            os.close(ours)
+            os.setsid()  # Ctrl-C at the terminal reaches the outer process only
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            os._exit(_keep(unshare, runtime or "", theirs))
+        except Exception:  # noqa: BLE001 - the root of a process
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+    os.close(theirs)
+    with _closed_by_signals(ours, mask) as interruptions:
+        status = os.waitstatus_to_exitcode(os.waitpid(keeper, 0)[1])
     if interruptions:
         print("\nInterrupted; nothing is left behind.", flush=True)
         return _INTERRUPTED
     return status
 
 
+def _keep(unshare: Sequence[str], runtime: str, lifeline: int) -> int:
+    """Run the inner process, and remove what the kernel does not; returns the exit status."""
+    with tempfile.TemporaryDirectory(prefix="nri-netdev-demo-") as directory:
+        command = [*unshare, sys.executable, "-m", "nri_netdev.cli.demo", directory, runtime]
+        status = subprocess.Popen(command, stdin=lifeline).wait()
+        node.remove_cgroup(Path(directory).name)
+    return status
+
+
 @contextmanager
-def _lifeline() -> Iterator[tuple[int, list[int]]]:
-    """A pipe; a signal only closes our end of it, so that cleaning up always completes.
+def _closed_by_signals(lifeline: int, mask: set[int | signal.Signals]) -> Iterator[list[int]]:
+    """A signal only closes our end of the pipe, so that cleaning up always completes.
+
+    Args:
+        lifeline: our end.
+        mask: the signals to block from then on.
 
     Yields:
-        The fd of the other end, and the signals received so far.
+        The signals received so far.
     """
-    theirs, ours = os.pipe()
     came: list[int] = []
 
     def cut(number: int, _frame: object) -> None:
-        if not came:
-            os.close(ours)
         came.append(number)
+        if len(came) == 1:
+            os.close(lifeline)
 
     heeded = {number: signal.getsignal(number) for number in _SIGNALS}
     heeded = {number: handler for number, handler in heeded.items() if handler is not signal.SIG_IGN}
     for number in heeded:
         signal.signal(number, cut)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     try:
-        yield theirs, came
+        yield came
     finally:
         for number, handler in heeded.items():
             signal.signal(number, handler)
         if not came:
-            os.close(ours)
-        os.close(theirs)
+            os.close(lifeline)
 
 
 def _namespaces() -> tuple[str, ...]:
