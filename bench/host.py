@@ -26,7 +26,7 @@ def enter(arguments: Sequence[str]) -> None:
         os.execvp(unshare[0], [*unshare, sys.executable, "-m", *arguments])  # noqa: S606 - no shell, on purpose
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, _SIGKILL)
     mount_tmpfs(PLACE)
-    _ip("link set lo up")
+    ip("link set lo up")
 
 
 def add_pod_netns(number: int) -> Path:
@@ -42,17 +42,18 @@ def veths(names: Iterable[str], *addresses: str) -> Iterator[None]:
     if not cables.exists():
         add_netns(cables)
     names = tuple(names)
-    _ip(*(f"link add {name} type veth peer name {name} netns {cables}" for name in names))
-    _ip(*(f"link set {name} up" for name in names), netns=cables)
-    _ip(*(f"link set {name} up" for name in names))
-    _ip(*(f"address add {address} dev {name}" for name, address in zip(names, addresses, strict=False)))
+    ip(*(f"link add {name} type veth peer name {name} netns {cables}" for name in names))
+    ip(*(f"link set {name} up" for name in names), netns=cables)
+    ip(*(f"link set {name} up" for name in names))
+    ip(*(f"address add {address} dev {name}" for name, address in zip(names, addresses, strict=False)))
     try:
         yield
     finally:
-        _ip(*(f"link delete {name}" for name in names), netns=cables)  # and so the other end, wherever it is
+        ip(*(f"link delete {name}" for name in names), netns=cables)  # and so the other end, wherever it is
 
 
-def _ip(*lines: str, netns: Path | None = None) -> None:
+def ip(*lines: str, netns: Path | None = None) -> None:
+    """Run commands of `ip`, here or in a netns, until one fails."""
     command = [*(("nsenter", f"--net={netns}") if netns else ()), "ip", "-batch", "-"]
     subprocess.run(command, input="\n".join((*lines, "")), text=True, check=True)
 

@@ -14,6 +14,7 @@ from typing import Any
 from nri_netdev.config.settings import CONFIGURATION
 from nri_netdev.config.settings import schema as configuration_schema
 from nri_netdev.domain.annotations.grammars import CONTAINER_KEY_PREFIX, GRAMMARS, Grammar, candidates
+from nri_netdev.domain.annotations.grammars import schema as annotation_schema
 from nri_netdev.domain.annotations.manifest import KEY_NAME_CHARS
 from nri_netdev.domain.claim import State
 from nri_netdev.domain.life import DECISIONS, OUTCOMES, TRANSITIONS, Candidate, Place, Trace, Trigger
@@ -21,11 +22,14 @@ from nri_netdev.domain.pods import MAX_INTERFACES
 from nri_netdev.domain.policy.file import RULES
 from nri_netdev.domain.policy.selectors import FIELDS
 from nri_netdev.domain.scope import Scope
+from nri_netdev.domain.setup.fields import FIELDS as SETUP_FIELDS
+from nri_netdev.domain.setup.ipam import PLUGINS
 from nri_netdev.domain.text.names import ALTNAME_BYTES, IFNAME_BYTES, why_invalid
-from nri_netdev.domain.text.shape import Member, Record
+from nri_netdev.domain.text.shape import ListOf, MapOf, Member, OneOrList, Record, TextOr
 from nri_netdev.domain.text.yaml_nodes import ANNOTATION
 from nri_netdev.shells.kernel.facets.facet import Facet
 from nri_netdev.shells.kernel.facets.table import FACETS
+from nri_netdev.shells.kernel.setup.apply import STEPS
 
 DOCS = Path(__file__).parent
 END = "<!-- /drawn -->\n"
@@ -154,6 +158,50 @@ def annotation_fields() -> str:
     return _fields(GRAMMARS[Grammar.NATIVE].record.members)
 
 
+def fields_within() -> str:
+    """The fields of the mappings that a field of a setup may be, or may be a list of."""
+    rows = []
+    for field, member in SETUP_FIELDS.items():
+        of_every_device = SETUP_FIELDS if isinstance(member.shape, OneOrList) else {}
+        for name, part in _within(member.shape).items():
+            if name not in of_every_device:
+                rows.append((f"`{field}`", f"`{name}`", _meaning(part), _needed(part)))
+    return _table(("field", "within it", "meaning", "default"), rows)
+
+
+def ipam_fields() -> str:
+    """What a pod may tell each IPAM plugin."""
+    rows = [
+        (f"`{plugin}`", f"`{name}`", member.text, _needed(member))
+        for plugin, record in PLUGINS.items()
+        for name, member in record.members.items()
+        if name != "type" or len(record.members) == 1
+    ]
+    return _table(("`type`", "within it", "meaning", "default"), rows)
+
+
+def setup_steps() -> str:
+    """The order in which a setup is applied."""
+    return _table(("", "step", "what is set"), [(str(n), step.name, step.text) for n, step in enumerate(STEPS, 1)])
+
+
+def _within(shape: object) -> Mapping[str, Member]:
+    """The members of the mapping that a shape is, or is a list of; empty if there is none."""
+    match shape:
+        case Record(members=members):
+            return members
+        case TextOr(record=record):
+            return record.members
+        case ListOf(item=item) | OneOrList(item=item):
+            return _within(item)
+    return {}
+
+
+def _meaning(member: Member) -> str:
+    known = member.shape.key.json.get("enum") if isinstance(member.shape, MapOf) else None
+    return f"{member.text}: {', '.join(f'`{name}`' for name in known)}" if known else member.text
+
+
 def annotation_keys() -> str:
     """The keys of the three grammars, in the order in which they are looked for."""
     rows = [
@@ -232,15 +280,12 @@ def _fields(members: Mapping[str, Member]) -> str:
 
 
 def _members(members: Mapping[str, Member]) -> str:
-    rows = [
-        (
-            f"`{name}`",
-            member.text,
-            "needed" if member.is_required else _default(member.default),
-        )
-        for name, member in members.items()
-    ]
+    rows = [(f"`{name}`", member.text, _needed(member)) for name, member in members.items()]
     return _table(("key", "meaning", "default"), rows)
+
+
+def _needed(member: Member) -> str:
+    return "needed" if member.is_required else _default(member.default)
 
 
 def _default(default: str | tuple[str, ...] | None) -> str:
@@ -262,6 +307,9 @@ DRAWN: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "annotations.md": {
         "nri_netdev/domain/annotations/grammars.py: keys": annotation_keys,
         "nri_netdev/domain/annotations/grammars.py: fields": annotation_fields,
+        "nri_netdev/domain/setup/fields.py": fields_within,
+        "nri_netdev/domain/setup/ipam.py": ipam_fields,
+        "nri_netdev/shells/kernel/setup/apply.py": setup_steps,
         "nri_netdev/domain/annotations/grammars.py: fields of others": others_fields,
         "nri_netdev/domain/text/names.py": names,
         "nri_netdev/domain/annotations/request.py and yaml_nodes.py": limits,
@@ -288,7 +336,8 @@ def pages() -> dict[Path, str]:
             text = head + begin + draw() + END + rest.partition(END)[2]
         wanted[DOCS / name] = text
     wanted[DOCS / "life.svg"] = picture()
-    wanted[DOCS / "config.schema.json"] = json.dumps(configuration_schema(), indent=2) + "\n"
+    for subject, schema in (("config", configuration_schema()), ("annotation", annotation_schema())):
+        wanted[DOCS / f"{subject}.schema.json"] = json.dumps(schema, indent=2) + "\n"
     return wanted
 
 

@@ -69,6 +69,12 @@ GROUPS = (
         "uses the address. While the ledger cannot be used, nothing is given; everything else on the node goes on.",
     ),
     Group(
+        title="Addresses of IPAM plugins",
+        modules=("shells/cni/*", "domain/setup/leases.py", "custody/leases.py"),
+        text="The operator checks the plugin on the node, its configuration, and what it needs; the words after the "
+        "colon are mostly the plugin's own. An address that is not taken back is tried again until it is.",
+    ),
+    Group(
         title="The kernel",
         modules=("shells/*", "domain/snapshot.py", "domain/claim.py", "domain/links.py", "custody/ports.py"),
         text="`cannot DO SOMETHING: the kernel's words (ERRNO)`. Moves and restores are tried again on every occasion; "
@@ -129,6 +135,12 @@ EVENTS = {
     "engine.synchronized": "The engine has listed its pods and containers; interfaces whose holder is gone come home.",
     "key.unread": "Nobody reads an annotation key of a pod: no container of that name has come, or no grammar has the "
     "key. Correct the key; if the container comes later after all, it is served, and `status` shows the key no more.",
+    "lease.given_up": "An IPAM plugin refused an address, and refuses in the same words that it is taken back: it was "
+    "asked wrongly, and has given nothing. That is tried no more.",
+    "lease.kept": "An IPAM plugin did not take an address back; `reason` is why. It is tried again, within 384 s at "
+    "the latest. Logged once for each reason.",
+    "lease.obtained": "An IPAM plugin has given addresses for an interface.",
+    "lease.released": "An IPAM plugin has taken the addresses of an interface back.",
     "ledger.unusable": "The ledger cannot be used, so nothing is given. The daemon tries it every second.",
     "runtime.ignored": "An OCI runtime or engine ignores `linux.netDevices`; nri-netdev moves interfaces. Upgrade.",
     "start.prevented": "A container whose interfaces did not arrive was killed before it ran (CRI-O).",

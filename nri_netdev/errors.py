@@ -9,6 +9,7 @@
     │   ├── ProtocolError   bytes or messages that the protocol does not allow; the connection is over
     │   └── RemoteError     the peer answered a request of ours with an error status
     ├── KernelError         the kernel refused; carries its errno
+    ├── PluginError         the node's operator: an IPAM plugin refuses, fails or is not there
     ├── StateError          the node's operator: the ledger or its directory cannot be used
     └── LocalProtocolError  us: our own code asked the wire for something that the protocol does not allow
 
@@ -135,6 +136,35 @@ class KernelError(NriNetdevError):
         return f"{text}; {self.hint}" if self.hint else text
 
 
+class PluginError(NriNetdevError):
+    """An IPAM plugin of CNI refused, failed or cannot be run.
+
+    Attributes:
+        plugin: its name.
+        command: ADD or DEL.
+        reason: why, in the plugin's own words if `is_answer`.
+        hint: what to do next, or "".
+        has_run: whether it was started; if not, it has done nothing.
+        is_answer: whether it ended by itself and said why, rather than being killed or not understood.
+    """
+
+    def __init__(
+        self, *, plugin: str, command: str, reason: str, hint: str = "", has_run: bool = True, is_answer: bool = False
+    ) -> None:
+        super().__init__(plugin, command, reason, hint)
+        self.plugin = plugin
+        self.command = command
+        self.reason = reason
+        self.hint = hint
+        self.has_run = has_run
+        self.is_answer = is_answer
+
+    def __str__(self) -> str:
+        doing = "give an address" if self.command == "ADD" else "take an address back"
+        text = f"the IPAM plugin {self.plugin} did not {doing}: {self.reason}"
+        return f"{text}; {self.hint}" if self.hint else text
+
+
 class StateError(NriNetdevError):
     """The ledger or the state directory cannot be used; the text is for the operator.
 
@@ -162,6 +192,8 @@ def refusal_for(error: NriNetdevError, text: str = "") -> RequestError:
     reason = Reason.OTHER
     if isinstance(error, StateError):
         reason = Reason.LEDGER
+    elif isinstance(error, PluginError):
+        reason = Reason.ARRIVAL
     elif isinstance(error, KernelError):
         reason = error.refusal
     return RequestError(text or str(error), reason=reason)

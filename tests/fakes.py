@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import errno
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from nri_netdev.domain.claim import MARK_PREFIX, Claim, Netns, lasting, steady
@@ -19,8 +19,11 @@ from nri_netdev.domain.effects import Attached
 from nri_netdev.domain.links import Address, Inventory, Link, PodNetnsView
 from nri_netdev.domain.pci import PciFunction
 from nri_netdev.domain.policy.selectors import FactsOf, no_facts
-from nri_netdev.domain.snapshot import HomeReport, Shortfall, Snapshot
-from nri_netdev.errors import KernelError, StateError
+from nri_netdev.domain.setup.devices import CharDevice
+from nri_netdev.domain.setup.leases import Lease, LeaseResult
+from nri_netdev.domain.setup.values import AddressSetup, NewShare, Setup, VfSetup
+from nri_netdev.domain.snapshot import Away, HomeReport, Shortfall, Snapshot
+from nri_netdev.errors import KernelError, PluginError, StateError
 from nri_netdev.faults import step
 
 HOME = 1
@@ -62,10 +65,13 @@ class FakeKernel:
         self.functions: dict[str, PciFunction] = {}
         self.pci_of = self.functions.get
         self.unplugged: set[str | None] = set()
+        self.vfs: dict[str, VfSetup] = {}
+        """What was set for virtual functions, by interface."""
         self.process_names: dict[int, frozenset[str]] = {}
         self.revisions: dict[int, tuple[object, int]] = {}
         self.host = FakeHost(self)
         self.pods = FakePods(self)
+        self.setups = FakeSetups(self)
         self.processes = FakeProcesses(self)
         self.watch = FakeWatch(self)
         self.pidfds = FakePidfds(self)
@@ -325,16 +331,19 @@ class FakePods:
         self._node.maybe_refuse("send")
         self._node.move(self._node.at(HOME, ifindex), self._node.ino(netns_path), ifname)
 
-    def complete(self, netns_path: str, ifindex: int, ifname: str, snapshot: Snapshot) -> None:
+    def addresses(self, netns_path: str, ifindex: int) -> tuple[Address, ...]:
+        return self._node.at(self._node.ino(netns_path), ifindex).addresses
+
+    def complete(
+        self, netns_path: str, ifindex: int, ifname: str, addresses: Iterable[Address], *, is_up: bool
+    ) -> None:
         self._node.maybe_refuse("complete")
         device = self._node.at(self._node.ino(netns_path), ifindex)
-        device.addresses = snapshot.addresses
-        self._node.change(device, ifname=ifname, is_up=True)
+        device.addresses = (*device.addresses, *(one for one in addresses if one not in device.addresses))
+        self._node.change(device, ifname=ifname, is_up=device.link.is_up or is_up)
 
-    def bring_home(
-        self, netns_path: str, ifindex: int, snapshot: Snapshot, mark: str, pod_path: str | None = None
-    ) -> HomeReport:
-        del pod_path
+    def bring_home(self, netns_path: str, ifindex: int, away: Away) -> HomeReport:
+        snapshot, mark = away.snapshot, away.mark
         self._node.maybe_refuse("bring_home")
         device = self._node.at(self._node.ino(netns_path), ifindex)
         step("fake.marking")
@@ -348,6 +357,54 @@ class FakePods:
         self._node.move(device, HOME)
         step("fake.restoring")
         return self._node.host.restore(snapshot, device.link.ifindex, mark)
+
+
+class FakeSetups:
+    """The port `nri_netdev.custody.ports.Setups` over a node in memory."""
+
+    def __init__(self, node: FakeKernel) -> None:
+        self._node = node
+
+    def apply(self, netns_path: str, ifindex: int, setup: Setup, kept: Sequence[Address]) -> None:
+        self._node.maybe_refuse("apply")
+        device = self._node.at(self._node.ino(netns_path), ifindex)
+        if setup.mtu is not None:
+            self._node.change(device, mtu=setup.mtu)
+        step("fake.applying")
+        own = (Address(family=2, address=one.ip, prefixlen=24, flags=0x80) for one in setup.addresses or ())
+        device.addresses = (*kept, *own)
+
+    def give_rdma(self, netns_path: str, ifindex: int, was: Snapshot) -> None:
+        del netns_path, ifindex, was
+        self._node.maybe_refuse("give_rdma")
+
+    def duplicates(self, netns_path: str, ifindex: int) -> tuple[str, ...]:
+        del netns_path, ifindex
+        return ()
+
+    def share(self, parent: int, netns_path: str, new: NewShare) -> int:
+        self._node.maybe_refuse("share")
+        ino = self._node.ino(netns_path)
+        known = next((d for d in self._node.devices if d.netns == ino and new.mark in d.link.altnames), None)
+        if known is not None:
+            return known.link.ifindex
+        self._node.at(HOME, parent)
+        device = self._node.add(new.ifname, kind=new.kind.value, addresses=())
+        device.netns = ino
+        self._node.change(device, altnames=(new.mark,), is_up=False)
+        return device.link.ifindex
+
+    def unshare(self, netns_path: str, ifindex: int, setup: Setup) -> None:
+        del setup
+        self._node.maybe_refuse("bring_home")
+        self._node.devices.remove(self._node.at(self._node.ino(netns_path), ifindex))
+
+    def set_vf(self, link: Link, vf: VfSetup) -> None:
+        self._node.maybe_refuse("set_vf")
+        self._node.vfs[link.ifname] = vf
+
+    def char_devices(self, _: Link) -> tuple[CharDevice, ...]:
+        return ()
 
 
 class FakeWatch:
@@ -447,6 +504,7 @@ class FakeLedger:
     def __init__(self) -> None:
         self.kept: dict[str, Claim] = {}
         self.asked: set[str] = set()
+        self.leased: dict[str, Lease] = {}
         self.is_full = False
 
     @property
@@ -463,8 +521,7 @@ class FakeLedger:
         return tuple(self.kept.values())
 
     def write(self, *, put: Iterable[Claim] = (), drop: Iterable[Claim] = ()) -> None:
-        if self.is_full:
-            raise StateError("cannot write the ledger: database or disk is full", hint="make room on its disk")
+        self._maybe_full()
         for claim in drop:
             self.kept.pop(claim.mark, None)
             self.asked.discard(claim.mark)
@@ -472,3 +529,48 @@ class FakeLedger:
 
     def releases(self) -> frozenset[str]:
         return frozenset(self.asked)
+
+    def leases(self) -> tuple[Lease, ...]:
+        return tuple(self.leased.values())
+
+    def put_lease(self, lease: Lease) -> None:
+        self._maybe_full()
+        self.leased[lease.mark] = lease
+
+    def drop_lease(self, mark: str) -> None:
+        self._maybe_full()
+        self.leased.pop(mark, None)
+
+    def _maybe_full(self) -> None:
+        if self.is_full:
+            raise StateError("cannot write the ledger: database or disk is full", hint="make room on its disk")
+
+
+class FakePlugins:
+    """The port `nri_netdev.custody.ports.Leasing`: one plugin, and what it counts as given, by mark."""
+
+    def __init__(self) -> None:
+        self.given: dict[str, str] = {}
+        self.calls: list[str] = []
+        self.refused: dict[str, PluginError] = {}
+        """Errors, by the command that they are the answer to."""
+
+    def add(self, lease: Lease) -> LeaseResult:
+        self.calls.append(f"ADD {lease.mark}")
+        self._maybe_refuse("ADD")
+        if lease.mark in self.given:
+            raise PluginError(plugin=lease.plugin, command="ADD", reason="duplicate allocation", is_answer=True)
+        address = next(one for n in range(2, 250) if (one := f"192.0.2.{n}/24") not in self.given.values())
+        self.given[lease.mark] = address
+        step("fake.given")
+        return LeaseResult(addresses=(AddressSetup(address=address),), gateways=(None,))
+
+    def delete(self, lease: Lease) -> None:
+        self.calls.append(f"DEL {lease.mark}")
+        self._maybe_refuse("DEL")
+        self.given.pop(lease.mark, None)
+        step("fake.taken")
+
+    def _maybe_refuse(self, command: str) -> None:
+        if command in self.refused:
+            raise self.refused[command]

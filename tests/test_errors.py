@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from nri_netdev.errors import KernelError, NriNetdevError, PeerError, Reason, StateError, refusal_for
+from nri_netdev.errors import KernelError, NriNetdevError, PeerError, PluginError, Reason, StateError, refusal_for
 
 
 def test_the_first_reason_counts() -> None:
@@ -30,6 +30,7 @@ def test_a_hint_follows_the_problem() -> None:
         (StateError("cannot write the ledger", hint="make room"), Reason.LEDGER),
         (KernelError(action="enter a network namespace", errno=errno.EPERM, refusal=Reason.POD), Reason.POD),
         (KernelError(action="read interface 7", errno=errno.ENODEV, reason="network namespace"), Reason.OTHER),
+        (PluginError(plugin="host-local", command="ADD", reason="no more"), Reason.ARRIVAL),
         (PeerError("x"), Reason.OTHER),
     ],
 )

@@ -152,6 +152,22 @@ def test_privilege_is_asked_for_where_propagation_needs_it(tmp_path: Path) -> No
     assert set(found["securityContext"]["capabilities"]["add"]) == {"NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE", "KILL"}
 
 
+def test_plugins_find_in_the_container_what_they_have_on_the_host(tmp_path: Path) -> None:
+    """The component of IPAM plugins mounts programs and what they keep where the daemon and they look for them."""
+    objects = with_components(tmp_path, "base", "ipam")
+    before = {mount["name"] for mount in container(build(MANIFESTS / "base"))["volumeMounts"]}
+    mounts = {mount["name"]: mount for mount in container(objects)["volumeMounts"] if mount["name"] not in before}
+    volumes = the("DaemonSet", objects)["spec"]["template"]["spec"]["volumes"]
+    paths = {volume["name"]: volume["hostPath"]["path"] for volume in volumes if volume["name"] in mounts}
+    assert {name: mount["mountPath"] for name, mount in mounts.items()} == paths
+    assert paths == {
+        "cni-bin": Settings().cni_path.partition(":")[0],
+        "cni-state": "/var/lib/cni",
+        "cni-run": "/run/cni",
+    }
+    assert [name for name, mount in mounts.items() if mount.get("readOnly")] == ["cni-bin"]
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_arguments_are_ours(overlay: str, tmp_path: Path) -> None:
     """The daemon understands each, also what the components add, and each probe asks a port that it listens on."""

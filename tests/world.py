@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nri_netdev import faults
 from nri_netdev.custody.custody import Custody
 from nri_netdev.custody.holders import GRACE_S
-from nri_netdev.custody.ports import Returns
+from nri_netdev.custody.returning import Beside
 from nri_netdev.domain.annotations.grammars import Grammar
 from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.claim import MARK_PREFIX
+from nri_netdev.domain.metadata import Handout
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.scope import Scope
+from nri_netdev.domain.setup.fields import read_setup
+from nri_netdev.domain.setup.values import PLAIN
 from nri_netdev.domain.verdict.outcome import Grant
 from tests.fakes import HOME, Device, FakeKernel, FakeLedger, FakePidfds, Namespace
 
@@ -31,8 +35,8 @@ class World:
     ledger: FakeLedger = field(default_factory=FakeLedger)
     clock: float = 1000.0
     made: int = 0
-    returns: Returns | None = None
-    """Goes ways home; None for at once."""
+    beside: Beside | None = None
+    """What takes long; None for at once."""
     shares_pids: bool = True
     """Whether the engine is in the daemon's pid namespace."""
 
@@ -50,7 +54,7 @@ class World:
             encode=encoded,
             now_s=lambda: self.clock,
             monotonic_s=lambda: self.clock,
-            returns=self.returns,
+            beside=self.beside,
         )
         if synchronize:
             self.synchronize()
@@ -82,9 +86,7 @@ class World:
         grants = self.custody.create(pod, container, entries(*asked, scope=scope))
         self.live[container.id] = dataclasses.replace(container, pid=0)  # it has no process yet
         if moves:
-            self.kernel.runtime_create(
-                self.namespaces[pod.id], {grant.link.ifname: grant.entry.inside for grant in grants}
-            )
+            self.kernel.runtime_create(self.namespaces[pod.id], net_devices(grants))
         return container
 
     def prepare(self, pod: PodSandbox, asked: Mapping[str, tuple[Entry, ...]]) -> None:
@@ -113,9 +115,7 @@ class World:
         if not late:
             self.custody.record(container.id)
         if moves:
-            self.kernel.runtime_create(
-                self.namespaces[pod.id], {grant.link.ifname: grant.entry.inside for grant in grants}
-            )
+            self.kernel.runtime_create(self.namespaces[pod.id], net_devices(grants))
         self.custody.record(container.id)
         return container
 
@@ -175,14 +175,22 @@ class World:
         assert not [n for d in self.kernel.devices for n in d.link.altnames if n.startswith(MARK_PREFIX)]
 
 
-def entries(*asked: tuple[str, str], scope: Scope = Scope.CONTAINER) -> tuple[Entry, ...]:
+def net_devices(grants: Iterable[Grant]) -> dict[str, str]:
+    """What the runtime is asked to move."""
+    return {grant.link.ifname: grant.entry.inside for grant in grants if not grant.entry.is_shared}
+
+
+def entries(
+    *asked: tuple[str, str], scope: Scope = Scope.CONTAINER, setup: Mapping[str, object] | None = None
+) -> tuple[Entry, ...]:
+    wanted = read_setup(json.dumps(setup)) if setup else PLAIN
     return tuple(
-        Entry(interface=host, name=inside, key="k", number=n, scope=scope, grammar=Grammar.NATIVE)
+        Entry(interface=host, name=inside, key="k", number=n, scope=scope, grammar=Grammar.NATIVE, setup=wanted)
         for n, (host, inside) in enumerate(asked, 1)
     )
 
 
-def encoded(grants: Sequence[Grant]) -> bytes:
+def encoded(grants: Sequence[Grant], _handout: Handout | None) -> bytes:
     """An answer that can be read."""
     return " ".join(f"{grant.link.ifname}={grant.entry.inside}" for grant in grants).encode()
 

@@ -11,9 +11,11 @@ from nri_netdev.cli.inputs import read_settings
 from nri_netdev.cli.node_state import binding_claims
 from nri_netdev.cli.table import print_table
 from nri_netdev.config.settings import Settings
-from nri_netdev.custody.locate import locate
+from nri_netdev.custody.locate import Found, locate
 from nri_netdev.custody.ports import Kernel
 from nri_netdev.domain.claim import Claim
+from nri_netdev.domain.given import Inside, given_of
+from nri_netdev.domain.metadata import Given, described
 from nri_netdev.domain.text.age import age
 from nri_netdev.shells.kernel.node import open_kernel
 
@@ -44,6 +46,7 @@ def _described(claim: Claim, kernel: Kernel) -> dict[str, Any]:
     found = locate(kernel, claim)
     return {
         "ifname": claim.ifname,
+        "share": claim.setup.share and claim.setup.share.kind.value,
         "claim": claim.mark,
         "state": claim.state.value,
         "holder": str(claim.owner),
@@ -58,12 +61,21 @@ def _described(claim: Claim, kernel: Kernel) -> dict[str, Any]:
         "netns": claim.netns.path,
         "annotation": claim.key,
         "troubles": list(claim.troubles),
+        "given": described(_given(claim, found, kernel)),
     }
+
+
+def _given(claim: Claim, found: Found, kernel: Kernel) -> Given:
+    """What its pod is told of it; without what an IPAM plugin has given, which is among its addresses."""
+    inside = None
+    if found.link is not None and found.netns_path is not None:
+        inside = Inside(link=found.link, addresses=kernel.pods.addresses(found.netns_path, found.link.ifindex))
+    return given_of(claim, claim.setup, kernel.host.facts()(claim.snapshot.link), inside)
 
 
 def _row(claim: dict[str, Any], at_s: int) -> tuple[object, ...]:
     return (
-        claim["ifname"],
+        claim["ifname"] if claim["share"] is None else f"{claim['ifname']} ({claim['share']})",
         claim["state"],
         claim["holder"],
         age(at_s - claim["since_s"]),

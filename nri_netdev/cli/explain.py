@@ -45,9 +45,14 @@ def run(options: argparse.Namespace) -> int:
     else:
         for title, explanation in explained:
             print(f"{title}, container {explanation.container}, {explanation.asked}")
-            for line in (*explanation.steps, explanation.verdict, *explanation.effects):
+            for line in _lines(explanation):
                 print(f"  {line}")
     return 0 if all(explanation.is_granted for _, explanation in explained) else 1
+
+
+def _lines(explanation: Explanation) -> tuple[str, ...]:
+    sets = (f"sets {'; '.join(explanation.sets)}",) if explanation.sets else ()
+    return *explanation.steps, explanation.verdict, *sets, *explanation.effects
 
 
 def _explain(asked: _Asked, node: NodeState) -> tuple[Explanation, ...]:

@@ -68,7 +68,7 @@ def _offline_custody(settings: Settings, ledger: Ledger) -> Custody:
     return Custody(
         ledger,
         open_kernel(settings.run_dir),
-        encode=lambda grants: adjustment(grants).SerializeToString(),
+        encode=lambda grants, handout: adjustment(grants, handout).SerializeToString(),
         now_s=time.time,
         monotonic_s=time.monotonic,
     )

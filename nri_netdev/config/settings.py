@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nri_netdev.domain.address import ListenAddress
-from nri_netdev.domain.policy.file import HANDLERS, POOLS, PROTECTED, RULES, check_pools, numbered
+from nri_netdev.domain.policy.file import HANDLERS, IPAM_PROFILES, POOLS, PROTECTED, RULES, check_pools, numbered
 from nri_netdev.domain.policy.handlers import UNSHARED, Handlers
 from nri_netdev.domain.policy.rules import Policy
 from nri_netdev.domain.text import yaml_nodes
 from nri_netdev.domain.text.names import escape, quote
-from nri_netdev.domain.text.shape import Flaw, Member, Reader, Record, Text, unobjected, words
+from nri_netdev.domain.text.shape import Flaw, Member, Reader, Record, Text, like, unobjected, words
 from nri_netdev.domain.text.yaml_nodes import Limits
 from nri_netdev.errors import ConfigurationError
 from nri_netdev.log import FORMATS, LEVELS
@@ -40,6 +40,13 @@ class Injection(StrEnum):
     """The OCI runtime, or the container does not start."""
     NETLINK = "netlink"
     """nri-netdev, without asking the runtime."""
+
+
+class Metadata(StrEnum):
+    """Which containers are told what they got."""
+
+    MAPPINGS = "mappings"
+    OFF = "off"
 
 
 class OnMissed(StrEnum):
@@ -119,6 +126,19 @@ class Settings:
         "`report`, it is told in the log; `attach`, it is given its interfaces now, while its process runs",
         words(*OnMissed),
     )
+    metadata: str = _setting(
+        Metadata.MAPPINGS,
+        "which containers are told what they got, by environment variables and a directory that is mounted: "
+        "`mappings`, those with an entry that is more than a name; `off`, none",
+        words(*Metadata),
+        at_start=True,
+    )
+    cni_path: str = _setting(
+        "/opt/cni/bin:/usr/lib/cni:/usr/libexec/cni",
+        "directories of CNI IPAM plugins, for `ipam`; separated by colons",
+        like(r"/[^:]*(:/[^:]*)*", "a list of absolute paths, separated by colons"),
+        at_start=True,
+    )
     health: str = _setting(
         "",
         "where gRPC probes are answered, `unix:///PATH` or `ADDRESS:PORT`; nowhere if empty",
@@ -172,6 +192,10 @@ CONFIGURATION: Record[dict[str, Any]] = Record(
         ),
         "protected": Member(shape=PROTECTED, text="selectors of what is a lifeline of the node beside what is found"),
         "pools": Member(shape=POOLS, text="names for sets of interfaces: selectors by name"),
+        "ipam": Member(
+            shape=IPAM_PROFILES,
+            text="names for what CNI IPAM plugins are told: the `ipam` object of a network configuration by name",
+        ),
         "rules": Member(
             shape=RULES, text="who may take what: the first rule that speaks of pod and interface decides, none refuses"
         ),
@@ -232,6 +256,7 @@ def settings_of(values: Mapping[str, Any], **options: Any) -> Settings:
         rules=numbered(values.get("rules", ())),
         pools=values.get("pools", {}),
         protected=values.get("protected", ()),
+        ipam=values.get("ipam", {}),
         handlers=Handlers(unshared=values.get("unshared_handlers", UNSHARED), shared=values.get("shared_handlers", ())),
     )
     return Settings(policy=policy, **given)

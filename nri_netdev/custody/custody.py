@@ -15,12 +15,14 @@ from nri_netdev.custody.arrival import Arrival
 from nri_netdev.custody.claims import Claims, about, reported
 from nri_netdev.custody.deaths import Deaths
 from nri_netdev.custody.evaluate import Asker, Evaluation, Evaluator
+from nri_netdev.custody.handing import Handing
 from nri_netdev.custody.holders import Holders
+from nri_netdev.custody.leases import Leases
 from nri_netdev.custody.locate import is_mounted
-from nri_netdev.custody.ports import Kernel, Returns, Store
-from nri_netdev.custody.prepare import Expected, Preparations, Prepared
+from nri_netdev.custody.ports import Kernel, Store
+from nri_netdev.custody.prepare import Encode, Expected, Preparations, Prepared
 from nri_netdev.custody.promise import Promiser
-from nri_netdev.custody.returning import AtOnce, StillReturning
+from nri_netdev.custody.returning import Beside, StillReturning
 from nri_netdev.custody.settle import Settler
 from nri_netdev.custody.startup import end_earlier_boots, sweep
 from nri_netdev.domain.annotations.request import Entry
@@ -37,6 +39,8 @@ from nri_netdev.log import event
 _log = logging.getLogger(__name__)
 
 _TICKS_UNTIL_RETRY = 10
+_DETECTION_S = 15
+"""How long after it was given an interface is looked at for addresses that another host has."""
 _MAY_BE_OVER_SOON = frozenset({Reason.BUSY, Reason.HELD, Reason.POOL, Reason.ABSENT})
 """Refusals that an interface which comes home may end."""
 
@@ -50,7 +54,7 @@ class Custody:
         encode: makes the answer to the engine of what is granted.
         now_s: the wall clock, in seconds since the epoch.
         monotonic_s: a clock that never goes back, in seconds.
-        returns: goes ways home; None to go them within the job.
+        beside: what takes long and is done beside the jobs; None to do it within them, without plugins.
     """
 
     def __init__(
@@ -58,10 +62,10 @@ class Custody:
         ledger: Store,
         kernel: Kernel,
         *,
-        encode: Callable[[Sequence[Grant]], bytes],
+        encode: Encode,
         now_s: Callable[[], float],
         monotonic_s: Callable[[], float],
-        returns: Returns | None = None,
+        beside: Beside | None = None,
     ) -> None:
         self._kernel = kernel
         self._now_s = now_s
@@ -71,15 +75,24 @@ class Custody:
         """Marks of the claims whose promise is to be logged, when there is time."""
         self._claims = Claims(ledger)
         self._holders = Holders()
-        self.settler = Settler(self._claims, self._holders, kernel, monotonic_s, returns or AtOnce())
+        beside = beside or Beside()
+        self.leases = Leases(ledger, beside.plugins, beside.plugin_runs, monotonic_s)
+        """Addresses of IPAM plugins."""
+        self.settler = Settler(
+            self._claims, self._holders, kernel, monotonic_s=monotonic_s, returns=beside.returns, leases=self.leases
+        )
         """The way to settle a claim."""
         self.deaths = Deaths(self._claims, self._holders, kernel, self.settler)
         """The ends of containers that the engine has not told."""
         self._promiser = Promiser(self._claims, self._holders, kernel, self.settler, self.deaths)
-        self._arrival = Arrival(self._claims, kernel, self.settler)
+        self._arrival = Arrival(self._claims, kernel, self.settler, self.leases)
+        self.handing = Handing(self._claims, kernel, self.settler, beside.handouts)
+        """What containers get beside their interfaces."""
         self.evaluator = Evaluator(kernel, now_s=now_s)
         """Decides what can be given. Its `policy` may be exchanged; without one anything may be given."""
-        self.preparations = Preparations(self._claims, kernel, self.evaluator, encode)
+        self.preparations = Preparations(
+            self._claims, kernel, self.evaluator, encode=encode, hand_out=self.handing.handout
+        )
         """What is prepared for containers that are still to be created."""
         end_earlier_boots(self._claims, kernel, self.settler)
         sweep(self._claims, kernel)
@@ -97,8 +110,8 @@ class Custody:
 
     @property
     def is_behind(self) -> bool:
-        """Whether the ledger lacks something that is known here."""
-        return self._claims.is_behind
+        """Whether the ledger lacks something that is known here, or an address may have to be taken back."""
+        return self._claims.is_behind or self.leases.is_any
 
     # -- before and at CreateContainer -----------------------------------------------------------------------------
 
@@ -143,6 +156,7 @@ class Custody:
                 self._unlogged.discard(claim.mark)
                 told = {"effects": found} if (found := self._effects(claim)) else {}
                 event(_log, logging.INFO, "claim.promised", **about(claim), inside=claim.inside, **told)
+        self._arrival.expect(container_id)
         if unwritten:
             self.preparations.refresh()
 
@@ -238,7 +252,12 @@ class Custody:
         self.deaths.watch(container)
         for claim in self._claims.of(container.id):
             self.settler.settle(claim)
-        moved = self._arrival.complete(container.id, may_move=may_move)
+        try:
+            moved = self._arrival.complete(container.id, may_move=may_move)
+        except RequestError:
+            self._arrival.give_back(container.id)
+            raise
+        self.handing.arrived(pod)
         self._holders.report(Report.STARTED, container.id)
         return moved
 
@@ -252,6 +271,8 @@ class Custody:
             self.settler.settle(claim)
         self._holders.forget_all_but(self.holders())
         self.deaths.keep()
+        self.leases.release_unneeded(self._claims.is_away)
+        self.handing.keep()
         self._unlogged.intersection_update(claim.mark for claim in self.claims)
 
     def synchronize(
@@ -291,14 +312,18 @@ class Custody:
                 self.settler.settle(claim)
             elif (
                 self.settler.is_missing(claim)
+                or self.settler.lacks_address(claim)
                 or claim.state is State.UNCERTAIN
                 or (claim.state is State.RETURNING and is_retry)
                 or (claim.state is State.PARTIAL and self.settler.is_due(claim))
+                or (claim.setup.detects_duplicates and self._now_s() - claim.since_s < _DETECTION_S)
             ):
                 self.settler.settle(claim)
         for mark in self._claims.releases():
             self.release(mark)
+        self.leases.release_unneeded(self._claims.is_away)
         self.deaths.keep()
+        self.handing.keep()
         self.preparations.refresh()
         self.preparations.renew_snapshots()
 

@@ -106,7 +106,7 @@ class Evaluator:
             grants, problems = self._judge(asked, asker, (pod, inventory), held=held, tainted=tainted)
             if problems and is_fresh:
                 raise refusal(problems)
-            snapshots = [] if problems else [self._kernel.host.snapshot(grant.link.ifindex) for grant in grants]
+            snapshots = [] if problems else [self._snapshot(grant) for grant in grants]
             if snapshots and all(steady(g.link) == steady(s.link) for g, s in zip(grants, snapshots, strict=True)):
                 return replace(self._evaluation(grants, snapshots, asker, heirs), has_ipv6=pod.has_ipv6)
         raise RequestError("the interfaces that are asked for are being changed just now; retry", reason=Reason.BUSY)
@@ -146,12 +146,20 @@ class Evaluator:
         Raises:
             KernelError: The interface is no longer at home.
         """
+        if claim.is_share:
+            return claim.snapshot
         link = self._kernel.host.link(claim.snapshot.link.ifindex)
         if claim.mark not in link.altnames:
             return claim.snapshot
         snapshot = self._kernel.host.snapshot(link.ifindex)
         is_untouched = self._kernel.host.link(link.ifindex) == link and link.is_up == claim.snapshot.link.is_up
         return snapshot if is_untouched else claim.snapshot
+
+    def _snapshot(self, grant: Grant) -> Snapshot:
+        """What the interface is; of one that is shared, and so does not leave, no more than which it is."""
+        if grant.entry.is_shared:
+            return Snapshot(link=self._kernel.host.link(grant.link.ifindex))
+        return self._kernel.host.snapshot(grant.link.ifindex)
 
     def _view(self, asker: Asker) -> PodNetnsView:
         return self._kernel.pods.view(asker.netns.path) if asker.netns else PodNetnsView()
@@ -175,6 +183,7 @@ class Evaluator:
             at_s=int(self._now_s()),
             facts_of=self._kernel.host.facts(),
             pci_of=self._kernel.pci_of,
+            attached_of=self._kernel.attached,
         )
         return judge(asked, node, netns=self._pod_netns(asker, pod.links), pod=asker.pod)
 
@@ -204,6 +213,7 @@ class Evaluator:
         if asker.netns is None:
             return Evaluation()
         since_s, boot_id = int(self._now_s()), self._kernel.host.boot_id()
+        heirs = {name: heir for name, heir in heirs.items() if not any(_is_share_of(grant, name) for grant in grants)}
         claims = [
             Claim(
                 mark=f"{MARK_PREFIX}{os.urandom(6).hex()}",
@@ -215,6 +225,8 @@ class Evaluator:
                 snapshot=heirs[grant.link.ifname].snapshot.merge(snapshot) if grant.link.ifname in heirs else snapshot,
                 since_s=since_s,
                 boot_id=boot_id,
+                setup=grant.entry.setup,
+                may_route_default=grant.rule is None or grant.rule.default_route,
             )
             for grant, snapshot in zip(grants, snapshots, strict=True)
         ]
@@ -229,6 +241,10 @@ def _heirs(claims: Collection[Claim], inventory: Inventory) -> Mapping[str, Clai
         for claim in claims
         if claim.state is State.PARTIAL and claim.home_ifname is None and inventory.by_name(claim.ifname) is not None
     }
+
+
+def _is_share_of(grant: Grant, ifname: str) -> bool:
+    return grant.entry.is_shared and grant.link.ifname == ifname
 
 
 def _owner(grant: Grant, asker: Asker) -> Owner:

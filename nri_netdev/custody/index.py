@@ -37,6 +37,15 @@ class ClaimIndex:
         """Live view of the ids of pods and containers that have claims; safe to read from any thread."""
         return self._marks.keys()
 
+    def pods(self) -> frozenset[str]:
+        """The ids of the pods that have claims."""
+        return frozenset(claim.owner.pod_id for claim in self._claims.values())
+
+    def is_away(self, mark: str) -> bool:
+        """Whether the interface of a claim is in a pod, or may come there or be there."""
+        claim = self._claims.get(mark)
+        return claim is not None and claim.state not in {State.PARTIAL, State.LOST}
+
     def needs(self, netns: Netns) -> bool:
         """Whether a claim needs a netns to be kept alive."""
         return any(claim.netns == netns for claim in self._claims.values())

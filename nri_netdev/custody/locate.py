@@ -24,6 +24,9 @@ class Found:
 def locate(kernel: Kernel, claim: Claim) -> Found:
     """Find a claim's interface: at home, in its pod, or in any other netns that a process is in.
 
+    A device on an interface that is shared counts as at home, as what it is on is, until it is made and once it is
+    deleted.
+
     The mark tells it at once; only where neither home nor the pod has that is anything else looked at.
     """
     marked = find(filter(None, [kernel.host.marked(claim.mark)]), claim, at_home=True)
@@ -47,7 +50,7 @@ def locate(kernel: Kernel, claim: Claim) -> Found:
             continue  # it went away while we looked
         if away is not None:
             return Found(Place.AWAY, path, away)
-    return Found(Place.NOWHERE)
+    return Found(Place.HOST if claim.is_share else Place.NOWHERE)
 
 
 def pod_path(kernel: Kernel, netns: Netns) -> str | None:

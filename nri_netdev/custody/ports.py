@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from nri_netdev.domain.claim import Claim, Netns
 from nri_netdev.domain.effects import Attached
-from nri_netdev.domain.links import Inventory, Link, PodNetnsView
+from nri_netdev.domain.links import Address, Inventory, Link, PodNetnsView
 from nri_netdev.domain.pci import PciOf
 from nri_netdev.domain.policy.selectors import FactsOf
-from nri_netdev.domain.snapshot import HomeReport, Snapshot
+from nri_netdev.domain.setup.devices import CharDevice
+from nri_netdev.domain.setup.leases import Lease, LeaseResult
+from nri_netdev.domain.setup.values import NewShare, Setup, VfSetup
+from nri_netdev.domain.snapshot import Away, HomeReport, Snapshot
 from nri_netdev.errors import KernelError
 
+T = TypeVar("T")
 
-class Store(Protocol):
+
+class LeaseStore(Protocol):
+    """The ledger of leases: see `nri_netdev.shells.store.ledger.Ledger`. Every method may raise `StateError`."""
+
+    def leases(self) -> tuple[Lease, ...]:
+        """Every lease, oldest first."""
+
+    def put_lease(self, lease: Lease) -> None:
+        """Put a lease so that it outlives even a loss of power."""
+
+    def drop_lease(self, mark: str) -> None:
+        """Drop the lease of a claim, if there is one."""
+
+
+class Store(LeaseStore, Protocol):
     """The ledger: see `nri_netdev.shells.store.ledger.Ledger`. Every method may raise `StateError`."""
 
     def claims(self) -> tuple[Claim, ...]:
@@ -100,6 +118,9 @@ class Pods(Protocol):
     def view(self, netns_path: str) -> PodNetnsView:
         """What an interface that comes into a netns finds there."""
 
+    def addresses(self, netns_path: str, ifindex: int) -> tuple[Address, ...]:
+        """The addresses of an interface in a netns."""
+
     def revision(self, netns: Netns) -> int:
         """Revision of a pinned netns; its events are read from the first call until it is unpinned."""
 
@@ -109,13 +130,38 @@ class Pods(Protocol):
     def send(self, ifindex: int, netns_path: str, ifname: str) -> None:
         """Move an interface from home into a netns, as an OCI runtime would."""
 
-    def complete(self, netns_path: str, ifindex: int, ifname: str, snapshot: Snapshot) -> None:
-        """Give an interface in a pod its name there and the addresses that it had, and set it up."""
+    def complete(
+        self, netns_path: str, ifindex: int, ifname: str, addresses: Iterable[Address], *, is_up: bool
+    ) -> None:
+        """Give an interface in a pod its name there and these addresses, and set it up if it is to be."""
 
-    def bring_home(
-        self, netns_path: str, ifindex: int, snapshot: Snapshot, mark: str, pod_path: str | None = None
-    ) -> HomeReport:
-        """Move an interface home and restore it; `pod_path`: the netns that it was given to, if it is in another."""
+    def bring_home(self, netns_path: str, ifindex: int, away: Away) -> HomeReport:
+        """Move an interface home and restore it."""
+
+
+class Setups(Protocol):
+    """What is set on interfaces for pods. Every method may raise `KernelError`."""
+
+    def apply(self, netns_path: str, ifindex: int, setup: Setup, kept: Sequence[Address]) -> None:
+        """Set on an interface in a pod what was asked for; `kept`: the addresses of home that it is to have besides."""
+
+    def give_rdma(self, netns_path: str, ifindex: int, was: Snapshot) -> None:
+        """Have the RDMA devices of an interface in its pod; `was`: what it was at home."""
+
+    def duplicates(self, netns_path: str, ifindex: int) -> tuple[str, ...]:
+        """The IPv6 addresses of an interface in a pod that another host of its network has."""
+
+    def share(self, parent: int, netns_path: str, new: NewShare) -> int:
+        """Make a device on an interface at home, in a netns, if it is not there yet; its ifindex there."""
+
+    def unshare(self, netns_path: str, ifindex: int, setup: Setup) -> None:
+        """Delete a device on an interface at home, in a netns, and what was set for it there."""
+
+    def set_vf(self, link: Link, vf: VfSetup) -> None:
+        """Have the physical function set what is asked for a virtual function at home."""
+
+    def char_devices(self, link: Link) -> tuple[CharDevice, ...]:
+        """The character devices of the RDMA devices of an interface at home."""
 
 
 class Processes(Protocol):
@@ -154,10 +200,10 @@ class Pidfds(Protocol):
 
 
 class Returns(Protocol):
-    """Ways home, which may take long."""
+    """Ways home, and whatever else may take long and is no job of custody's: IPAM plugins."""
 
-    def begin(self, way: Callable[[], HomeReport], then: Callable[[HomeReport | KernelError], None]) -> None:
-        """Go a way home, now or beside other jobs; then call `then`, as a job of custody, with what came of it."""
+    def begin(self, way: Callable[[], T], then: Callable[[T | KernelError], None]) -> None:
+        """Go a way, now or beside other jobs; then call `then`, as a job of custody, with what came of it."""
 
 
 class Watch(Protocol):
@@ -182,6 +228,10 @@ class Kernel(Protocol):
         """The pods' netns."""
 
     @property
+    def setups(self) -> Setups:
+        """What is set on interfaces."""
+
+    @property
     def processes(self) -> Processes:
         """The processes."""
 
@@ -202,3 +252,29 @@ class Kernel(Protocol):
 
     def is_unplugged(self, link: Link) -> bool:
         """Whether the device that an interface was on is no longer on its bus; False for one that was on none."""
+
+
+class HandoutStore(Protocol):
+    """Directories of pods: see `nri_netdev.shells.store.handouts.Handouts`. Every method may raise `StateError`."""
+
+    def make(self, pod_id: str) -> str:
+        """Make the directory of a pod; its path on the host."""
+
+    def has(self, pod_id: str) -> bool:
+        """Whether a pod has a directory."""
+
+    def write(self, pod_id: str, documents: Mapping[str, str]) -> None:
+        """Write files of a pod, each at once."""
+
+    def keep(self, pod_ids: Collection[str]) -> None:
+        """Remove the directories of all other pods."""
+
+
+class Leasing(Protocol):
+    """The IPAM plugins of the node, on any thread; they may take long. Every method may raise `PluginError`."""
+
+    def add(self, lease: Lease) -> LeaseResult:
+        """Have a plugin give what a lease is for."""
+
+    def delete(self, lease: Lease) -> None:
+        """Have a plugin take back what it gave; nothing if it gave nothing."""

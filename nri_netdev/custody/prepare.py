@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from nri_netdev.custody.claims import Claims, reported
 from nri_netdev.custody.evaluate import Asker, Evaluator
@@ -22,11 +22,17 @@ from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.claim import Claim, Netns, lasting
 from nri_netdev.domain.life import Trigger
 from nri_netdev.domain.links import Address, Link
+from nri_netdev.domain.metadata import Handout
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.policy.rules import Policy
 from nri_netdev.domain.verdict.outcome import Grant
 from nri_netdev.errors import KernelError, RequestError
 from nri_netdev.faults import step
+
+Encode: TypeAlias = Callable[[Sequence[Grant], Handout | None], bytes]
+"""Makes the answer to the engine of what is granted and what is handed out."""
+HandOut: TypeAlias = Callable[[PodSandbox, Iterable[Entry], Sequence[Claim]], Handout | None]
+"""See `nri_netdev.custody.handing.Handing.handout`."""
 
 MAX_PREPARED = 64
 """Containers that are prepared for at one time; each takes an open file, and a node starts a few at once."""
@@ -93,16 +99,18 @@ class Preparations:
         claims: the claims.
         kernel: the node.
         evaluator: decides what can be given.
-        encode: makes the answer to the engine of what is granted.
+        encode: makes the answer to the engine of what is granted and what is handed out.
+        hand_out: what a container gets beside its interfaces.
     """
 
     def __init__(
-        self, claims: Claims, kernel: Kernel, evaluator: Evaluator, encode: Callable[[Sequence[Grant]], bytes]
+        self, claims: Claims, kernel: Kernel, evaluator: Evaluator, *, encode: Encode, hand_out: HandOut
     ) -> None:
         self._claims = claims
         self._kernel = kernel
         self._evaluator = evaluator
         self._encode = encode
+        self._hand_out = hand_out
         self._prepared: dict[tuple[str, str], Prepared] = {}
 
     def __len__(self) -> int:
@@ -128,15 +136,16 @@ class Preparations:
         basis = self._basis(expected)
         every_claim = (*self._claims.binding(), *self._claims.prepared())
         made = self._evaluator.evaluate(expected.entries, expected.asker, taken=every_claim)
-        if made.inherited or made.would_fail:
+        if made.inherited or made.would_fail or any(claim.setup.vf for claim in made.claims):
             return
-        answer = self._encode(made.grants)
+        answer = self._encode(made.grants, self._hand_out(expected.pod, expected.entries, made.claims))
         step("prepare.evaluated")
         self._claims.prepare(made.claims)
         try:
             for claim in made.claims:
                 step("prepare.written")
-                self._kernel.host.mark(claim.snapshot.link.ifindex, claim.mark)
+                if not claim.is_share:
+                    self._kernel.host.mark(claim.snapshot.link.ifindex, claim.mark)
             step("prepare.marked")
             links = self._links(made.claims)
             self._kernel.host.revision()  # the marks are no change
@@ -216,6 +225,8 @@ class Preparations:
             return False
         addresses = self._kernel.host.inventory().addresses
         for claim in prepared.claims:
+            if claim.is_share:
+                continue
             if _plain(addresses.get(claim.snapshot.link.ifindex, ())) != _plain(claim.snapshot.addresses):
                 return False
         own = {claim.mark for claim in prepared.claims}
@@ -240,6 +251,8 @@ class Preparations:
 
     def _renewed(self, claim: Claim, touched: Collection[int]) -> Claim:
         ifindex = claim.snapshot.link.ifindex
+        if claim.is_share:
+            return claim
         return replace(claim, snapshot=self._kernel.host.snapshot(ifindex)) if ifindex in touched else claim
 
     # -- withdrawing -----------------------------------------------------------------------------------------------
@@ -270,8 +283,9 @@ class Preparations:
     def _end(self, claims: Sequence[Claim]) -> None:
         self._claims.end(Trigger.WITHDRAWN, *claims)
         for claim in claims:
-            with contextlib.suppress(KernelError):  # an interface that is gone
-                self._kernel.host.unmark(claim.snapshot.link.ifindex, claim.mark)
+            if not claim.is_share:
+                with contextlib.suppress(KernelError):  # an interface that is gone
+                    self._kernel.host.unmark(claim.snapshot.link.ifindex, claim.mark)
 
     def _let_go(self, netns: Netns) -> None:
         """Take the pin away if nobody needs it."""

@@ -101,7 +101,7 @@ class Promiser:
 
     def _again(self, claim: Claim, entry: Entry, container: Container) -> Grant | None:
         found = self._settler.locate(claim)
-        if found.place is not Place.HOST or found.link is None:
+        if found.place is not Place.HOST or found.link is None:  # a share comes when the container starts
             return None
         self._kernel.pods.pin(claim.netns)
         if claim.mark not in found.link.altnames:
@@ -126,8 +126,13 @@ class Promiser:
             self._kernel.pods.pin(netns)
             for claim in given:
                 step("custody.pinned")
-                self._kernel.host.mark(claim.snapshot.link.ifindex, claim.mark)
+                if not claim.is_share:
+                    self._kernel.host.mark(claim.snapshot.link.ifindex, claim.mark)
             step("custody.marked")
+            for claim in given:
+                if claim.setup.vf is not None:
+                    self._kernel.setups.set_vf(claim.snapshot.link, claim.setup.vf)
+                    step("custody.vf_set")
         except KernelError as error:
             for claim in given:
                 self._settler.settle(self._claims.advance(claim, Trigger.REFUSED))

@@ -15,15 +15,18 @@ from functools import partial
 
 from nri_netdev.custody.claims import Claims, about, reported
 from nri_netdev.custody.holders import Holders
+from nri_netdev.custody.leases import Leases
 from nri_netdev.custody.locate import Found, locate, pod_path
 from nri_netdev.custody.ports import Kernel, Returns
 from nri_netdev.custody.returning import AtOnce, Outcome, StillReturning
 from nri_netdev.domain.claim import Claim, State
-from nri_netdev.domain.life import Action, Place, Report, Trigger, decide, resolve, trace_of
+from nri_netdev.domain.life import Action, Liveness, Place, Report, Trigger, decide, resolve, trace_of
 from nri_netdev.domain.pods import Container
 from nri_netdev.domain.scope import Scope
-from nri_netdev.domain.snapshot import HomeReport
-from nri_netdev.errors import KernelError
+from nri_netdev.domain.setup.leases import with_result
+from nri_netdev.domain.setup.values import Setup
+from nri_netdev.domain.snapshot import Away, HomeReport, Snapshot
+from nri_netdev.errors import KernelError, RequestError
 from nri_netdev.faults import step
 from nri_netdev.log import event
 
@@ -56,16 +59,25 @@ class Settler:
         kernel: the node.
         monotonic_s: a clock that never goes back, in seconds.
         returns: goes ways home.
+        leases: addresses of IPAM plugins.
     """
 
     def __init__(
-        self, claims: Claims, holders: Holders, kernel: Kernel, monotonic_s: Callable[[], float], returns: Returns
+        self,
+        claims: Claims,
+        holders: Holders,
+        kernel: Kernel,
+        *,
+        monotonic_s: Callable[[], float],
+        returns: Returns,
+        leases: Leases,
     ) -> None:
         self._claims = claims
         self._holders = holders
         self._kernel = kernel
         self._monotonic_s = monotonic_s
         self._returns = returns
+        self._leases = leases
         self._under_way: set[str] = set()
         """Marks of the claims whose interfaces are on their way home."""
         self._missing_since: dict[str, float] = {}
@@ -168,9 +180,23 @@ class Settler:
         if any(self.is_under_way(claim) for claim in self._claims.of(holder_id)):
             raise StillReturning
 
+    def setup_of(self, claim: Claim) -> Setup | None:
+        """What is to be set on an interface, with what an IPAM plugin has given; None while it has not."""
+        if claim.setup.ipam is None:
+            return claim.setup
+        lease = self._leases.get(claim.mark)
+        if lease is None or lease.result is None:
+            return None
+        return with_result(claim.setup, lease.result, may_route_default=claim.may_route_default)
+
     def is_missing(self, claim: Claim) -> bool:
         """Whether its interface was in no visible netns when it was last settled."""
         return claim.mark in self._missing_since
+
+    def lacks_address(self, claim: Claim) -> bool:
+        """Whether a container runs without the address that an IPAM plugin is to give."""
+        is_planned = claim.state is State.PLANNED and claim.setup.ipam is not None
+        return is_planned and self._holders.of(claim) is Liveness.RUNNING
 
     def is_due(self, claim: Claim) -> bool:
         """Whether it may be settled though nobody waits for it; false for what was tried a moment ago in vain."""
@@ -186,27 +212,78 @@ class Settler:
         if claim.troubles:
             self._claims.put(dataclasses.replace(claim, troubles=()))
 
-    def _adopt(self, claim: Claim, found: Found) -> None:
+    def adopt(self, claim: Claim, found: Found) -> None:
+        """Complete what has arrived, set on it what was asked for, and note that it is held.
+
+        Raises:
+            KernelError: Some of it is refused.
+        """
         if found.link is None or found.netns_path is None:
             return
-        ifindex = found.link.ifindex
-        self._kernel.pods.complete(found.netns_path, ifindex, claim.inside, claim.snapshot)
+        ifindex, pods = found.link.ifindex, self._kernel.pods
+        setup = self.setup_of(claim)
+        if setup is None:  # its addresses are still to come
+            self._ask(claim)
+            return
+        kept = () if setup.replaces_addresses else claim.snapshot.addresses
+        pods.complete(found.netns_path, ifindex, claim.inside, kept, is_up=True)
         step("custody.completed")
+        if not setup.is_plain:
+            self._kernel.setups.apply(found.netns_path, ifindex, setup, kept)
+            step("custody.set_up")
+        if setup.rdma:
+            self._kernel.setups.give_rdma(found.netns_path, ifindex, claim.snapshot)
         self._claims.advance(claim, Trigger.ARRIVED, ifindex=ifindex, troubles=())
         event(_log, logging.INFO, "claim.arrived", **about(claim), inside=claim.inside, ifindex=ifindex)
 
+    def _ask(self, claim: Claim) -> None:
+        """Have the address asked for of what a container that runs has already: a daemon died before it could."""
+        if self._holders.of(claim) is not Liveness.RUNNING:
+            return  # whoever starts the container asks
+        try:
+            self._leases.obtain(claim)
+        except StillReturning:
+            pass
+        except RequestError as error:
+            self._claims.trouble(claim, str(error))
+
+    def _keep(self, claim: Claim, found: Found) -> None:
+        """Nothing is to be done, but addresses that turned out to be another's are told."""
+        troubles: tuple[str, ...] = ()
+        if claim.setup.detects_duplicates and found.link is not None and found.netns_path is not None:
+            others = self._kernel.setups.duplicates(found.netns_path, found.link.ifindex)
+            troubles = tuple(
+                f"{claim.inside} of {claim.owner} has an address that another host of its network has: {address}"
+                for address in others
+            )
+        if troubles:
+            self._claims.trouble(claim, *troubles)
+        else:
+            self._wait(claim, found)
+
     def _stray(self, claim: Claim, found: Found) -> None:
-        self._claims.trouble(claim, f"{claim.ifname} is {PLACES[found.place]}, not where {claim.owner} should have it")
+        if claim.is_share and found.place is Place.HOST:
+            text = f"the device of {claim.owner} on {claim.ifname} is gone: somebody has deleted it, or {claim.ifname}"
+        else:
+            text = f"{claim.ifname} is {PLACES[found.place]}, not where {claim.owner} should have it"
+        self._claims.trouble(claim, text)
 
     def _fetch(self, claim: Claim, found: Found) -> None:
         if found.link is not None and found.netns_path is not None:
-            bring_home = self._kernel.pods.bring_home
             given_to = pod_path(self._kernel, claim.netns) if found.place is Place.AWAY else None
-            way = partial(bring_home, found.netns_path, found.link.ifindex, claim.snapshot, claim.mark, given_to)
-            self._return(claim, way)
+            away = Away(snapshot=claim.snapshot, mark=claim.mark, setup=claim.setup, pod_path=given_to)
+            go = self._delete if claim.is_share else self._kernel.pods.bring_home
+            self._return(claim, partial(go, found.netns_path, found.link.ifindex, away))
+
+    def _delete(self, netns_path: str, ifindex: int, away: Away) -> HomeReport:
+        """The way home of a device on an interface that never left."""
+        self._kernel.setups.unshare(netns_path, ifindex, away.setup)
+        return _at_home_already(away.snapshot)
 
     def _restore(self, claim: Claim, found: Found) -> None:
-        if found.link is not None:
+        if claim.is_share:
+            self._at_home(claim, _at_home_already(claim.snapshot))
+        elif found.link is not None:
             way = partial(self._kernel.host.restore, claim.snapshot, found.link.ifindex, claim.mark)
             self._return(claim, way)
 
@@ -242,7 +319,8 @@ class Settler:
             return
         self.forget(claim, Trigger.HOME)
         step("custody.forgotten")
-        self._kernel.host.unmark(report.ifindex, claim.mark)
+        if not claim.is_share:
+            self._kernel.host.unmark(report.ifindex, claim.mark)
         event(_log, logging.INFO, "claim.home", **about(claim))
 
     def _lose(self, claim: Claim, _: Found) -> None:
@@ -266,10 +344,14 @@ class Settler:
         )
 
 
+def _at_home_already(snapshot: Snapshot) -> HomeReport:
+    return HomeReport(ifindex=snapshot.link.ifindex, ifname=snapshot.link.ifname)
+
+
 _DO: Mapping[Action, Callable[[Settler, Claim, Found], None]] = {
     Action.WAIT: Settler._wait,
-    Action.KEEP: Settler._wait,
-    Action.ADOPT: Settler._adopt,
+    Action.KEEP: Settler._keep,
+    Action.ADOPT: Settler.adopt,
     Action.STRAY: Settler._stray,
     Action.FETCH: Settler._fetch,
     Action.RESTORE: Settler._restore,

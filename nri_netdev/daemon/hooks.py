@@ -20,6 +20,7 @@ from nri_netdev.daemon.relevance import Relevance
 from nri_netdev.daemon.unread import UnreadKeys
 from nri_netdev.domain.annotations.entries import entries_by_container, entries_of
 from nri_netdev.domain.annotations.relevance import mentions
+from nri_netdev.domain.metadata import Handout
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.verdict.outcome import Grant
 from nri_netdev.errors import LocalProtocolError, RequestError
@@ -159,7 +160,10 @@ class Hooks:
             self._meters.observe(CREATE_SECONDS, time.perf_counter() - begin_s)
             return
         outcome = self._lane.ask(
-            lambda custody: custody.create(pod, container, entries, move=not asks),
+            lambda custody: (
+                custody.create(pod, container, entries, move=not asks),
+                custody.handing.for_container(pod, container, entries),
+            ),
             too_late="the kernel is still busy, perhaps with an interface that is being returned; retry",
             undo=lambda custody: custody.end(container.id),
         )
@@ -169,17 +173,18 @@ class Hooks:
         self,
         connection: EngineConnection,
         request: Request,
-        outcome: Callable[[], Awaitable[tuple[Grant, ...]]],
+        outcome: Callable[[], Awaitable[tuple[tuple[Grant, ...], Handout | None]]],
         *,
         asks: bool,
         begin_s: float,
     ) -> None:
         try:
-            grants = await outcome()
+            grants, handout = await outcome()
         except RequestError as error:
             refuse(connection, request, error, doing="create")
         else:
-            connection.reply(request, adjustment(grants) if grants and asks else None)
+            moved = grants if asks else ()
+            connection.reply(request, adjustment(moved, handout) if moved or handout else None)
             if grants:
                 self._meters.count(GRANTS, "decided")
                 container_id = request.container.id

@@ -10,14 +10,14 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
-from nri_netdev.custody.returning import Outcome
 from nri_netdev.daemon.lane import Lane
-from nri_netdev.domain.snapshot import HomeReport
 from nri_netdev.errors import KernelError
 from nri_netdev.log import event
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 _AT_ONE_TIME = 4
 """The kernel changes one interface at a time, but waits for drivers and for netns that die meanwhile."""
@@ -28,15 +28,18 @@ class Returns:
 
     Args:
         lane: gets the job that ends each.
+        at_one_time: how many are gone at one time; those of another object do not count.
+        doing: what each does, for the error that tells of a bug.
     """
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, *, at_one_time: int = _AT_ONE_TIME, doing: str = "bring an interface home") -> None:
         self._lane = lane
-        self._pool = ThreadPoolExecutor(_AT_ONE_TIME, thread_name_prefix="return")
+        self._doing = doing
+        self._pool = ThreadPoolExecutor(at_one_time, thread_name_prefix="return")
         self._idle = threading.Condition()
         self._count = 0
 
-    def begin(self, way: Callable[[], HomeReport], then: Callable[[Outcome], None]) -> None:
+    def begin(self, way: Callable[[], _T], then: Callable[[_T | KernelError], None]) -> None:
         """Begin a way home; `then` is called with what came of it, as a job of the lane."""
         with self._idle:
             self._count += 1
@@ -45,15 +48,15 @@ class Returns:
         except RuntimeError:  # closed: the next daemon brings it home
             self._end()
 
-    def _go(self, way: Callable[[], HomeReport], then: Callable[[Outcome], None]) -> None:
-        outcome: Outcome
+    def _go(self, way: Callable[[], _T], then: Callable[[_T | KernelError], None]) -> None:
+        outcome: _T | KernelError
         try:
             outcome = way()
         except KernelError as error:
             outcome = error
         except Exception as error:  # noqa: BLE001 - the root of a thread
             event(_log, logging.ERROR, "custody.bug", exc_info=True)
-            outcome = KernelError(action="bring an interface home", errno=0, reason=f"internal error ({error!r})")
+            outcome = KernelError(action=self._doing, errno=0, reason=f"internal error ({error!r})")
 
         def done(_custody: object) -> None:
             then(outcome)

@@ -76,13 +76,14 @@ class Daemon:
         self._settings = settings
         self._watched = watched
         self.meters = Meters()
-        self._new_custody = new_custody or (lambda of: open_custody(of, self.meters, self._returns))
+        self._new_custody = new_custody or self._open_custody
         self._injection = InjectionMemory(Injection(settings.injection))
         self._name = env.get("NRI_PLUGIN_NAME") or settings.name
         self._index = env.get("NRI_PLUGIN_IDX") or settings.index
         self._fd = env.get("NRI_PLUGIN_SOCKET")
         self._lane = Lane()
         self._returns = Returns(self._lane)
+        self._plugin_runs = Returns(self._lane, at_one_time=8, doing="run an IPAM plugin")
         self._background = Background()
         self._relevance = Relevance(lambda: self._lane.holders, self.meters)
         self._unread = UnreadKeys()
@@ -227,10 +228,14 @@ class Daemon:
         await self._done(_let_go)
         await asyncio.to_thread(self._returns.wait, DRAIN_S)
         self._returns.close()
+        self._plugin_runs.close()
         await self._lane.close()
         event(_log, logging.INFO, "daemon.stopped")
 
     # -- the engine, on the thread that reads from it ----------------------------------------------------------------
+
+    def _open_custody(self, settings: Settings) -> Custody:
+        return open_custody(settings, self.meters, returns=self._returns, plugin_runs=self._plugin_runs)
 
     def _session(self) -> PluginSession:
         self._is_healthy = False

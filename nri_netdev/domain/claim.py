@@ -5,12 +5,13 @@ Values only; how a claim changes is in `nri_netdev.domain.life`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from nri_netdev.domain.links import Link
 from nri_netdev.domain.scope import Scope
+from nri_netdev.domain.setup.values import PLAIN, Setup
 from nri_netdev.domain.snapshot import Snapshot
 
 MARK_PREFIX = "nri-netdev-"
@@ -127,6 +128,15 @@ class Claim:
     """What is wrong, in full sentences; empty when nothing is."""
     is_tainted: bool = False
     """Whether something of its holder is left on the interface that would reach the next one."""
+    setup: Setup = PLAIN
+    """What is to be set on it in the pod."""
+    may_route_default: bool = False
+    """Whether it may have a default route that an IPAM plugin gives."""
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is of a device on the interface that `snapshot` is of, which stays at home."""
+        return self.setup.share is not None
 
     @property
     def ifname(self) -> str:
@@ -157,6 +167,8 @@ def find(links: Iterable[Link], claim: Claim, *, at_home: bool) -> Link | None:
     always, so that a container cannot hand back something else.
     """
     was = claim.snapshot.link
+    if claim.setup.share is not None:
+        return _find_share(tuple(links), claim, claim.setup.share.kind, at_home=at_home)
     same_kind = [link for link in links if link.kind == was.kind and not link.is_loopback]
 
     def unmarked(link: Link) -> bool:
@@ -176,6 +188,21 @@ def find(links: Iterable[Link], claim: Claim, *, at_home: bool) -> Link | None:
         if found is not None:
             return found
     return None
+
+
+def _find_share(links: Sequence[Link], claim: Claim, kind: str, *, at_home: bool) -> Link | None:
+    """The device that a container has on a shared interface. It is nowhere but where it was made or was moved to.
+
+    One that a daemon died over before it could mark it is known by what it stands on, and by its name.
+    """
+    for link in links:
+        is_known = not at_home and claim.ifindex is not None and link.ifindex == claim.ifindex
+        if link.kind == kind and (claim.mark in link.altnames or is_known):
+            return link
+    parent = claim.snapshot.link.ifindex
+    made = (link for link in links if (link.kind, link.ifname, link.link) == (kind, claim.inside, parent))
+    unmarked = (link for link in made if link.link_netnsid is not None and not link.altnames)
+    return None if at_home or claim.ifindex is not None else next(unmarked, None)
 
 
 def _same_hardware(was: Link, link: Link) -> bool:

@@ -60,6 +60,9 @@ class Link:
     permanent_mac: str | None = None
     """`IFLA_PERM_ADDRESS`; None if the driver has none or all zeros."""
     mtu: int = 0
+    min_mtu: int = 0
+    max_mtu: int = 0
+    """0 where the driver tells no bound."""
     txqueuelen: int | None = None
     group: int = 0
     alias: str | None = None

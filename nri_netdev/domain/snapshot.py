@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from nri_netdev.domain.links import Address, Link
+from nri_netdev.domain.setup.values import PLAIN, Setup
 from nri_netdev.domain.snapshot_v1 import facets_of_v1
 
 VERSION = 2
@@ -140,6 +141,18 @@ class Snapshot:
                 for child in document["children"]
             ),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Away:
+    """An interface that is to come home: what it was there, and what was done with it in the pod."""
+
+    snapshot: Snapshot
+    mark: str
+    setup: Setup = PLAIN
+    """What was set on it in the pod, of which something may stay there."""
+    pod_path: str | None = None
+    """The netns that it was given to, if it is in another: what was made on it may have stayed there."""
 
 
 LISTS = frozenset({"routes", "others_routes", "neighbours", "nexthops", "rules", "fdb", "multicast"})

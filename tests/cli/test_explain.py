@@ -7,9 +7,12 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from nri_netdev.cli import explain
+from nri_netdev.domain.verdict.explain import Explanation
 from nri_netdev.proto import nri_pb2
 from nri_netdev.testing.engine import Engine
 from tests.cli.conftest import POD, POLICY, in_net, run
@@ -100,3 +103,30 @@ def test_a_guest_of_the_engine(home: Net, tmp_path: Path, capsys: pytest.Capture
         process.kill()
     assert status == 1
     assert 'refused: the runtime handler "default" of the pod (its process is cloud-hypervisor) runs' in out
+
+
+def test_what_would_be_set_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the verdict and what suffers; in JSON a text for each field."""
+    told = Explanation(
+        container="app",
+        asked="entry 1: ens1",
+        sets=("addresses 192.0.2.10/24", "mtu 9000"),
+        steps=("ens1: rule 1 decides",),
+        verdict="gives ens1 as ens1",
+        is_granted=True,
+        effects=("ens1: something",),
+    )
+    monkeypatch.setattr(explain, "read_node_state", lambda _: None)
+    monkeypatch.setattr(explain, "_asked", lambda *_: [SimpleNamespace(title="pod a")])
+    monkeypatch.setattr(explain, "_explain", lambda *_: (told,))
+
+    assert run("explain", "x", capsys=capsys) == (
+        0,
+        (
+            "pod a, container app, entry 1: ens1\n  ens1: rule 1 decides\n  gives ens1 as ens1\n"
+            "  sets addresses 192.0.2.10/24; mtu 9000\n  ens1: something\n"
+        ),
+        "",
+    )
+    [found] = json.loads(run("explain", "--json", "x", capsys=capsys)[1])
+    assert found["sets"] == ["addresses 192.0.2.10/24", "mtu 9000"]

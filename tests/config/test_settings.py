@@ -12,6 +12,7 @@ import pytest
 from nri_netdev.config.settings import AT_START, CONFIGURATION, Settings, read, schema, settings_of
 from nri_netdev.domain.policy.rules import LabelSelector, Operator, Requirement, Rule
 from nri_netdev.domain.policy.selectors import LinkState, Selector
+from nri_netdev.domain.setup.values import Ipam
 
 FULL = """\
 # Everything that can be set.
@@ -25,6 +26,10 @@ injection: oci
 on_missed: attach
 health: unix:///h
 metrics: "[::1]:9100"
+metadata: off
+cni_path: /opt/cni/bin:/x
+ipam:
+  storage: {type: whereabouts, range: 192.0.2.0/24}
 protected:
   - mgmt*
   - {mac: "02:00:5E:10:00:01"}
@@ -47,7 +52,7 @@ rules:
     count: 2
     names: ["net*", left]
     allow_protected: true
-  - {namespaces: ["*"], pools: [shared]}
+  - {namespaces: ["*"], pools: [shared], may: [routes, all], prefixes: [192.0.2.0/24], default_route: true, share: true}
 """
 
 
@@ -97,8 +102,22 @@ def test_everything_that_can_be_set_is_read() -> None:
             names=("net*", "left"),
             allow_protected=True,
         ),
-        Rule(number=2, namespaces=("*",), pools=("shared",)),
+        Rule(
+            number=2,
+            namespaces=("*",),
+            pools=("shared",),
+            may=frozenset({"routes", "all"}),
+            prefixes=("192.0.2.0/24",),
+            default_route=True,
+            share=True,
+        ),
     )
+    assert [rule.may_all for rule in policy.rules] == [False, True]
+    assert policy.rules[0].may == {"addresses", "mtu"}
+    assert policy.ipam == {
+        "storage": Ipam(type="whereabouts", document='{"range": "192.0.2.0/24", "type": "whereabouts"}')
+    }
+    assert (full.metadata, full.cni_path) == ("off", "/opt/cni/bin:/x")
 
 
 # -- the definition ----------------------------------------------------------------------------------------------------
@@ -107,7 +126,14 @@ def test_everything_that_can_be_set_is_read() -> None:
 def test_every_setting_is_defined_in_one_place() -> None:
     """What can be set is what the file may hold, with a meaning and, but for the policy, a default."""
     names = {one.name for one in fields(Settings)} - {"policy"}
-    assert set(CONFIGURATION.members) == names | {"protected", "pools", "rules", "unshared_handlers", "shared_handlers"}
+    assert set(CONFIGURATION.members) == names | {
+        "protected",
+        "pools",
+        "rules",
+        "ipam",
+        "unshared_handlers",
+        "shared_handlers",
+    }
     assert set(AT_START) < names
     for name in names:
         assert CONFIGURATION.members[name].text
@@ -117,7 +143,7 @@ def test_the_schema_is_one_that_tools_understand() -> None:
     """Of the keywords of JSON schema only those that mean the same in every draft since 6, and as JSON."""
     known = {
         "$schema", "title", "type", "properties", "additionalProperties", "description", "default", "pattern", "enum",
-        "items", "minItems", "required", "anyOf", "propertyNames", "minimum", "maximum",
+        "items", "minItems", "maxItems", "maxProperties", "required", "anyOf", "propertyNames", "minimum", "maximum",
     }  # fmt: skip
 
     def keywords(node: Any) -> set[str]:

@@ -14,8 +14,11 @@ from nri_netdev.domain.claim import MARK_PREFIX, State
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.scope import Scope
 from nri_netdev.errors import RequestError
-from tests.fakes import HOME
+from tests.fakes import HOME, Device
 from tests.world import SABOTAGE, World, entries, killed_at
+
+SETUPS: tuple[dict[str, object], ...] = ({}, {}, {"mtu": 9000, "addresses": ["203.0.113.9/24"]}, {"share": "macvlan"})
+"""What is asked to be set."""
 
 
 class Lives(RuleBasedStateMachine):
@@ -30,8 +33,7 @@ class Lives(RuleBasedStateMachine):
         self.world = World()
         self.kinds = {"ens1": "veth", "ens2": None, "ens3": "macvlan"}
         self.asked: dict[tuple[str, str], tuple[Entry, ...]] = {}
-        for ifname, kind in self.kinds.items():
-            self.world.kernel.add(ifname, kind=kind)
+        self.plugged = [self.world.kernel.add(ifname, kind=kind) for ifname, kind in self.kinds.items()]
         self.is_up = True
         self.is_synchronized = True
         """Whether the engine has listed what exists since the daemon started."""
@@ -97,7 +99,9 @@ class Lives(RuleBasedStateMachine):
             is_first = pod_id not in {pod for pod, _ in self.asked}
             ifname = data.draw(st.sampled_from(self.names))
             scope = data.draw(st.sampled_from(Scope)) if is_first else Scope.CONTAINER
-            asked = entries((ifname, f"n{ifname}"), scope=scope)
+            setup = data.draw(st.sampled_from(SETUPS))
+            inside = f"n{ifname}{app}" if "share" in setup else f"n{ifname}"
+            asked = entries((ifname, inside), scope=scope, setup=setup)
             for name in ("one", "two") if scope is Scope.POD else (app,):
                 self.asked[pod_id, name] = asked
         return self.world.live_pods[pod_id], app, self.asked[pod_id, app]
@@ -172,22 +176,36 @@ class Lives(RuleBasedStateMachine):
         if out and "netns of its own" not in sabotage:
             SABOTAGE[sabotage](self.world, data.draw(st.sampled_from(out)))
 
-    @rule(what=st.sampled_from(["bring_home", "restore", "complete"]))
+    @rule(what=st.sampled_from(["bring_home", "restore", "complete", "apply", "share"]))
     def refuse(self, what: str) -> None:
         self.world.kernel.refused ^= {what}
 
     @invariant()
     def nothing_is_lost(self) -> None:
         """Every device that was plugged in is somewhere."""
-        assert len(self.world.kernel.devices) == len(self.names)
+        assert len(self.world.kernel.devices) - len(self.shares()) == len(self.names)
+
+    def shares(self) -> list[Device]:
+        """The devices that pods have on interfaces at home."""
+        return [device for device in self.world.kernel.devices if not any(device is one for one in self.plugged)]
 
     @invariant()
     def one_holder_each(self) -> None:
         """No interface has two claims, prepared or not, and all that is out is claimed."""
         ledger = self.world.ledger
-        claimed = [claim.ifname for claim in (*ledger.rows.values(), *ledger.prepared.values())]
-        assert len(claimed) == len(set(claimed))
-        assert len([d for d in self.world.kernel.devices if d.netns != HOME]) <= len(claimed)
+        claims = [*ledger.rows.values(), *ledger.prepared.values()]
+        whole = [claim.ifname for claim in claims if not claim.is_share]
+        assert len(whole) == len(set(whole))
+        assert len([d for d in self.world.kernel.devices if d.netns != HOME]) <= len(claims)
+
+    @invariant()
+    def a_share_is_where_its_interface_is_not_given(self) -> None:
+        """Nobody has an interface while another has a share of it, and no share is where nobody has it."""
+        rows = self.world.ledger.rows.values()
+        shared = {claim.ifname for claim in rows if claim.is_share}
+        whole = {claim.ifname for claim in rows if not claim.is_share and claim.state is not State.PARTIAL}
+        assert not shared & whole
+        assert len(self.shares()) <= len([c for c in rows if c.is_share])
 
     @precondition(lambda self: self.is_up)
     @invariant()

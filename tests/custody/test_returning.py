@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from nri_netdev.custody.returning import Outcome, StillReturning
+from nri_netdev.custody.returning import Beside, Outcome, StillReturning
 from nri_netdev.custody.settle import AGAIN_AT_LATEST_S
 from nri_netdev.domain.claim import State
 from nri_netdev.domain.snapshot import HomeReport
@@ -43,7 +43,7 @@ def _slow() -> Slow:
 
 @pytest.fixture(name="world")
 def _world(slow: Slow) -> World:
-    world = World(returns=slow)
+    world = World(beside=Beside(returns=slow))
     world.kernel.add("ens1")
     return world
 

@@ -48,7 +48,7 @@ class Node:
         return Custody(
             self.ledger,
             self.kernel,
-            encode=lambda grants: adjustment(grants).SerializeToString(),
+            encode=lambda grants, handout: adjustment(grants, handout).SerializeToString(),
             now_s=time.time,
             monotonic_s=time.monotonic,
         )

@@ -9,12 +9,16 @@ from collections.abc import Callable
 import pytest
 
 from nri_netdev.custody.custody import Custody
+from nri_netdev.custody.leases import Leases
 from nri_netdev.custody.returning import Outcome, StillReturning
 from nri_netdev.daemon.lane import Lane
 from nri_netdev.daemon.returns import Returns
+from nri_netdev.domain.setup.leases import Lease, LeaseResult
 from nri_netdev.domain.snapshot import HomeReport
-from nri_netdev.errors import KernelError
+from nri_netdev.errors import KernelError, PluginError, RequestError
+from tests.custody.test_leases import asking
 from tests.daemon.test_lane import with_lane
+from tests.fakes import FakeLedger, FakePlugins
 
 REPORT = HomeReport(ifindex=7, ifname="ens1")
 
@@ -104,6 +108,32 @@ async def test_what_goes_wrong_is_an_outcome(lane: Lane) -> None:
 
     assert outcomes[0] is refusal
     assert "internal error (LookupError('of ours'))" in str(outcomes[1])
+
+
+@with_lane
+async def test_an_ipam_plugin_that_takes_long(lane: Lane) -> None:
+    """Other jobs are done meanwhile; whoever asked for the address has it when the plugin has ended, in one go."""
+    may_end = threading.Event()
+
+    class Long(FakePlugins):
+        def add(self, lease: Lease) -> LeaseResult:
+            may_end.wait(20)
+            return super().add(lease)
+
+    runs, plugins = Returns(lane, at_one_time=1, doing="run an IPAM plugin"), Long()
+    leases = Leases(FakeLedger(), plugins, runs, lambda: 0.0)
+    waiting = lane.ask(lambda _: leases.obtain(asking()), too_late="late", limit_s=20)
+    assert await lane.ask(lambda _: "free", too_late="late")() == "free"
+    lane.limit_s = 20
+    may_end.set()
+    assert [one.address for one in (await waiting()).addresses] == ["192.0.2.2/24"]
+
+    plugins.refused["ADD"] = PluginError(plugin="fake", command="ADD", reason="no more", is_answer=True)
+    with pytest.raises(RequestError, match="no more"):
+        await lane.ask(lambda _: leases.obtain(asking(2)), too_late="late")()
+    await asyncio.wrap_future(lane.later(lambda _: leases.release_unneeded(lambda _: False)))
+    assert await asyncio.to_thread(runs.wait, 20)
+    assert plugins.given == {}
 
 
 @with_lane

@@ -12,6 +12,7 @@ import pytest
 from nri_netdev.domain.claim import Claim, Netns, Owner, find
 from nri_netdev.domain.links import Link
 from nri_netdev.domain.scope import Scope
+from nri_netdev.domain.setup.values import Setup, Share, ShareKind
 from nri_netdev.domain.snapshot import Snapshot
 
 MARK = "nri-netdev-0123456789ab"
@@ -79,3 +80,28 @@ def test_it_is_known_by_what_stays(was: Link, seen_as: int | None, now: Link, *,
 def test_nothing_else_is_taken_for_it(was: Link, seen_as: int | None, now: Link, *, at_home: bool) -> None:
     """A container cannot hand back something else, and a stranger under the same name is left alone."""
     assert find([now], claim(was, ifindex=seen_as), at_home=at_home) is None
+
+
+SHARE = Link(ifindex=40, ifname="net1", kind="macvlan", link=7, link_netnsid=0)
+
+
+@pytest.mark.parametrize(
+    ("seen_as", "now", "is_it"),
+    [
+        (None, replace(SHARE, ifname="x", altnames=(MARK,)), True),
+        (40, replace(SHARE, ifname="x"), True),
+        (None, SHARE, True),
+        (None, replace(SHARE, ifname="net2"), False),
+        (None, replace(SHARE, kind="ipvlan"), False),
+        (None, replace(SHARE, link=8), False),
+        (None, replace(SHARE, link_netnsid=None), False),
+        (None, replace(SHARE, altnames=("nri-netdev-of-another",)), False),
+        (41, SHARE, False),
+    ],
+)
+def test_a_device_on_a_shared_interface(seen_as: int | None, now: Link, *, is_it: bool) -> None:
+    """It is known by its mark, its ifindex, or, before it has been seen, by what it stands on."""
+    setup = Setup(share=Share(kind=ShareKind.MACVLAN, mode="bridge"), asked=frozenset({"share"}))
+    held = replace(claim(VETH, ifindex=seen_as), setup=setup)
+    assert (find([now], held, at_home=False) == now) is is_it
+    assert find([SHARE], held, at_home=True) is None

@@ -42,7 +42,7 @@ _CRIO = "github.com/cri-o/cri-o"
 _CNI = "github.com/containernetworking/plugins/plugins"
 _CONTAINERD_TAGS = "no_btrfs,no_zfs,no_devmapper"
 
-DEFAULT = ("system", "images", "containerd", "runc", "cni", "crictl")
+DEFAULT = ("system", "images", "containerd", "runc", "cni", "ipam", "crictl")
 """What the tests need that run on containerd and runc whatever is chosen."""
 
 MANIFESTS = ("kustomize",)
@@ -75,6 +75,7 @@ TOOLS = (
     go_tool("kustomize", "sigs.k8s.io/kustomize/kustomize/v5", module=PINS / "kustomize"),
     go_tool("runc", "github.com/opencontainers/runc", has_cgo=True),
     go_tool("cni", f"{_CNI}/main/ptp", f"{_CNI}/main/loopback", f"{_CNI}/ipam/host-local"),
+    go_tool("ipam", f"{_CNI}/ipam/dhcp", f"{_CNI}/ipam/static", module=PINS / "ipam"),
     go_tool(
         "crictl",
         "sigs.k8s.io/cri-tools/cmd/crictl",

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nri_netdev.domain.setup.values import PLAIN, Setup
+
 DIRECTORY = Path(__file__).parent
 
 
@@ -31,12 +33,15 @@ def as_json(data: object) -> Any:
 def plain(value: Any) -> Any:
     """A value of the program as JSON has it: of each dataclass the fields that say something, by name."""
     if dataclasses.is_dataclass(value):
-        found = {one.name: plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
+        fields = {one.name: getattr(value, one.name) for one in dataclasses.fields(value)}
+        if isinstance(value, Setup):
+            fields = {name: one for name, one in fields.items() if one != getattr(PLAIN, name)}
+        found = {name: plain(one) for name, one in fields.items()}
         return {name: one for name, one in found.items() if one not in (None, {}, [], "")}
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, Mapping):
         return {key: plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(one) for one in value]
+    if isinstance(value, (list, tuple, frozenset)):
+        return [plain(one) for one in (sorted(value) if isinstance(value, frozenset) else value)]
     return str(value) if isinstance(value, Path) else value

@@ -123,6 +123,16 @@ TEXTS = (
     "rules:\n" + "- {}\n" * 30,
     "unshared_handlers: [kata*, vm]\nshared_handlers: [default]",
     "unshared_handlers: kata\nshared_handlers: ['a b', '', [x]]",
+    (
+        "metadata: off\ncni_path: /a:/b\nipam: {storage: {type: whereabouts, range: 192.0.2.0/24, x: [1, true, y]}}\n"
+        f"rules:\n- {{{RULE}, may: [all], default_route: true, share: true}}\n"
+        f"- {{{RULE}, may: [ipam, routes], prefixes: [192.0.2.0/24, '2001:DB8::/32']}}"
+    ),
+    (
+        "metadata: yes\ncni_path: bin\nipam: {A: {type: x}, b: {}, c: d, e: {type: [x]}}\n"
+        f"rules:\n- {{{RULE}, may: [everything, share], default_route: 1}}\n"
+        f"- {{{RULE}, may: addresses, prefixes: []}}\n- {{{RULE}, prefixes: [192.0.2.1/24, x], share: yes}}"
+    ),
 )
 CASES = {str(number): text for number, text in enumerate(TEXTS)}
 FROM_ENGINE = {

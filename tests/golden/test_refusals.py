@@ -25,6 +25,7 @@ from nri_netdev.custody.evaluate import Asker, Evaluator
 from nri_netdev.daemon.lane import Lane
 from nri_netdev.domain.annotations.entries import entries_of
 from nri_netdev.domain.claim import Claim, Netns, Owner, State
+from nri_netdev.domain.effects import Attached
 from nri_netdev.domain.links import Address, Inventory, Link, PodNetnsView
 from nri_netdev.domain.pci import PciFunction
 from nri_netdev.domain.pods import Container, PodSandbox
@@ -32,6 +33,7 @@ from nri_netdev.domain.policy.rules import Policy
 from nri_netdev.domain.policy.selectors import Facts
 from nri_netdev.domain.routing import SourceRoute
 from nri_netdev.domain.scope import Scope
+from nri_netdev.domain.setup.fields import read_setup
 from nri_netdev.domain.snapshot import Snapshot
 from nri_netdev.errors import KernelError, Reason, RequestError, StateError
 from nri_netdev.shells.kernel.netns import open_netns
@@ -91,12 +93,19 @@ ANNOTATIONS: dict[str, Case] = {
     "entry is a list": annotated("- [a]"),
     "entry is null": annotated("- "),
     "entry of another grammar": annotated(**{"network-devices.nri.io": "- a"}),
-    "entry of many fields": annotated("- {" + ", ".join(f"f{n}: x" for n in range(40)) + "}"),
+    "entry of many fields": annotated("- {" + ", ".join(f"f{n}: x" for n in range(70)) + "}"),
     "unknown field": annotated("- {interface: a, zzz: b}"),
     "unknown field, near": annotated("- {interface: a, nmae: b}"),
     "unknown field, that speaks of a rule": annotated("- {interface: a, rule: b}"),
     "field twice": annotated(**{"network-devices.nri.io": "- {hostIf: a, hostif: b}"}),
-    "field later": annotated("- {interface: a, mtu: 9000}"),
+    "a setup's field": annotated("- {interface: a, mtu: 10, vlan: {id: 5, name: b, addresses: [x]}}"),
+    "a setup that does not go together": annotated(
+        "- {interface: a, addresses: [192.0.2.1/24], routes: [{to: default, via: 192.0.3.1}], share: ipvlan, vf: {}}"
+    ),
+    "a setup for many": annotated("- {pool: a, count: 2, addresses: [192.0.2.1/24]}"),
+    "a setup of another grammar": annotated(
+        **{"netdevices.nri.containerd.io": "- {name: a, address: 192.0.2.1, prefix: 64, mtu: 10}"}
+    ),
     "field is a list": annotated("- {interface: [a]}"),
     "field is null": annotated("- {interface: }"),
     "no interface": annotated("- {name: a}"),
@@ -225,6 +234,9 @@ class _Host:
 
     def pci_of(self, address: str) -> PciFunction | None:
         return FUNCTIONS.get(address)
+
+    def attached(self, _: Link) -> Attached:
+        return Attached()
 
     def snapshot(self, ifindex: int) -> Snapshot:
         """As if the interface had changed since the host was read."""
@@ -391,6 +403,43 @@ VERDICTS: dict[str, Case] = {
     "a PCI function that is not the rest": judged(
         "[{pci: '3b:00.2', driver: e1000}]", facts={"ens1f0": Facts(pci="0000:3b:00.2")}
     ),
+    "rule without share": judged("[{interface: ens1f0, share: macvlan}]", policy=of_rule("interfaces: [ens1f0]")),
+    "no rule, and more than it gives by default": judged(
+        "[{interface: ens1f0, share: macvlan, promisc: true, routes: [{to: 0.0.0.0/0}]}]", policy=""
+    ),
+    "rule's may": judged(
+        "[{interface: ens1f0, promisc: true, routes: [{to: 192.0.2.0/24}]}]", policy=of_rule("interfaces: [ens1f0]")
+    ),
+    "rule without default route": judged(
+        "[{interface: ens1f0, routes: [{to: 0.0.0.0/0}]}]", policy=of_rule("interfaces: [ens1f0], may: [all]")
+    ),
+    "rule's prefixes": judged(
+        "[{interface: ens1f0, addresses: [192.0.2.9/24, 198.51.100.9/24]}]",
+        policy=of_rule("interfaces: [ens1f0], prefixes: [192.0.2.0/24]"),
+    ),
+    "rule's prefixes, of a plugin": judged(
+        "[{interface: ens1f0, ipam: {type: host-local, subnet: 198.51.100.0/24}}]",
+        policy=of_rule("interfaces: [ens1f0], may: [ipam], prefixes: [192.0.2.0/24]"),
+    ),
+    "MTU": judged(
+        "[{interface: mtu0, mtu: 9000}]",
+        inventory=Inventory(links=(Link(ifindex=2, ifname="mtu0", min_mtu=68, max_mtu=1500),)),
+    ),
+    "no virtual function": judged("[{interface: ens1f0, vf: {vlan: 5}}]"),
+    "no RDMA device": judged("[{interface: ens1f0, rdma: true}]"),
+    "no IPAM profile": judged(
+        "[{interface: ens1f0, ipam: storage}]",
+        policy=f"ipam: {{store: {{type: dhcp}}}}\n{of_rule('interfaces: [ens1f0], may: [all]')}",
+    ),
+    "name of a device taken in the pod": judged("[{interface: ens1f0, vlan: {id: 5, name: eth0}}]"),
+    "share of a port": judged("[{interface: port0, share: macvlan}]"),
+    "shares of two kinds": judged(
+        "[{interface: ens1f0, share: macvlan, name: a}, {interface: ens1f0, share: ipvlan, name: b}]"
+    ),
+    "share of another kind": judged(
+        "[{interface: ens1f0, share: macvlan}]", replace(held("ens1f0"), setup=read_setup('{"share": "ipvlan"}'))
+    ),
+    "shared by another": judged("[ens1f0]", replace(held("ens1f0"), setup=read_setup('{"share": "ipvlan"}'))),
     "copied from ip link": judged("[ens9@if7]"),
     "a guest, by its handler": judged("[ens1f0, ens8]", handler="kata-qemu"),
     "several reasons": judged("[ens1f0, ens8, br0, ens9]"),

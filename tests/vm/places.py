@@ -194,5 +194,6 @@ def _config(cards: Mapping[str, str]) -> str:
     """A configuration that gives everything, whatever the node lives by."""
     kinds = [kind for kind in KINDS.values() if kind.cards <= cards.keys()]
     names = sorted({kind.ifname(cards) for kind in kinds})
-    rules = [{"namespaces": ["*"], "interfaces": [name], "allow_protected": True} for name in names]
+    freely = {"namespaces": ["*"], "allow_protected": True, "may": ["all"], "default_route": True, "share": True}
+    rules = [{**freely, "interfaces": [name]} for name in names]
     return yaml.safe_dump({"log_level": "debug", "rules": rules})

@@ -8,7 +8,8 @@ ignored, and null or an empty text the same as no field at all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -16,9 +17,13 @@ from typing import Any
 from nri_netdev.domain.pods import MAX_INTERFACES
 from nri_netdev.domain.policy.selectors import FIELDS, IFNAMES
 from nri_netdev.domain.scope import Scope
+from nri_netdev.domain.setup.check import unfit
+from nri_netdev.domain.setup.fields import FIELDS as SETUP_FIELDS
+from nri_netdev.domain.setup.fields import flaws_of, setup_of
+from nri_netdev.domain.setup.texts import HOST
+from nri_netdev.domain.setup.values import Setup
 from nri_netdev.domain.text.names import why_invalid, why_invalid_pattern
-from nri_netdev.domain.text.shape import FlawKind, Member, Reader, Record, Shape, Text, TextOr, unobjected, whole_number
-from nri_netdev.domain.text.yaml_nodes import Node, YamlScalar
+from nri_netdev.domain.text.shape import ListOf, Member, Record, Shape, Text, TextOr, Unfit, unobjected, whole_number
 
 ANNOTATION_PREFIX = "nri-netdev.io"
 """Prefix of every native key, and a native key itself: the short spelling of `POD_KEY`."""
@@ -49,27 +54,13 @@ class Grammar(StrEnum):
     NETWORK_DEVICE_INJECTOR = "network-device-injector"
 
 
-@dataclass(frozen=True, slots=True)
-class _Unsupported:
-    """A field that is known, and refused whatever it holds."""
-
-    is_go_number: bool = False
-    """Zero is the same as no field, as to Go's decoder where a number is wanted."""
-
-    def read(self, node: Node, path: tuple[str, ...], reader: Reader) -> None:
-        if not (self.is_go_number and isinstance(node, YamlScalar) and node.as_int() == 0):
-            reader.flaw(FlawKind.UNSUPPORTED, node, path, "is not yet supported")
-
-    def schema(self) -> dict[str, Any]:
-        return {}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrammarSpec:
     """How the entries of one grammar are written.
 
-    An entry is read into a dict. Its keys are the same for each grammar: `interface`, `name`, `pool`, `count` and the
-    fields of `nri_netdev.domain.policy.selectors.FIELDS`.
+    An entry is read into a dict. Its keys are the same for each grammar: `interface`, `name`, `pool`, `count`, the
+    fields of `nri_netdev.domain.policy.selectors.FIELDS` and those of `nri_netdev.domain.setup.fields.FIELDS`; but for
+    what a peer sets, see `setup_of_peer`.
     """
 
     record: Record[dict[str, Any]]
@@ -102,20 +93,43 @@ class GrammarSpec:
 _MAX_FIELDS = 32
 """Of an entry: enough for what Go ignores, and few enough to report each."""
 _NAME = unobjected(why_invalid)
-_LATER = Member(shape=_Unsupported(), text="known, and refused as not yet supported")
-_PEERS_LATER = Member(shape=_Unsupported(is_go_number=True), text="refused as not yet supported")
+
+
+def setup_in(given: Mapping[str, Any]) -> Setup:
+    """What an entry of the native grammar asks to be set."""
+    return setup_of({name: given[name] for name in SETUP_FIELDS if name in given})
+
+
+def setup_of_peer(given: Mapping[str, Any]) -> str:
+    """What an entry of another plugin asks to be set, as a document of native fields; "" for nothing."""
+    found: dict[str, Any] = {}
+    if address := given.get("address"):
+        found["addresses"] = [f"{address}/{given.get('prefix') or (128 if ':' in address else 32)}"]
+    if mtu := given.get("mtu"):
+        found["mtu"] = mtu
+    return json.dumps(found) if found else ""
+
+
+def _unfit_peer(given: Mapping[str, Any]) -> Iterator[Unfit]:
+    """What of an entry of another plugin no interface can have, by the plugin's own fields."""
+    for flaw in flaws_of(setup_of_peer(given)):
+        yield ("address" if flaw.path[0] == "addresses" else flaw.path[0],), flaw.message
 
 
 def _peers(**members: Member) -> GrammarSpec:
-    return GrammarSpec(record=Record(members=members, build=dict, most=_MAX_FIELDS, is_go=True))
+    record: Record[dict[str, Any]] = Record(
+        members=members, build=dict, most=_MAX_FIELDS, is_go=True, unfit=_unfit_peer
+    )
+    return GrammarSpec(record=record)
 
 
 GRAMMARS: Mapping[Grammar, GrammarSpec] = {
     Grammar.NATIVE: GrammarSpec(
-        short=Text(parse=lambda text: {"interface": IFNAMES.parse(text)}),
+        short=Text(parse=lambda text: {"interface": IFNAMES.parse(text)}, json=IFNAMES.json),
         record=Record(
             build=dict,
-            most=_MAX_FIELDS,
+            most=2 * _MAX_FIELDS,
+            unfit=lambda given: unfit(setup_in(given)),
             members={
                 "interface": replace(FIELDS["interface"], slips=("hostif",)),
                 "name": Member(
@@ -137,9 +151,7 @@ GRAMMARS: Mapping[Grammar, GrammarSpec] = {
                     ),
                     example="2",
                 ),
-                "addresses": replace(_LATER, slips=("address",)),
-                "routes": _LATER,
-                "mtu": _LATER,
+                **SETUP_FIELDS,
             },
         ),
     ),
@@ -150,12 +162,22 @@ GRAMMARS: Mapping[Grammar, GrammarSpec] = {
     Grammar.NETWORK_DEVICE_INJECTOR: _peers(
         name=Member(shape=_NAME, text="`interface`", argument="interface"),
         new_name=Member(shape=_NAME, text="`name`", argument="name"),
-        address=_PEERS_LATER,
-        prefix=_PEERS_LATER,
-        mtu=_PEERS_LATER,
+        address=Member(shape=HOST, text="`addresses`, with `prefix`"),
+        prefix=Member(shape=whole_number(0, 128), text="the prefix length of `addresses`; 0 for that of one host"),
+        mtu=Member(shape=whole_number(0, 65535), text="`mtu`; 0 to leave it"),
     ),
 }
 """What an entry may hold in each grammar. A native field's text is what it means, a peer's the native field."""
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of the value of a native annotation."""
+    entries = ListOf(item=GRAMMARS[Grammar.NATIVE].entry, most=MAX_INTERFACES)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Value of an annotation of nri-netdev",
+        **entries.schema(),
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,10 @@ returns its reasons as the same `Problem`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from nri_netdev.domain.annotations.grammars import (
     ANNOTATION_PREFIX,
@@ -16,6 +17,8 @@ from nri_netdev.domain.annotations.grammars import (
     Grammar,
     GrammarSpec,
     Source,
+    setup_in,
+    setup_of_peer,
     sources,
 )
 from nri_netdev.domain.annotations.keys import named_container, why_unknown
@@ -23,6 +26,8 @@ from nri_netdev.domain.pods import MAX_INTERFACES
 from nri_netdev.domain.policy.selectors import FIELDS, Selector, is_glob
 from nri_netdev.domain.problem import Problem
 from nri_netdev.domain.scope import Scope
+from nri_netdev.domain.setup.fields import document_of, of_one, read_setup
+from nri_netdev.domain.setup.values import PLAIN, Setup
 from nri_netdev.domain.text import yaml_nodes
 from nri_netdev.domain.text.names import POOL_NAME, fill, quote, quote_key, why_invalid
 from nri_netdev.domain.text.pasted import with_advice
@@ -50,11 +55,25 @@ class Entry:
     """The pool that it must be in."""
     count: int = 1
     """How many are asked for; 1 where the interface is named."""
+    setup: Setup = PLAIN
+    """What is to be set on it in the pod."""
+    is_short: bool = False
+    """Whether it is a mere name, or another plugin's: then the container gets no more than the interface."""
 
     @property
     def inside(self) -> str:
         """The name that it gets in the container: final once the verdict has chosen the interface."""
         return self.interface if self.name is None else self.name
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it asks for a device of its own on the interface, which stays on the host."""
+        return self.setup.share is not None
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Names of the devices on it in the pod."""
+        return tuple(child.name for child in self.setup.children)
 
     @property
     def is_pattern(self) -> bool:
@@ -128,11 +147,12 @@ def _rivals(found: Iterable[Source]) -> Iterator[Problem]:
             yield Problem(key=rival, message=message)
 
 
-def _duplicates(entries: Iterable[Entry]) -> Iterator[Problem]:
+def _duplicates(entries: Sequence[Entry]) -> Iterator[Problem]:
     interfaces: dict[str, Entry] = {}
     names: dict[str, Entry] = {}
     for entry in entries:
         same = interfaces.setdefault(entry.interface, entry) if entry.interface else entry
+        same = entry if entry.is_shared and same.is_shared else same
         alike = names.setdefault(entry.inside, entry) if entry.fixed_inside else entry
         if same is not entry:
             message = f"interface {quote(entry.interface)} is asked for twice, first in {_place_for(entry, same)}"
@@ -144,6 +164,33 @@ def _duplicates(entries: Iterable[Entry]) -> Iterator[Problem]:
         else:
             continue
         yield Problem(key=entry.key, entry=entry.number, message=message)
+    yield from _devices_twice(entries, names)
+
+
+def _devices_twice(entries: Iterable[Entry], names: dict[str, Entry]) -> Iterator[Problem]:
+    """Devices in the pod whose name something else there has; a VRF may be that of several interfaces.
+
+    Args:
+        entries: the entries.
+        names: the names that interfaces have, and whose.
+    """
+    vrfs: dict[str, Entry] = {}
+    for entry in entries:
+        for name in entry.devices:
+            alike = names.setdefault(name, entry)
+            if alike is not entry or name == entry.fixed_inside:
+                message = f"the name {quote(name)} is wanted twice, first in {_place_for(entry, alike)}"
+                yield Problem(key=entry.key, entry=entry.number, message=message)
+    for entry in entries:
+        if (vrf := entry.setup.vrf) is None:
+            continue
+        alike = vrfs.setdefault(vrf.name, entry)
+        if alike.setup.vrf != vrf:
+            message = f"the VRF {quote(vrf.name)} has another table in {_place_for(entry, alike)}"
+            yield Problem(key=entry.key, entry=entry.number, message=message, field="vrf.table")
+        elif vrf.name in names:
+            message = f"the name {quote(vrf.name)} is wanted twice, first in {_place_for(entry, names[vrf.name])}"
+            yield Problem(key=entry.key, entry=entry.number, message=message, field="vrf.name")
 
 
 def _place_for(entry: Entry, other: Entry) -> str:
@@ -172,13 +219,15 @@ def _read(text: str, source: Source) -> Iterator[Entry | Problem]:
         message = f"{len(node.items)} interfaces are asked for; at most {MAX_INTERFACES} can be"
         yield Problem(key=source.key, message=message)
     else:
+        reader = Reader()
         for number, item in enumerate(node.items, 1):
-            yield from _entry(item, number, source, spec)
+            reader.flaws.clear()
+            yield from _entry(item, number, source, reader)
 
 
-def _entry(node: yaml_nodes.Node, number: int, source: Source, spec: GrammarSpec) -> Iterator[Entry | Problem]:
+def _entry(node: yaml_nodes.Node, number: int, source: Source, reader: Reader) -> Iterator[Entry | Problem]:
+    spec = GRAMMARS[source.grammar]
     problem = partial(Problem, key=source.key, entry=number)
-    reader = Reader()
     given = spec.entry.read(node, (), reader)
     if given is None:
         alone = _key_alone(node)
@@ -198,9 +247,21 @@ def _entry(node: yaml_nodes.Node, number: int, source: Source, spec: GrammarSpec
         selector=Selector(**selecting) if selecting else None,
         pool=given.get("pool"),
         count=given.get("count", 1),
+        setup=_setup(given, node, spec),
+        is_short=spec.is_go or isinstance(node, yaml_nodes.YamlScalar),
     )
     unfit = list(_unfit(entry, spec, problem))
     yield from unfit or (entry,)
+
+
+def _setup(given: Mapping[str, Any], node: yaml_nodes.Node, spec: GrammarSpec) -> Setup:
+    """What an entry asks to be set."""
+    if spec.is_go:
+        return read_setup(setup_of_peer(given))
+    setup = setup_in(given)
+    if setup.is_plain or not isinstance(node, yaml_nodes.YamlMapping):
+        return PLAIN
+    return replace(setup, document=document_of(node))
 
 
 def _written(text: str, line: int | None, spec: GrammarSpec) -> str:
@@ -237,8 +298,6 @@ def _problem(flaw: Flaw, spec: GrammarSpec, problem: partial[Problem], *, alone:
             return problem(message=f"an entry {flaw.message}")
         case _:
             field = ".".join(flaw.path)
-    if flaw.kind is FlawKind.UNSUPPORTED:
-        return problem(message=f"not yet supported: {field}", field=field)
     article = "the field " if flaw.kind is FlawKind.TWICE else ""
     return problem(message=f"{article}{field} {flaw.message}", field=field)
 
@@ -250,6 +309,10 @@ def _unfit(entry: Entry, spec: GrammarSpec, problem: partial[Problem]) -> Iterat
         return
     if entry.count > 1 and entry.interface:
         yield problem(message=f"{entry.count} of one interface are asked for; name a pool or a pattern", field="count")
+    if entry.count > 1:
+        for field in of_one(entry.setup):
+            message = f"{field} is for one interface, and {entry.count} are asked for; write an entry for each"
+            yield problem(message=message, field=field)
     if entry.name is None or spec.is_go:
         return
     if POOL_NAME in entry.name and entry.pool is None:

@@ -8,8 +8,12 @@ from typing import Any
 
 from nri_netdev.domain.pods import MAX_INTERFACES
 from nri_netdev.domain.policy.handlers import DEFAULT_HANDLER
-from nri_netdev.domain.policy.rules import LabelSelector, Operator, Requirement, Rule
+from nri_netdev.domain.policy.rules import EVERYTHING, MAY_BY_DEFAULT, LabelSelector, Operator, Requirement, Rule
 from nri_netdev.domain.policy.selectors import FIELDS, IFNAMES, Selector
+from nri_netdev.domain.setup.fields import FIELDS as SETUP_FIELDS
+from nri_netdev.domain.setup.ipam import PROFILE, ProfileShape
+from nri_netdev.domain.setup.texts import NETWORK
+from nri_netdev.domain.setup.values import Ipam
 from nri_netdev.domain.text.names import did_you_mean, quote
 from nri_netdev.domain.text.shape import (
     FlawKind,
@@ -117,6 +121,8 @@ def _rule(**given: Any) -> Callable[[int], Rule]:
             "has allow_protected: true, which gives away what the node lives by, so one of its interfaces must be "
             "named: by interface without * and ?, altname, mac or pci"
         )
+    if "may" in given:
+        given["may"] = frozenset(given["may"])
     return lambda number: Rule(number=number, **given)
 
 
@@ -170,11 +176,36 @@ RULES: ListOf[Callable[[int], Rule]] = ListOf(
                 ),
                 default="false",
             ),
+            "may": Member(
+                shape=ListOf(item=words(EVERYTHING, *sorted({*SETUP_FIELDS} - {"keep_addresses", "share"}))),
+                text=(
+                    "what a pod may set on them, and on devices that it makes on them: fields of an entry, as "
+                    "`addresses` (with it `keep_addresses`), `mtu` and `routes`, or `all`"
+                ),
+                default=tuple(sorted(MAY_BY_DEFAULT)),
+            ),
+            "prefixes": Member(
+                shape=ListOf(item=NETWORK, least=1),
+                text=(
+                    "networks that `addresses` must come from, and what a pod itself has an IPAM plugin give; any "
+                    "without it"
+                ),
+            ),
+            "default_route": Member(
+                shape=boolean(), text="let a pod have a default route by one of them", default="false"
+            ),
+            "share": Member(
+                shape=boolean(),
+                text="give macvlans and ipvlans on them too, lifelines included, as the interface itself stays at home",
+                default="false",
+            ),
         },
     )
 )
 POOLS: MapOf[tuple[Selector, ...]] = MapOf(key=_POOL, value=ListOf(item=SELECTOR, least=1))
 PROTECTED: ListOf[Selector] = ListOf(item=SELECTOR)
+IPAM_PROFILES: MapOf[Ipam] = MapOf(key=PROFILE, value=ProfileShape())
+"""What IPAM plugins are told, by names that entries give."""
 HANDLERS: ListOf[str] = ListOf(item=_HANDLERS)
 """Patterns of runtime handlers; `DEFAULT_HANDLER` stands for that of pods that name none."""
 

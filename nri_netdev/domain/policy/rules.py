@@ -18,10 +18,18 @@ from nri_netdev.domain.pods import PodSandbox
 from nri_netdev.domain.policy.handlers import DEFAULT_HANDLER, Handlers
 from nri_netdev.domain.policy.selectors import Selector, matches_glob, yaml_text
 from nri_netdev.domain.problem import Obstacle
+from nri_netdev.domain.setup.values import Ipam
 from nri_netdev.domain.text.names import quote
 
 Describes: TypeAlias = Callable[[Selector, Link], bool]
 """Whether a selector describes an interface of this host."""
+
+
+MAY_BY_DEFAULT = frozenset({"addresses", "mtu"})
+"""What a pod may set where a rule says nothing of it: within the prefixes of the rule and the bounds of the
+interface."""
+EVERYTHING = "all"
+"""As a word of `may`."""
 
 
 class Operator(StrEnum):
@@ -99,6 +107,19 @@ class Rule:
     """Whether it gives what is a lifeline only for a default route of packets from its own addresses."""
     allow_partial: bool = False
     """Whether it gives an interface on which something of an earlier pod is left."""
+    may: frozenset[str] = MAY_BY_DEFAULT
+    """What a pod may set on the interfaces that it gives: fields of an entry, or `EVERYTHING`."""
+    prefixes: tuple[str, ...] = ()
+    """Networks that addresses must come from; empty for any."""
+    default_route: bool = False
+    """Whether a pod may have a default route by them."""
+    share: bool = False
+    """Whether it gives macvlans and ipvlans on its interfaces too."""
+
+    @property
+    def may_all(self) -> bool:
+        """Whether a pod may set everything."""
+        return EVERYTHING in self.may
 
     def __str__(self) -> str:
         return f"rule {self.number}" if self.name is None else f"rule {quote(self.name)}"
@@ -135,6 +156,8 @@ class Policy:
     """By name."""
     protected: tuple[Selector, ...] = ()
     """Lifelines in addition to those that are detected."""
+    ipam: Mapping[str, Ipam] = field(default_factory=dict)
+    """IPAM profiles by name."""
     handlers: Handlers = field(default_factory=Handlers)
     """Which runtime handlers can be given anything at all."""
 

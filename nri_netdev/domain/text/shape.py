@@ -10,7 +10,7 @@ Stricter than YAML on purpose: null is never a value, since a key whose value a 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Generic, Protocol, TypeVar
@@ -40,7 +40,6 @@ class FlawKind(Enum):
     """A key that is required is not there."""
     UNFIT = auto()
     """Its members do not go together, though each is right."""
-    UNSUPPORTED = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +60,10 @@ class UnfitError(ValueError):
     """The members of a record do not go together. Its text is the rest of a sentence that begins with the path."""
 
 
+Unfit = tuple[tuple[str, ...], str]
+"""A path within a record, and the rest of a sentence that begins with it: what does not go with the other members."""
+
+
 @dataclass(slots=True)
 class Reader:
     """What one reading has collected."""
@@ -68,6 +71,8 @@ class Reader:
     flaws: list[Flaw] = field(default_factory=list)
     mentioned: list[tuple[YamlScalar, tuple[str, ...]]] = field(default_factory=list)
     """Names of what must be defined elsewhere in the document, each with its path."""
+    guesses: int = 32
+    """How many unknown keys are still compared with all known ones: that takes time, and a hostile text has many."""
 
     def flaw(self, kind: FlawKind, node: Node, path: tuple[str, ...], message: str, shown: str = "") -> None:
         """Note a flaw."""
@@ -119,6 +124,8 @@ class ListOf(Generic[T]):
     item: Shape[T]
     least: int = 0
     """How many items it must have."""
+    most: int | None = None
+    """How many it may have."""
 
     def read(self, node: Node, path: tuple[str, ...], reader: Reader) -> tuple[T, ...] | None:
         """Its items without those that have flaws."""
@@ -127,12 +134,40 @@ class ListOf(Generic[T]):
             return None
         if len(node.items) < self.least:
             reader.flaw(FlawKind.TOO_FEW, node, path, "must not be empty; leave it out, or say what you mean")
+        if self.most is not None and len(node.items) > self.most:
+            reader.flaw(FlawKind.TOO_MANY, node, path, f"has {len(node.items)} items; it may have {self.most}")
+            return None
         items = [self.item.read(item, (*path, str(place)), reader) for place, item in enumerate(node.items, 1)]
         return tuple(item for item in items if item is not None)
 
     def schema(self) -> dict[str, Any]:
         """As JSON schema."""
-        return {"type": "array", "items": self.item.schema()} | ({"minItems": self.least} if self.least else {})
+        bounds = {"minItems": self.least or None, "maxItems": self.most}
+        return {"type": "array", "items": self.item.schema()} | {k: v for k, v in bounds.items() if v is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneOrList(Generic[T]):
+    """A list, or one item of it in its place."""
+
+    item: Shape[T]
+    most: int | None = None
+    """How many items it may have."""
+
+    def read(self, node: Node, path: tuple[str, ...], reader: Reader) -> tuple[T, ...] | None:
+        """The items; a single one for what is no list."""
+        if isinstance(node, YamlList):
+            return self._list.read(node, path, reader)
+        found = self.item.read(node, path, reader)
+        return None if found is None else (found,)
+
+    def schema(self) -> dict[str, Any]:
+        """As JSON schema."""
+        return {"anyOf": [self.item.schema(), self._list.schema()]}
+
+    @property
+    def _list(self) -> ListOf[T]:
+        return ListOf(item=self.item, least=1, most=self.most)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,11 +176,16 @@ class MapOf(Generic[T]):
 
     key: Text[str]
     value: Shape[T]
+    most: int | None = None
+    """How many keys it may have."""
 
     def read(self, node: Node, path: tuple[str, ...], reader: Reader) -> dict[str, T] | None:
         """Its pairs without those that have flaws."""
         if not isinstance(node, YamlMapping):
             reader.wrong_type("a mapping", node, path)
+            return None
+        if self.most is not None and len(node.pairs) > self.most:
+            reader.flaw(FlawKind.TOO_MANY, node, path, f"has {len(node.pairs)} keys; it may have {self.most}")
             return None
         found: dict[str, T] = {}
         for name, child in node.pairs:
@@ -161,6 +201,7 @@ class MapOf(Generic[T]):
             "type": "object",
             "propertyNames": self.key.schema(),
             "additionalProperties": self.value.schema(),
+            **({"maxProperties": self.most} if self.most is not None else {}),
         }
 
 
@@ -195,6 +236,8 @@ class Record(Generic[T]):
     """How many keys it may have, known or not."""
     is_go: bool = False
     """Go's `encoding/json`: keys in any case, unknown keys ignored, null and an empty text the same as no key."""
+    unfit: Callable[[Any], Iterable[Unfit]] | None = None
+    """Finds what does not go together in a value, though each member is right."""
     _meant: Mapping[str, str] = field(init=False, repr=False, compare=False)
     """Members by what may be written for them, in lower case. Built once: a hostile text has many unknown keys."""
 
@@ -216,10 +259,13 @@ class Record(Generic[T]):
         if len(reader.flaws) > before:
             return None
         try:
-            return self.build(**given)
+            value = self.build(**given)
         except UnfitError as error:
             reader.flaw(FlawKind.UNFIT, node, path, str(error))
             return None
+        for where, message in self.unfit(value) if self.unfit is not None else ():
+            reader.flaw(FlawKind.UNFIT, node.at(*where[:1]) or node, (*path, *where), message)
+        return value if len(reader.flaws) == before else None
 
     def _given(self, node: YamlMapping, path: tuple[str, ...], reader: Reader) -> dict[str, Any]:
         """The members that are given, by argument."""
@@ -257,7 +303,8 @@ class Record(Generic[T]):
         return next((name for name in self.members if name.lower() == key.lower()), None)
 
     def _note_unknown(self, key: YamlScalar, path: tuple[str, ...], reader: Reader) -> None:
-        meant = did_you_mean(key.text, self._meant)
+        meant = did_you_mean(key.text, self._meant) if reader.guesses > 0 else ""
+        reader.guesses -= 1
         known = "" if meant else f"; known: {', '.join(self.members)}"
         shown = quote(key.text) + meant
         reader.flaw(FlawKind.UNKNOWN_KEY, key, path, f"has the unknown key {shown}{known}", shown)
@@ -343,7 +390,7 @@ def whole_number(least: int, most: int) -> Text[int]:
     """A number within bounds, decimal and without leading zeros."""
 
     def parse(text: str) -> int:
-        if not re.fullmatch(r"0|[1-9][0-9]{0,8}", text, re.ASCII) or not least <= int(text) <= most:
+        if not re.fullmatch(r"0|[1-9][0-9]{0,9}", text, re.ASCII) or not least <= int(text) <= most:
             raise ValueError(f"is not a whole number from {least} to {most}")
         return int(text)
 

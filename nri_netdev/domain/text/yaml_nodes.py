@@ -283,3 +283,23 @@ class _Builder:
 
 def _line(event: yaml.Event) -> int:
     return event.start_mark.line + 1 if event.start_mark else 1
+
+
+def plain(node: Node) -> object:
+    """A node as JSON has it: texts, whole numbers, booleans and null, lists and mappings."""
+    match node:
+        case YamlList(items=items):
+            return [plain(item) for item in items]
+        case YamlMapping(pairs=pairs):
+            return {key.text: plain(value) for key, value in pairs}
+        case _:
+            return _plain_scalar(node)
+
+
+def _plain_scalar(node: YamlScalar) -> object:
+    if node.is_null:
+        return None
+    if node.is_plain and node.text in {"true", "false"}:
+        return node.text == "true"
+    number = node.as_int()
+    return node.text if number is None else number

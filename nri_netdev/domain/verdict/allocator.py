@@ -17,6 +17,7 @@ from nri_netdev.domain.verdict.counts import RuleCounts
 from nri_netdev.domain.verdict.naming import Naming
 from nri_netdev.domain.verdict.node import NodeState
 from nri_netdev.domain.verdict.outcome import Case, Outcome
+from nri_netdev.domain.verdict.setting import settled
 from nri_netdev.domain.verdict.suggestion import suggested
 from nri_netdev.errors import Reason
 
@@ -35,7 +36,7 @@ class Allocator:
 
     def allocate(self, entries: Sequence[Entry]) -> tuple[Outcome, ...]:
         """Decide on each entry; the outcomes are in the order of the entries."""
-        cases = [Case(entry) for entry in entries]
+        cases = [Case(settled(entry, self.available.node.policy)) for entry in entries]
         counts = RuleCounts(self.available.rule_for, self._holdings())
         choose(cases, self.available, counts)
         Naming(cases, self.available).grant()

@@ -20,6 +20,7 @@ from nri_netdev.domain.policy.selectors import matches, ordered
 from nri_netdev.domain.problem import Obstacle
 from nri_netdev.domain.verdict import words
 from nri_netdev.domain.verdict.node import Held, NodeState
+from nri_netdev.errors import Reason
 
 
 class Availability:
@@ -28,19 +29,21 @@ class Availability:
     def __init__(self, node: NodeState) -> None:
         self.node = node
         self.describes = partial(matches, facts_of=node.facts_of, links=node.inventory.links)
-        self._held = {held.ifname: held for held in node.held}
-        self._held |= {held.home_ifname: held for held in node.held if held.home_ifname is not None}
+        whole = [held for held in node.held if held.share is None]
+        self._held = {held.ifname: held for held in whole}
+        self._held |= {held.home_ifname: held for held in whole if held.home_ifname is not None}
+        self._shared = {held.ifname: held for held in node.held if held.share is not None}
         self._lifelines = Lifelines(
             node.inventory,
             protected=node.policy.protected if node.policy else (),
             describes=self.describes,
-            given=[held.link for held in node.held],
+            given=[held.link for held in whole],
             facts_of=node.facts_of,
         )
 
-    def held(self, ifname: str) -> Held | None:
-        """Who holds the interface of this name."""
-        return self._held.get(ifname)
+    def held(self, ifname: str, *, is_to_share: bool = False) -> Held | None:
+        """Who holds the interface of this name, or a share of it, unless that may be had besides."""
+        return self._held.get(ifname) or (None if is_to_share else self._shared.get(ifname))
 
     def is_member(self, link: Link, pool: str) -> bool:
         """Whether an interface is in a pool."""
@@ -56,7 +59,7 @@ class Availability:
 
     def is_free(self, link: Link, rules: Iterable[Rule]) -> bool:
         """Whether an interface of the host can be given, by one of these rules if it is a lifeline."""
-        return link.ifname not in self._held and self._obstacle(link, rules) is None
+        return self.held(link.ifname) is None and self._obstacle(link, rules) is None
 
     def _obstacle(self, link: Link, rules: Iterable[Rule]) -> Obstacle | None:
         """Why an interface cannot be given by one of these rules, whoever holds it."""
@@ -130,22 +133,38 @@ class PodAvailability(Availability):
         """Whether there is a policy, and no rule of it gives this interface to this pod."""
         return self.node.policy is not None and self.rule_for(link) is None
 
-    def why_not(self, link: Link) -> Obstacle | None:
-        """Why an interface cannot be given to this pod, whoever holds it; None if it can."""
+    def why_not(self, link: Link, *, is_to_share: bool = False) -> Obstacle | None:
+        """Why an interface, or a share of it, cannot be given to this pod, whoever holds it; None if it can."""
+        rule = self.rule_for(link)
+        if is_to_share:
+            return self._why_unshared(link, rule)
         if reason := why_immovable(link):
             return reason
-        rule = self.rule_for(link)
         rules = (rule,) if rule is not None else ()
         lifeline = self.lifeline(link, rules)
         if lifeline is None:
             return self.taint(link, rules)
         return lifeline if self.node.policy is None else words.protected(lifeline, rule)
 
-    def may_get(self, link: Link) -> bool:
-        """Whether an interface is free, and a rule gives it to this pod."""
+    def _why_unshared(self, link: Link, rule: Rule | None) -> Obstacle | None:
+        if link.is_loopback:
+            return Obstacle("is the loopback device", Reason.LIFELINE)
+        master = None if link.master is None else self.node.inventory.by_index(link.master)
+        if link.master is not None:
+            of = master.ifname if master else f"the device with index {link.master}"
+            return Obstacle(f"is enslaved to {of}; share {of} instead", Reason.ANNOTATION)
+        if rule is None or rule.share:
+            return None
+        return Obstacle(f"is not to be shared: {rule} would let it with share: true", Reason.POLICY)
+
+    def may_get(self, link: Link, *, is_to_share: bool = False) -> bool:
+        """Whether an interface is free, or a share of it, and a rule gives it to this pod."""
         if self.is_unruled(link):
             return False
         rule = self.rule_for(link)
+        if is_to_share:
+            is_given = self._why_unshared(link, rule) is None and (rule is None or rule.count != 0)
+            return is_given and self.held(link.ifname, is_to_share=True) is None
         return self.is_free(link, (rule,) if rule is not None else ()) and (rule is None or rule.count != 0)
 
     def is_meant(self, entry: Entry, link: Link) -> bool:

@@ -31,16 +31,19 @@ def choose(cases: Sequence[Case], available: PodAvailability, counts: RuleCounts
             _take_named(case, available)
     for case in cases:
         counts.add(case.links)
-    named = {case.entry.interface for case in cases}
-    candidates = [(_candidates(case.entry, available, named), case) for case in cases if not case.entry.interface]
-    taken: set[str] = set()
+    taken = {
+        is_shared: {c.entry.interface for c in cases if c.entry.is_shared is is_shared} for is_shared in (True, False)
+    }
+    candidates = [(_candidates(case.entry, available), case) for case in cases if not case.entry.interface]
     for links, case in sorted(candidates, key=lambda pair: _choosiness(*pair)):
-        left = [link for link in links if link.ifname not in taken]
-        found = _first(left, case.entry.count, available, counts.copy())
+        is_shared = case.entry.is_shared
+        barred = taken[False] if is_shared else taken[False] | taken[True]
+        left = [link for link in links if link.ifname not in barred]
+        found = _first(left, case.entry, available, counts.copy())
         if len(found) < case.entry.count:
             _refuse_short(case, available, found, links)
             continue
-        taken.update(link.ifname for link in found)
+        taken[is_shared].update(link.ifname for link in found)
         counts.add(found)
         case.links = found
 
@@ -48,13 +51,15 @@ def choose(cases: Sequence[Case], available: PodAvailability, counts: RuleCounts
 def _take_named(case: Case, available: PodAvailability) -> None:
     """Take the interface that an entry names, or note what stands in the way."""
     entry, name = case.entry, quote(case.entry.interface)
-    link, holding = available.node.inventory.by_name(entry.interface), available.held(entry.interface)
+    link = available.node.inventory.by_name(entry.interface)
+    holding = available.held(entry.interface, is_to_share=entry.is_shared)
     known = link or (holding.link if holding else None)
     if known is None:
         obstacle = words.absent(entry.interface, available.node.inventory)
-        free = [other.ifname for other in available.node.inventory.links if available.may_get(other)]
+        links = available.node.inventory.links
+        free = [other.ifname for other in links if available.may_get(other, is_to_share=entry.is_shared)]
         case.refuse(obstacle.text, obstacle.reason, hint=words.free(free))
-    elif holding is None and (reason := available.why_not(known)):
+    elif holding is None and (reason := available.why_not(known, is_to_share=entry.is_shared)):
         case.refuse(f"interface {name} {reason.text}", reason.reason)
     elif available.is_unruled(known):
         case.unruled = f"interface {name}"
@@ -69,10 +74,12 @@ def _take_named(case: Case, available: PodAvailability) -> None:
         case.links = () if case.problems else (known,)
 
 
-def _candidates(entry: Entry, available: PodAvailability, named: Collection[str]) -> tuple[Link, ...]:
+def _candidates(entry: Entry, available: PodAvailability) -> tuple[Link, ...]:
     """What an entry that names no interface could be given, in the order in which interfaces are given."""
-    links = (link for link in available.node.inventory.links if link.ifname not in named)
-    return ordered(link for link in links if available.is_meant(entry, link) and available.may_get(link))
+    links, shared = available.node.inventory.links, entry.is_shared
+    return ordered(
+        link for link in links if available.is_meant(entry, link) and available.may_get(link, is_to_share=shared)
+    )
 
 
 def _choosiness(candidates: Sequence[Link], case: Case) -> tuple[object, ...]:
@@ -80,11 +87,12 @@ def _choosiness(candidates: Sequence[Link], case: Case) -> tuple[object, ...]:
     return len(candidates), [link.ifname for link in candidates], -entry.count, entry.key, entry.number
 
 
-def _first(links: Sequence[Link], count: int, available: PodAvailability, counts: RuleCounts) -> tuple[Link, ...]:
+def _first(links: Sequence[Link], entry: Entry, available: PodAvailability, counts: RuleCounts) -> tuple[Link, ...]:
     """The first of some links that the counts of rules and the pod's names allow."""
     found: list[Link] = []
     for link in links:
-        if len(found) < count and not counts.is_used_up(link) and available.clash(link) is None:
+        is_clashing = not entry.is_shared and available.clash(link) is not None
+        if len(found) < entry.count and not counts.is_used_up(link) and not is_clashing:
             found.append(link)
             counts.add([link])
     return tuple(found)
@@ -107,7 +115,7 @@ def _refuse_short(case: Case, available: PodAvailability, found: Sequence[Link],
         case.refuse(nothing.text, nothing.reason, field="pci" if entry.selector and entry.selector.pci else "vf_of")
         return
     obstacles = [
-        _obstacle(link, available, is_candidate=link in candidates)
+        _obstacle(link, available, is_candidate=link in candidates, is_to_share=entry.is_shared)
         for link in meant
         if link not in found and not available.is_unruled(link)
     ]
@@ -135,13 +143,13 @@ def _nothing_there(entry: Entry, available: PodAvailability) -> Obstacle | None:
     return Obstacle(why_no_interface(selector.pci, pci_of(selector.pci)), Reason.ABSENT)
 
 
-def _obstacle(link: Link, available: PodAvailability, *, is_candidate: bool) -> Obstacle:
+def _obstacle(link: Link, available: PodAvailability, *, is_candidate: bool, is_to_share: bool) -> Obstacle:
     """Why an interface that an entry means was not chosen for it, in a whole sentence."""
-    if holding := available.held(link.ifname):
+    if holding := available.held(link.ifname, is_to_share=is_to_share):
         return words.held(holding, available.node.at_s)
-    if reason := available.why_not(link):
+    if reason := available.why_not(link, is_to_share=is_to_share):
         return Obstacle(f"{link.ifname} {reason.text}", reason.reason)
-    if clash := available.clash(link):
+    if not is_to_share and (clash := available.clash(link)):
         return clash
     rule = available.rule_for(link)
     if rule is not None and rule.count is not None and is_candidate:

@@ -11,6 +11,7 @@ from nri_netdev.domain.links import Link
 from nri_netdev.domain.pods import PodSandbox
 from nri_netdev.domain.problem import Problem
 from nri_netdev.domain.scope import Scope
+from nri_netdev.domain.setup.words import summary_of
 from nri_netdev.domain.verdict.allocator import Allocator
 from nri_netdev.domain.verdict.availability import PodAvailability
 from nri_netdev.domain.verdict.node import Held, NodeState, PodNetns
@@ -28,6 +29,8 @@ class Explanation:
     container: str
     asked: str
     """Annotation, entry, and the interfaces that it asks for."""
+    sets: tuple[str, ...] = ()
+    """What would be set on them in the pod."""
     steps: tuple[str, ...] = ()
     """The result of each rule, up to the one that decides."""
     verdict: str = ""
@@ -61,7 +64,7 @@ def explain_pod(
             reason = _with_hint(nothing.text, nothing.hint)
             explanations += [_refused(entry, container, (), reason) for entry in entries]
             continue
-        names = netns.names | {grant.entry.inside for grant in given}
+        names = netns.names | {name for grant in given for name in (grant.entry.inside, *grant.entry.devices)}
         allocator = Allocator(_without(node, held), pod, names=names)
         outcomes = allocator.allocate(entries)
         explanations += [_explained(outcome, container, allocator.available, outcomes) for outcome in outcomes]
@@ -74,8 +77,8 @@ def explain_pod(
 
 
 def _without(node: NodeState, held: Collection[Held]) -> NodeState:
-    """The node after further interfaces have left it."""
-    away = {holding.ifname for holding in held}
+    """The node after further interfaces have left it, and others are shared."""
+    away = {holding.ifname for holding in held if holding.share is None}
     links = tuple(link for link in node.inventory.links if link.ifname not in away)
     return replace(node, inventory=replace(node.inventory, links=links), held=(*node.held, *held))
 
@@ -90,7 +93,7 @@ def _held(grant: Grant, pod: PodSandbox, container: str, since_s: int) -> Held:
         container_id="",
         container=container,
     )
-    return Held(link=grant.link, owner=owner, since_s=since_s)
+    return Held(link=grant.link, owner=owner, since_s=since_s, share=grant.entry.setup.share)
 
 
 def _unreadable(problem: Problem, container: str) -> Explanation:
@@ -117,17 +120,23 @@ def _explained(
     named = available.node.inventory.by_name(entry.interface)
     links = [grant.link for grant in outcome.grants] or ([named] if named else [])
     steps = tuple(step for link in links for step in _steps(available, link))
-    told = tuple(f"{link.ifname}: {text}" for link in links for text in available.effects(link))
+    leaving = () if entry.is_shared else links
+    told = tuple(f"{link.ifname}: {text}" for link in leaving for text in available.effects(link))
     if outcome.problems:
         reasons = [_with_hint(problem.message, problem.hint) for problem in outcome.problems]
         return replace(_refused(entry, container, steps, "; ".join(reasons)), effects=told)
     gives = ", ".join(f"{grant.link.ifname} as {grant.entry.inside}" for grant in outcome.grants)
     if any(other.problems for other in outcomes):
         reason = f"would give {gives}, if the other entries were right"
-        return replace(_refused(entry, container, steps, reason), effects=told)
-    verdict = f"gives {gives}"
+        return replace(_refused(entry, container, steps, reason), effects=told, sets=summary_of(entry.setup))
     return Explanation(
-        container=container, asked=_asked(entry), steps=steps, verdict=verdict, is_granted=True, effects=told
+        container=container,
+        asked=_asked(entry),
+        sets=summary_of(entry.setup),
+        steps=steps,
+        verdict=f"gives {gives}",
+        is_granted=True,
+        effects=told,
     )
 
 

@@ -12,6 +12,7 @@ from nri_netdev.domain.links import Inventory, Link
 from nri_netdev.domain.pci import PciOf, no_pci
 from nri_netdev.domain.policy.rules import Policy
 from nri_netdev.domain.policy.selectors import FactsOf, no_facts
+from nri_netdev.domain.setup.values import Share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,8 @@ class Held:
     state: State = State.PLANNED
     home_ifname: str | None = None
     """Its name at home, while that is not its own."""
+    share: Share | None = None
+    """What is held, if that is a device on the interface, which is at home."""
 
     @property
     def ifname(self) -> str:
@@ -41,6 +44,7 @@ class Held:
             since_s=claim.since_s,
             state=claim.state,
             home_ifname=claim.home_ifname,
+            share=claim.setup.share,
         )
 
 
@@ -62,7 +66,7 @@ class NodeState:
     pci_of: PciOf = no_pci
     """Reads what is at a PCI address."""
     attached_of: AttachedOf = nothing_attached
-    """Reads what is attached to an interface, for people; no verdict depends on it."""
+    """Reads what is attached to an interface: for people, and where RDMA devices are asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.pods import PodSandbox
-from nri_netdev.domain.policy.rules import listed
+from nri_netdev.domain.policy.rules import MAY_BY_DEFAULT, listed
 from nri_netdev.domain.policy.selectors import yaml_text
+from nri_netdev.domain.verdict.setting import is_routing_default, needed
 
 
 def suggested(pod: PodSandbox, entries: Iterable[Entry]) -> str:
@@ -21,4 +22,8 @@ def suggested(pod: PodSandbox, entries: Iterable[Entry]) -> str:
     parts += [f"pools: [{listed(sorted(pools))}]"] if pools else []
     if not all(entry.interface for entry in entries):
         parts.append(f"count: {sum(entry.count for entry in entries)}")
+    may = frozenset[str]().union(*(needed(entry.setup) for entry in entries))
+    parts += [f"may: [{', '.join(sorted(may | MAY_BY_DEFAULT))}]"] if may - MAY_BY_DEFAULT else []
+    parts += ["default_route: true"] if any(is_routing_default(entry.setup) for entry in entries) else []
+    parts += ["share: true"] if any(entry.is_shared for entry in entries) else []
     return f"{{{', '.join(parts)}}}"

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import struct
 from collections.abc import Iterable
 from dataclasses import replace
 
 from nri_netdev.domain.children import PAIRS, children
 from nri_netdev.domain.effects import why_left_behind
 from nri_netdev.domain.links import Address
-from nri_netdev.domain.snapshot import HomeReport, Snapshot
+from nri_netdev.domain.snapshot import Away, HomeReport, Snapshot
 from nri_netdev.errors import KernelError
 from nri_netdev.faults import step
 from nri_netdev.shells.kernel.addresses import missing, without_dad
-from nri_netdev.shells.kernel.attributes import attributes, pack, u32
 from nri_netdev.shells.kernel.changes import (
     del_altname,
     delete,
@@ -34,15 +32,16 @@ from nri_netdev.shells.kernel.changes import (
 from nri_netdev.shells.kernel.facets.facet import Recorded, Site, restore_facet
 from nri_netdev.shells.kernel.facets.kind import KIND
 from nri_netdev.shells.kernel.facets.link import LINK
-from nri_netdev.shells.kernel.messages import IFF_ALLMULTI, IFF_MULTICAST, IFF_PROMISC, RTM_GETNSID, link_header
+from nri_netdev.shells.kernel.messages import IFF_ALLMULTI, IFF_MULTICAST, IFF_PROMISC, link_header
 from nri_netdev.shells.kernel.naming import all_names, free_name, free_own_altname, mark
 from nri_netdev.shells.kernel.restore import restore
-from nri_netdev.shells.kernel.rtnetlink import Rtnl, with_rtnl
+from nri_netdev.shells.kernel.rtnetlink import Rtnl, nsid_of, with_rtnl
+from nri_netdev.shells.kernel.setup.apply import undo
 from nri_netdev.shells.kernel.sysctls import has_ipv6
 from nri_netdev.shells.kernel.udev import Udev
 
 
-def complete(rtnl: Rtnl, ifindex: int, ifname: str, addresses: Iterable[Address]) -> None:
+def complete(rtnl: Rtnl, ifindex: int, ifname: str, addresses: Iterable[Address], *, is_up: bool = True) -> None:
     """Do in the pod what the OCI runtime left undone: the name, the permanent global addresses, and up.
 
     IPv6 addresses are left out if the interface has IPv6 turned off there.
@@ -52,6 +51,7 @@ def complete(rtnl: Rtnl, ifindex: int, ifname: str, addresses: Iterable[Address]
         ifindex: the interface.
         ifname: its name in the pod.
         addresses: its addresses at home.
+        is_up: whether to set it up.
 
     Raises:
         KernelError: The kernel refuses any of it.
@@ -68,26 +68,26 @@ def complete(rtnl: Rtnl, ifindex: int, ifname: str, addresses: Iterable[Address]
         if why_left_behind(address, has_ipv6=is_ipv6_on) is None:
             label = address.label and ifname + address.label.removeprefix(address.label.partition(":")[0])
             put_address(rtnl, ifindex, without_dad(replace(address, label=label)))
-    if not rtnl.link(ifindex).is_up:
+    if is_up and not rtnl.link(ifindex).is_up:
         set_up(rtnl, ifindex)
 
 
-def bring_home(pod_fd: int, ifindex: int, snapshot: Snapshot, altname: str, home_fd: int) -> HomeReport:
+def bring_home(pod_fd: int, ifindex: int, away: Away, home_fd: int) -> HomeReport:
     """Move an interface from a pod home and restore it.
 
     Args:
         pod_fd: the netns that the interface is in.
         ifindex: its index there.
-        snapshot: what it was at home.
-        altname: its mark. It is found by it at home, where its index may be another.
+        away: what it was at home, and what was done with it. It is found by its mark at home, where its index may be
+            another.
         home_fd: the netns that the interface belongs to.
 
     Raises:
         KernelError: It cannot leave the pod, and is still there.
     """
     with Udev() as udev:
-        with_rtnl(pod_fd, _leave, ifindex, snapshot, altname, home_fd)
-        return with_rtnl(home_fd, _arrive, snapshot, altname, udev)
+        with_rtnl(pod_fd, _leave, ifindex, away, home_fd)
+        return with_rtnl(home_fd, _arrive, away.snapshot, away.mark, udev)
 
 
 def delete_children_across(rtnl: Rtnl, ifindex: int, other_fd: int) -> None:
@@ -101,23 +101,18 @@ def delete_children_across(rtnl: Rtnl, ifindex: int, other_fd: int) -> None:
     Raises:
         KernelError: They cannot be read.
     """
-    nsid = _number_of(rtnl, other_fd)
+    nsid = nsid_of(rtnl, other_fd)
     for link in rtnl.links():
         if link.link == ifindex and link.link_netnsid == nsid is not None and link.kind not in PAIRS:
             with contextlib.suppress(KernelError):
                 delete(rtnl, link.ifindex)
 
 
-def _number_of(rtnl: Rtnl, netns_fd: int) -> int | None:
-    """The number that a netns has for another (`RTM_GETNSID`); None if it has none."""
-    netnsa_nsid, netnsa_fd, rtgenmsg_bytes = 1, 3, 4
-    request = bytes(rtgenmsg_bytes) + pack(netnsa_fd, u32(netns_fd))
-    reply = rtnl.get("read the number of a network namespace", RTM_GETNSID, request)
-    (nsid,) = struct.unpack("=i", attributes(reply, rtgenmsg_bytes)[netnsa_nsid])
-    return None if nsid < 0 else nsid
-
-
-def _leave(rtnl: Rtnl, ifindex: int, snapshot: Snapshot, altname: str, home_fd: int) -> None:
+def _leave(rtnl: Rtnl, ifindex: int, away: Away, home_fd: int) -> None:
+    snapshot, altname = away.snapshot, away.mark
+    if not away.setup.is_plain:
+        undo(rtnl, ifindex, away.setup)
+        step("homing.undone")
     for child in children(rtnl.links()).get(ifindex, ()):
         with contextlib.suppress(KernelError):  # the kernel has deleted it with another
             delete(rtnl, child.ifindex)  # it would go on sending and receiving through the host's interface

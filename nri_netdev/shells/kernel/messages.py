@@ -35,6 +35,7 @@ NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE, NLM_F_APPEND = 0x100, 0x200, 0x400, 0x8
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
 IFLA_TXQLEN, IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_AF_SPEC, IFLA_GROUP = 13, 16, 18, 20, 26, 27
 IFLA_NET_NS_FD, IFLA_EXT_MASK, IFLA_LINK_NETNSID, IFLA_XDP, IFLA_PROP_LIST, IFLA_ALT_IFNAME = 28, 29, 37, 43, 52, 53
+IFLA_MIN_MTU, IFLA_MAX_MTU = 50, 51
 IFLA_PERM_ADDRESS, IFLA_PARENT_DEV_NAME, IFLA_PARENT_DEV_BUS_NAME, IFLA_NETNS_IMMUTABLE = 54, 56, 57, 67
 IFLA_INFO_KIND, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 4, 5
 IFF_UP, IFF_LOOPBACK, IFF_PROMISC, IFF_ALLMULTI, IFF_MULTICAST, IFF_LOWER_UP = 0x1, 0x8, 0x100, 0x200, 0x1000, 0x10000
@@ -124,6 +125,8 @@ def parse_link(payload: bytes) -> Link:
         mac=attrs[IFLA_ADDRESS].hex(":") if IFLA_ADDRESS in attrs else None,
         permanent_mac=permanent.hex(":") if any(permanent) else None,
         mtu=to_int(attrs.get(IFLA_MTU)) or 0,
+        min_mtu=to_int(attrs.get(IFLA_MIN_MTU)) or 0,
+        max_mtu=to_int(attrs.get(IFLA_MAX_MTU)) or 0,
         txqueuelen=to_int(attrs.get(IFLA_TXQLEN)),
         group=to_int(attrs.get(IFLA_GROUP)) or 0,
         alias=to_text(attrs.get(IFLA_IFALIAS)),

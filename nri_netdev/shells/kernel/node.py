@@ -14,6 +14,7 @@ from nri_netdev.shells.kernel.host import Host
 from nri_netdev.shells.kernel.pidfds import Pidfds
 from nri_netdev.shells.kernel.pods import Pods, Timed
 from nri_netdev.shells.kernel.processes import Processes
+from nri_netdev.shells.kernel.setups import Setups
 from nri_netdev.shells.kernel.sysfs import is_unplugged, pci_function
 from nri_netdev.shells.kernel.watch import Watch
 
@@ -24,6 +25,7 @@ class NodeKernel:
 
     host: Host
     pods: Pods
+    setups: Setups
     processes: Processes
     watch: Watch
     pci_of: PciOf
@@ -53,6 +55,7 @@ def open_kernel(run_dir: Path, *, timed: Timed = _untimed) -> NodeKernel:
     return NodeKernel(
         host=host,
         pods=Pods(host, run_dir, timed),
+        setups=Setups(host),
         processes=Processes(),
         watch=Watch(),
         pci_of=pci_function,

@@ -5,20 +5,22 @@ A call into a netns opens a socket there and closes it again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
 from nri_netdev.domain.claim import Netns
-from nri_netdev.domain.links import Link, PodNetnsView
-from nri_netdev.domain.snapshot import HomeReport, Snapshot
+from nri_netdev.domain.links import Address, Link, PodNetnsView
+from nri_netdev.domain.snapshot import Away, HomeReport
 from nri_netdev.errors import KernelError
 from nri_netdev.shells.kernel import changes, homing, netns
 from nri_netdev.shells.kernel.host import Host
 from nri_netdev.shells.kernel.mirror import link_events
 from nri_netdev.shells.kernel.rtnetlink import Rtnl, with_rtnl
+from nri_netdev.shells.kernel.setup.apply import undo
+from nri_netdev.shells.kernel.setup.rdma import take_rdma
 from nri_netdev.shells.kernel.sysctls import Ipv6, has_ipv6
 
 T = TypeVar("T")
@@ -88,6 +90,10 @@ class Pods:
         """What an interface that comes into a netns finds there."""
         return _at(netns_path, lambda rtnl: PodNetnsView(links=rtnl.links(), has_ipv6=has_ipv6()))
 
+    def addresses(self, netns_path: str, ifindex: int) -> tuple[Address, ...]:
+        """The addresses of an interface in a netns."""
+        return _at(netns_path, Rtnl.addresses, ifindex).get(ifindex, ())
+
     def revision(self, target: Netns) -> int:
         """Revision of a pinned netns; its events are read from the first call until it is unpinned."""
         watched = self._watched.get(target.pin)
@@ -108,31 +114,33 @@ class Pods:
         with self._timed("in", _driver(link)), netns.open_netns(netns_path) as netns_fd:
             self._host.call(changes.move, ifindex, netns_fd, ifname)
 
-    def complete(self, netns_path: str, ifindex: int, ifname: str, snapshot: Snapshot) -> None:
-        """Give an interface in a pod its name there and its addresses, and set it up."""
-        _at(netns_path, homing.complete, ifindex, ifname, snapshot.addresses)
+    def complete(
+        self, netns_path: str, ifindex: int, ifname: str, addresses: Iterable[Address], *, is_up: bool
+    ) -> None:
+        """Give an interface in a pod its name there and these addresses, and set it up if it is to be."""
+        _at(netns_path, homing.complete, ifindex, ifname, addresses, is_up=is_up)
 
-    def bring_home(
-        self, netns_path: str, ifindex: int, snapshot: Snapshot, mark: str, pod_path: str | None = None
-    ) -> HomeReport:
+    def bring_home(self, netns_path: str, ifindex: int, away: Away) -> HomeReport:
         """Move an interface home and restore it.
 
         Args:
             netns_path: where it is.
             ifindex: its index there.
-            snapshot: what it was at home.
-            mark: its mark.
-            pod_path: the netns that it was given to, if it is in another: what was made on it may have stayed there.
+            away: what it was at home, and what was done with it.
         """
-        if pod_path is not None:
+        if away.pod_path is not None:
             with suppress(KernelError), netns.open_netns(netns_path) as away_fd:
-                _at(pod_path, homing.delete_children_across, ifindex, away_fd)
+                _at(away.pod_path, homing.delete_children_across, ifindex, away_fd)
+            with suppress(KernelError):
+                _at(away.pod_path, undo, ifindex, away.setup)
         with (
-            self._timed("home", _driver(snapshot.link)),
+            self._timed("home", _driver(away.snapshot.link)),
             netns.open_netns(netns_path) as pod_fd,
             netns.open_netns() as home_fd,
         ):
-            return homing.bring_home(pod_fd, ifindex, snapshot, mark, home_fd)
+            if away.setup.rdma:
+                take_rdma(pod_fd, away.snapshot.link, home_fd)
+            return homing.bring_home(pod_fd, ifindex, away, home_fd)
 
 
 class _Watched:
@@ -162,10 +170,10 @@ class _Watched:
         self._ipv6.close()
 
 
-def _at(netns_path: str, function: Callable[..., T], *args: object) -> T:
-    """Call `function(rtnl, *args)` with a socket in a netns."""
+def _at(netns_path: str, function: Callable[..., T], *args: object, **kwargs: object) -> T:
+    """Call `function(rtnl, *args, **kwargs)` with a socket in a netns."""
     with netns.open_netns(netns_path) as netns_fd:
-        return with_rtnl(netns_fd, function, *args)
+        return with_rtnl(netns_fd, function, *args, **kwargs)
 
 
 def _driver(link: Link | None) -> str:

@@ -39,6 +39,7 @@ from nri_netdev.shells.kernel.messages import (
     RTM_GETADDR,
     RTM_GETLINK,
     RTM_GETNEXTHOP,
+    RTM_GETNSID,
     RTM_GETROUTE,
     RTM_GETRULE,
     RTM_NEWLINKPROP,
@@ -314,6 +315,15 @@ class Rtnl:
             yield to_int(attrs[nha_oif]) or 0
         for member, _, _, _ in struct.iter_unpack("=IBBH", attrs.get(nha_group, b"")):
             yield from self._nexthop_leaves_by(member)
+
+
+def nsid_of(rtnl: Rtnl, netns_fd: int) -> int | None:
+    """The number that the netns of a socket has for another, as in `Link.link_netnsid`; None if it has none."""
+    netnsa_nsid, netnsa_fd, rtgenmsg_bytes = 1, 3, 4
+    request = bytes(rtgenmsg_bytes) + pack(netnsa_fd, u32(netns_fd))
+    reply = rtnl.get("read the number of a network namespace", RTM_GETNSID, request)
+    (number,) = struct.unpack("=i", attributes(reply, rtgenmsg_bytes)[netnsa_nsid])
+    return None if number < 0 else number
 
 
 def inventory_of(rtnl: Rtnl) -> Inventory:

@@ -4,6 +4,9 @@ What must be durable, and how much (docs/adr/0002): a claim must outlive the dae
 every interface home by itself. So commits are written through to the kernel at once and to the disk at checkpoints
 (WAL, `synchronous=NORMAL`): a crash of the daemon loses nothing, a loss of power loses at most the newest commits and
 never the file.
+
+A lease is another matter: the plugin that gave it may remember it over a reboot. It is on the disk when `put_lease`
+returns.
 """
 
 from __future__ import annotations
@@ -12,17 +15,21 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from nri_netdev.domain.claim import Claim, Netns, Owner, State
 from nri_netdev.domain.scope import Scope
+from nri_netdev.domain.setup.fields import read_setup
+from nri_netdev.domain.setup.leases import Lease
+from nri_netdev.domain.setup.values import Ipam, Setup
 from nri_netdev.domain.snapshot import Snapshot, fields_of
 from nri_netdev.errors import StateError
 
-VERSION = 4
+VERSION = 5
 """`PRAGMA user_version` of the file: the shape of its tables and documents."""
 _SNAPSHOTS = 64
 """Size of the cache of encoded snapshots: a claim is written several times with the same one."""
@@ -110,6 +117,32 @@ class Ledger:
         with self._translated("read"):
             return frozenset(mark for (mark,) in self._db.execute("SELECT mark FROM releases"))
 
+    def leases(self) -> tuple[Lease, ...]:
+        """Every lease, oldest first."""
+        with self._translated("read"):
+            rows = self._db.execute("SELECT lease FROM leases ORDER BY rowid").fetchall()
+        try:
+            return tuple(Lease.from_json(text) for (text,) in rows)
+        except (KeyError, TypeError, ValueError) as error:
+            raise _unreadable(self.path, error, what="lease") from error
+
+    def put_lease(self, lease: Lease) -> None:
+        """Put a lease in a commit of its own, which outlives even a loss of power."""
+        with self._translated("write"):
+            self._db.execute("PRAGMA synchronous = FULL")
+            try:
+                self._db.execute(
+                    "INSERT INTO leases VALUES (?, ?) ON CONFLICT (mark) DO UPDATE SET lease = excluded.lease",
+                    (lease.mark, lease.to_json()),
+                )
+            finally:
+                self._db.execute("PRAGMA synchronous = NORMAL")
+
+    def drop_lease(self, mark: str) -> None:
+        """Drop the lease of a claim, if there is one."""
+        with self._translated("write"):
+            self._db.execute("DELETE FROM leases WHERE mark = ?", (mark,))
+
     def close(self) -> None:
         """Close the file; nothing is lost by not closing it."""
         self._db.close()
@@ -130,6 +163,8 @@ class Ledger:
             known = self._snapshots[id(claim.snapshot)] = (claim.snapshot, _json(claim.snapshot.to_json()))
         document = {**fields_of(claim), "owner": fields_of(claim.owner), "netns": fields_of(claim.netns)}
         del document["snapshot"]
+        document["setup"] = claim.setup.document
+        document["ipam"] = claim.setup.ipam and fields_of(claim.setup.ipam)
         return f'{_json(document)[:-1]},"snapshot":{known[1]}}}'
 
     @contextlib.contextmanager
@@ -178,13 +213,17 @@ def _keep(_: sqlite3.Connection) -> None:
     """Version 4 has other snapshots and claims that say more; those of version 3 are read as they are."""
 
 
-_UPGRADES: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_drafts, _merge_drafts, _keep)
+def _add_leases(db: sqlite3.Connection) -> None:
+    db.execute("CREATE TABLE leases (mark TEXT PRIMARY KEY, lease TEXT NOT NULL) STRICT")
+
+
+_UPGRADES: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_drafts, _merge_drafts, _keep, _add_leases)
 """What leads from each version of the file to the next, from an empty file on."""
 
 
-def _unreadable(path: Path, error: Exception) -> StateError:
+def _unreadable(path: Path, error: Exception, *, what: str = "claim") -> StateError:
     return StateError(
-        f"the ledger {path} holds a claim that cannot be read ({error})",
+        f"the ledger {path} holds a {what} that cannot be read ({error})",
         hint="run the program that wrote it, or move the file away, restart, and bring interfaces home by hand",
     )
 
@@ -210,6 +249,12 @@ def _json(document: object) -> str:
     return json.dumps(document, separators=(",", ":"))
 
 
+def _setup(ipam: Mapping[str, Any] | None, document: str) -> Setup:
+    """A setup, with what a plugin is told as it was when the claim was made."""
+    setup = read_setup(document)
+    return setup if ipam is None else replace(setup, ipam=Ipam(**ipam))
+
+
 def _decode(text: str, path: Path) -> Claim:
     try:
         document = json.loads(text)
@@ -220,6 +265,7 @@ def _decode(text: str, path: Path) -> Claim:
             "snapshot": Snapshot.from_json(document["snapshot"]),
             "state": State(document["state"]),
             "troubles": tuple(document["troubles"]),
+            "setup": _setup(document.pop("ipam", None), document.get("setup", "")),
         }
         return Claim(**document)
     except (KeyError, TypeError, ValueError) as error:

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nri_netdev.config import settings
 from nri_netdev.domain.annotations.manifest import pods_in, validate_text
+from nri_netdev.domain.effects import Attached, RdmaDevice
 from nri_netdev.domain.links import Inventory, Link
+from nri_netdev.domain.policy.rules import Rule
+from nri_netdev.domain.policy.selectors import Facts
 from nri_netdev.domain.verdict.explain import explain_pod
 from nri_netdev.domain.verdict.node import NodeState
 
 ROOT = Path(__file__).parents[3]
 RECIPES = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/policy.md").read_text(encoding="utf-8"), re.DOTALL)
+FRAGMENTS = [
+    text
+    for text in re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/users.md").read_text(encoding="utf-8"), re.DOTALL)
+    if text.startswith("- ")
+]
+"""Annotations on the page for those who write pods."""
+EXAMPLES = [
+    path for path in sorted(ROOT.glob("manifests/examples/*.yaml")) if "# rules:" in path.read_text(encoding="utf-8")
+]
+"""Those that say which rule they need."""
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=range(len(RECIPES)))
@@ -23,6 +37,14 @@ def test_every_recipe_of_the_cookbook_is_a_configuration(recipe: str) -> None:
     values, problems = settings.read(recipe, source="policy.md")
     assert not problems
     assert values
+
+
+@pytest.mark.parametrize("fragment", FRAGMENTS, ids=range(len(FRAGMENTS)))
+def test_what_users_are_shown_is_understood(fragment: str) -> None:
+    """It can be copied below a key."""
+    value = "".join(f"      {line}\n" for line in fragment.splitlines())
+    pod = f"kind: Pod\nmetadata:\n  name: a\n  annotations:\n    nri-netdev.io/container.app: |\n{value}"
+    assert not validate_text("users.md", f"{pod}spec: {{containers: [{{name: app}}]}}\n")
 
 
 def test_the_page_on_annotations_shows_what_is_understood() -> None:
@@ -69,6 +91,37 @@ def test_two_tenants_get_their_own_and_what_they_share() -> None:
             ),
         ],
     }
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_rule_in_the_comment_of_an_example_gives_what_its_pod_asks_for(path: Path) -> None:
+    """On a node with such ports; and without what the rule says beside namespaces and interfaces, it does not."""
+    text = path.read_text(encoding="utf-8")
+    comment = "".join(
+        line[2:] + "\n" for line in text.splitlines() if re.match("#( {2,}|( pools| ipam| rules):)", line)
+    )
+    values, problems = settings.read(comment, source=path.name)
+    assert not problems
+    policy = settings.settings_of(values).policy
+    [found] = pods_in(text)
+    names = {"ens1f0": "0000:3b:00.0", "ens1f0v0": "0000:3b:02.0", "ens2f0": None, "ens2f1": None, "ens3f0np0": None}
+    links = tuple(Link(ifindex=n, ifname=name, min_mtu=68, max_mtu=9710) for n, name in enumerate(names, 2))
+    node = NodeState(
+        inventory=Inventory(links=links),
+        policy=policy,
+        facts_of=lambda link: Facts(
+            pci=names[link.ifname], pf=names["ens1f0"] if link.ifname.startswith("ens1f0v") else None
+        ),
+        attached_of=lambda _: Attached(rdma=(RdmaDevice(name="mlx5_0"),)),
+    )
+    explained = explain_pod(found.pod, found.containers, node)
+    assert [one.verdict for one in explained if not one.is_granted] == []
+    rules = tuple(
+        Rule(number=rule.number, namespaces=rule.namespaces, interfaces=rule.interfaces, pools=rule.pools)
+        for rule in policy.rules
+    )
+    bare = explain_pod(found.pod, found.containers, replace(node, policy=replace(policy, rules=rules)))
+    assert all(one.is_granted for one in bare) == (path.stem == "addresses")
 
 
 def test_the_threats_name_tests_that_exist() -> None:

@@ -14,6 +14,7 @@ from nri_netdev.domain.annotations.request import Entry, parse
 from nri_netdev.domain.pods import MAX_INTERFACES
 from nri_netdev.domain.problem import summary
 from nri_netdev.domain.scope import Scope
+from nri_netdev.domain.setup.fields import read_setup
 from nri_netdev.domain.text.names import why_invalid
 from nri_netdev.domain.text.shape import ListOf, Member, Record, UnfitError, like
 from tests.domain.work import calls_of
@@ -83,6 +84,7 @@ class TestNative:
             interface="b", name="c", key=OWN, number=2, scope=Scope.CONTAINER, grammar=Grammar.NATIVE
         )
         assert parsed.entries[0].name is None
+        assert parsed.entries[0].is_short
 
     @pytest.mark.parametrize("key", [POD, SHORT])
     def test_what_the_pod_asks_comes_with_every_container(self, key: str) -> None:
@@ -116,11 +118,64 @@ class TestNative:
                 [f'unknown field "Name" (did you mean "name"?) (annotation {OWN}, entry 1, field Name)'],
             ),
             (
-                "- interface: a\n  addresses: [192.0.2.1/24]\n  mtu: 9000\n",
+                "- interface: a\n  addresses: [192.0.2.1]\n  mtu: big\n  vlan: [{id: 0, name: a/b}]\n",
                 [
-                    f"not yet supported: addresses (annotation {OWN}, entry 1, field addresses)",
-                    f"not yet supported: mtu (annotation {OWN}, entry 1, field mtu)",
+                    (
+                        'addresses.1 "192.0.2.1" has no prefix length; write it as 192.0.2.10/24 or 2001:db8::10/64 '
+                        f"(annotation {OWN}, entry 1, field addresses.1)"
+                    ),
+                    f'mtu "big" is not a whole number from 68 to 65535 (annotation {OWN}, entry 1, field mtu)',
+                    f'vlan.1.id "0" is not a whole number from 1 to 4094 (annotation {OWN}, entry 1, field vlan.1.id)',
+                    (
+                        f'vlan.1.name "a/b" contains "/", which the kernel refuses '
+                        f"(annotation {OWN}, entry 1, field vlan.1.name)"
+                    ),
                 ],
+            ),
+            (
+                "- {interface: a, addresses: [192.0.2.9/24], routes: [{to: default, via: 192.0.3.1}], rdma: true, share: ipvlan}",
+                [
+                    (
+                        'routes.1.via gateway "192.0.3.1" is in no network of the addresses, nor has it a route of its '
+                        f"own; correct it, or give onlink: true (annotation {OWN}, entry 1, field routes.1.via)"
+                    ),
+                    (
+                        "rdma does not go with share: it is of the interface, which stays on the host "
+                        f"(annotation {OWN}, entry 1, field rdma)"
+                    ),
+                ],
+            ),
+            (
+                "- {pool: fast, count: 2, name: 'x{n}', addresses: [192.0.2.9/24], vf: {mac: 02:00:5e:10:00:01}}",
+                [
+                    (
+                        f"{field} is for one interface, and 2 are asked for; write an entry for each "
+                        f"(annotation {OWN}, entry 1, field {field})"
+                    )
+                    for field in ("addresses", "vf.mac")
+                ],
+            ),
+            (
+                "- {interface: a, vlan: {id: 5, name: b}}\n- {interface: b}\n- {interface: c, vlan: {id: 5, name: c}}",
+                [
+                    f'the name "b" is wanted twice, first in entry 2 (annotation {OWN}, entry 1)',
+                    f'the name "c" is wanted twice, first in entry 3 (annotation {OWN}, entry 3)',
+                ],
+            ),
+            (
+                (
+                    "- {interface: a, vrf: {name: red, table: 9}}\n- {interface: b, vrf: {name: red, table: 8}}\n"
+                    "- {interface: c, name: blue}\n- {interface: d, vrf: {name: blue, table: 7}}\n"
+                    "- {interface: e, vrf: {name: red, table: 9}}\n"
+                ),
+                [
+                    f'the VRF "red" has another table in entry 1 (annotation {OWN}, entry 2, field vrf.table)',
+                    f'the name "blue" is wanted twice, first in entry 3 (annotation {OWN}, entry 4, field vrf.name)',
+                ],
+            ),
+            (
+                "- {interface: a, share: macvlan}\n- {interface: a, share: macvlan, name: b}\n- {interface: a, name: c}",
+                [f'interface "a" is asked for twice, first in entry 1 (annotation {OWN}, entry 3)'],
             ),
             (
                 "- {pool: fast, count: 0}",
@@ -381,12 +436,31 @@ class TestNetworkDeviceInjector:
         """Zero, null and empty are what the plugin's decoder makes of an absent field."""
         assert asked({NETWORK_DEVICE_INJECTOR[2]: f"- {{name: ens2f0, {more}}}"}) == [("ens2f0", "ens2f0")]
 
-    def test_what_is_not_yet_supported_is_told(self) -> None:
-        """A pod does not start half configured."""
+    @pytest.mark.parametrize(
+        ("fields", "address", "mtu"),
+        [
+            ("address: 192.0.2.2, prefix: 24, mtu: 9000", "192.0.2.2/24", 9000),
+            ("address: 192.0.2.2", "192.0.2.2/32", None),
+            ("Address: '2001:DB8::2', prefix: 0", "2001:db8::2/128", None),
+        ],
+    )
+    def test_what_it_sets_is_set(self, fields: str, address: str, mtu: int | None) -> None:
+        """As the native fields, which the ledger keeps."""
+        [entry] = parse({NETWORK_DEVICE_INJECTOR[2]: f"- {{name: ens2f0, {fields}}}"}, container="app").entries
+        assert [one.address for one in entry.setup.addresses or ()] == [address]
+        assert entry.setup.mtu == mtu
+        assert read_setup(entry.setup.document) == entry.setup
+
+    def test_what_it_cannot_set_is_told(self) -> None:
+        """In the plugin's own field names, all at once."""
         key = NETWORK_DEVICE_INJECTOR[2]
-        assert told({key: "- {name: ens2f0, address: 192.0.2.2, prefix: 24, mtu: 9000}"}) == [
-            f"not yet supported: {field} (annotation {key}, entry 1, field {field})"
-            for field in ("address", "prefix", "mtu")
+        assert told({key: "- {name: a, address: 192.0.2.2, prefix: 64, mtu: 9}\n- {name: b, address: x}"}) == [
+            (
+                'address "192.0.2.2/64" is not an address with a prefix length, as 192.0.2.10/24 or 2001:db8::10/64 '
+                f"(annotation {key}, entry 1, field address)"
+            ),
+            f'mtu "9" is not a whole number from 68 to 65535 (annotation {key}, entry 1, field mtu)',
+            f'address "x" is not an IP address (annotation {key}, entry 2, field address)',
         ]
 
     def test_the_interface_is_required(self) -> None:
@@ -459,6 +533,13 @@ def test_the_order_of_annotations_does_not_matter(keys: list[str]) -> None:
     assert parse({key: annotations[key] for key in keys}, container="app") == parse(annotations, container="app")
 
 
+SETUP = (
+    f"addresses: [{', '.join(f'10.{n}.0.1/{n % 24 + 8}' for n in range(32))}], "
+    f"routes: [{', '.join(f'{{to: 198.51.{n}.0/24, via: 203.0.113.{n}}}' for n in range(128))}]"
+)
+"""Addresses, and routes by gateways that are in none of their networks."""
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -468,11 +549,17 @@ def test_the_order_of_annotations_does_not_matter(keys: list[str]) -> None:
         "- " + "x" * 262_000,
         "- '" + "%" * 262_000 + "'",
         "\n".join("- {" + ", ".join(f"{'k' * 60}{n}: v" for n in range(31)) + "}" for _ in range(64)),
+        "\n".join("- {" + ", ".join(f"macvlanx{n}: v" for n in range(31)) + "}" for _ in range(64)),
+        "\n".join(f"- {{interface: a{n}, {SETUP}}}" for n in range(6)),
+        f"- {{interface: a, vlan: [{', '.join(f'{{name: a{n}, id: {n + 1}}}' for n in range(64))}]}}\n" * 8,
         "&a " * 80_000,
         "a: &a [b, b]\n" + "c: [*a, *a]\n" * 20_000,
     ],
-    ids=["brackets", "dashes", "fields", "long name", "templates", "slips", "anchors", "laughs"],
-)
+    ids=[
+        "brackets", "dashes", "fields", "long name", "templates", "slips", "near slips", "routes", "devices", "anchors",
+        "laughs",
+    ],
+)  # fmt: skip
 def test_a_hostile_pod_takes_the_daemon_no_time(value: str) -> None:
     """256 KiB in every key that we read are refused before they cost anything."""
     annotations = dict.fromkeys(EVERY_KEY, value)

@@ -60,7 +60,7 @@ def problems(text: str) -> list[str]:
                 'c.yaml:6: rules.1.allow_protected "yes" is neither true nor false',
                 ('c.yaml:7: rules.1 has the unknown key "who"; known: name, namespaces, pods, runtime_handlers, '
                 "interfaces, pools, count, names, allow_protected, allow_source_routed, "
-                "allow_partial"),
+                "allow_partial, may, prefixes, default_route, share"),
             ],
         ),
         ("rules: [{namespaces: [a]}]", ["c.yaml:1: rules.1 needs interfaces or pools"]),

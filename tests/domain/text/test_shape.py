@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -13,11 +14,13 @@ from nri_netdev.domain.text.shape import (
     ListOf,
     MapOf,
     Member,
+    OneOrList,
     Reader,
     Record,
     Shape,
     Text,
     TextOr,
+    Unfit,
     UnfitError,
     boolean,
     like,
@@ -27,6 +30,18 @@ from nri_netdev.domain.text.shape import (
 )
 
 NAME = like(r"[a-z]+", "a name")
+SEVERAL: OneOrList[str] = OneOrList(item=NAME, most=2)
+
+
+def _not_alike(pair: Mapping[str, str]) -> Iterator[Unfit]:
+    if pair.get("a") == pair.get("b"):
+        yield ("b",), "is the same as a"
+        yield (), "has nothing of its own"
+
+
+UNALIKE: Record[dict[str, str]] = Record(
+    build=dict, unfit=_not_alike, members={"a": Member(shape=NAME, text="x"), "b": Member(shape=NAME, text="x")}
+)
 
 
 def read(shape: Shape[Any], text: str) -> tuple[Any, list[Flaw]]:
@@ -74,6 +89,11 @@ GO: Record[dict[str, Any]] = Record(
         (ListOf(item=NAME), "[]", ()),
         (ListOf(item=NAME, least=1), "[a, b]", ("a", "b")),
         (MapOf(key=NAME, value=boolean()), "{a: true, b: false}", {"a": True, "b": False}),
+        (SEVERAL, "a", ("a",)),
+        (SEVERAL, "[a, b]", ("a", "b")),
+        (ListOf(item=NAME, most=2), "[a, b]", ("a", "b")),
+        (UNALIKE, "{a: x, b: y}", {"a": "x", "b": "y"}),
+        (whole_number(0, 4294967295), "4294967295", 4294967295),
         (PAIR, "{bee: 3, a: x}", ("x", 3)),
         (PAIR, "{a: x}", ("x", 0)),
         (TextOr(text=Text(parse=lambda text: (text, 7)), record=PAIR), "short", ("short", 7)),
@@ -100,6 +120,15 @@ def test_a_value_is_read(shape: Shape[Any], text: str, value: object) -> None:
         (ListOf(item=NAME), "{}", [": must be a list, not a mapping"]),
         (ListOf(item=NAME, least=1), "[]", [": must not be empty; leave it out, or say what you mean"]),
         (ListOf(item=NAME), "[a, B, c, D]", ['2: "B" is not a name', '4: "D" is not a name']),
+        (ListOf(item=NAME, most=2), "[a, B, c]", [": has 3 items; it may have 2"]),
+        (SEVERAL, "[]", [": must not be empty; leave it out, or say what you mean"]),
+        (SEVERAL, "[a, b, c]", [": has 3 items; it may have 2"]),
+        (SEVERAL, "[a, B]", ['2: "B" is not a name']),
+        (SEVERAL, "B", [': "B" is not a name']),
+        (MapOf(key=NAME, value=NAME, most=1), "{a: b, c: D}", [": has 2 keys; it may have 1"]),
+        (UNALIKE, "{a: x, b: x}", ["b: is the same as a", ": has nothing of its own"]),
+        (UNALIKE, "{a: x, b: X}", ['b: "X" is not a name']),
+        (ListOf(item=UNALIKE), "[{}, {a: x}]", ["1.b: is the same as a", "1: has nothing of its own"]),
         (MapOf(key=NAME, value=NAME), "a", [": must be a mapping, not a text"]),
         (MapOf(key=NAME, value=NAME), "{A: a, b: B}", [': "A" is not a name', 'b: "B" is not a name']),
         (PAIR, "[a]", [": must be a mapping, not a list"]),
@@ -133,6 +162,20 @@ def test_a_flaw_knows_kind_and_node() -> None:
     assert flaw.shown == '"frist" (did you mean "a"?)'
 
 
+def test_what_does_not_go_together_is_shown_at_its_place() -> None:
+    """That of the key's value, where there is one; else that of the whole."""
+    _, flaws = read(UNALIKE, "a: x\nb:\n  x")
+    assert [(flaw.kind, flaw.node.line) for flaw in flaws] == [(FlawKind.UNFIT, 3), (FlawKind.UNFIT, 1)]
+
+
+def test_not_every_unknown_key_is_compared_with_all() -> None:
+    """That takes time, and a hostile text has many; the rest is refused all the same."""
+    keys = ", ".join(f"frist{n}: z" for n in range(40))
+    _, flaws = read(PAIR, f"{{a: x, {keys}}}")
+    assert len(flaws) == 40
+    assert [flaw for flaw in flaws if "did you mean" in flaw.shown] == flaws[:32]
+
+
 def test_a_schema_says_the_same() -> None:
     """Of each shape."""
     assert ListOf(item=NAME, least=1).schema() == {
@@ -153,4 +196,9 @@ def test_a_schema_says_the_same() -> None:
     assert Record(build=dict, members={"l": listed}).schema()["properties"]["l"]["default"] == ["a", "b"]
     assert like("[a-z]", "x", change=str.lower, pattern_written="[A-Za-z]").schema()["pattern"] == "^[A-Za-z]$"
     assert MapOf(key=NAME, value=boolean()).schema()["additionalProperties"] == {"type": "boolean"}
+    assert ListOf(item=NAME, most=3).schema()["maxItems"] == 3
+    assert MapOf(key=NAME, value=NAME, most=3).schema()["maxProperties"] == 3
+    assert SEVERAL.schema() == {
+        "anyOf": [NAME.schema(), {"type": "array", "items": NAME.schema(), "minItems": 1, "maxItems": 2}]
+    }
     assert TextOr(text=NAME, record=PAIR).schema() == {"anyOf": [NAME.schema(), PAIR.schema()]}

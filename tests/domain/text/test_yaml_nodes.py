@@ -238,3 +238,18 @@ class TestManifests:
         keys = ", ".join(f"k{n}: v" for n in range(1000))
         with pytest.raises(YamlError, match="holds more than 1000000 values"):
             list(load_all(f"- &a {{{keys}}}\n" + "- <<: *a\n" * 1100))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{a: 1, b: [true, false, null, ~, x], c: {d: -7}}", {"a": 1, "b": [True, False, None, None, "x"], "c": {"d": -7}}),
+        ("['1', \"true\", 'null', '', yes, 0x10, 1.5, 01]", ["1", "true", "null", "", "yes", "0x10", "1.5", "01"]),
+        ("{a: , b: {}, c: []}", {"a": None, "b": {}, "c": []}),
+    ],
+)  # fmt: skip
+def test_a_node_as_json_has_it(text: str, value: object) -> None:
+    """What is in quotes is a text, and so is what YAML 1.1 and JSON read differently."""
+    node = load(text)
+    assert node is not None
+    assert yaml_nodes.plain(node) == value

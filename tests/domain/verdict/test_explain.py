@@ -9,6 +9,7 @@ import pytest
 
 from nri_netdev.domain.annotations.manifest import pods_in
 from nri_netdev.domain.claim import Claim
+from nri_netdev.domain.links import Address
 from nri_netdev.domain.pods import PodSandbox
 from nri_netdev.domain.verdict.explain import Explanation, explain_pod
 from nri_netdev.domain.verdict.node import Held, NodeState, PodNetns
@@ -87,6 +88,38 @@ def test_containers_come_one_after_another() -> None:
         ("two", 'refused: interface "ens2" is held by pod tenant-a/web, container one for 0 s'),
         ("three", "refused: rule 2 gives a pod 2 at most, and this would be 3 of them"),
     ]
+
+
+def test_what_would_be_set_is_told() -> None:
+    """Of what is given, and of what would be if the others were right; not of what is refused."""
+    asked = "{{interface: {}, mtu: 9000, addresses: [192.0.2.10/24]}}"
+    told = explained({"nri-netdev.io/container.app": f"[{asked.format('ens1')}, {asked.format('slow0')}]"})
+    assert [one.sets for one in told] == [("addresses 192.0.2.10/24", "mtu 9000"), ()]
+    [granted] = explained({"nri-netdev.io/pod": f"[{asked.format('ens1')}]"})
+    assert granted.is_granted
+    assert granted.sets == ("addresses 192.0.2.10/24", "mtu 9000")
+    [plain] = explained({"nri-netdev.io/pod": "[ens1]"})
+    assert plain.sets == ()
+
+
+def test_what_is_shared_stays_for_the_next() -> None:
+    """It does not leave the host, so nothing of it is left behind; who wants it whole does not get it."""
+    policy = policy_of("rules: [{namespaces: ['*'], interfaces: ['*'], share: true}]")
+    addresses = {4: (Address(family=2, address="192.0.2.6", prefixlen=24, valid_lft_s=60),)}
+    node = NodeState(inventory=replace(NODE, addresses=addresses), policy=policy)
+    annotations = {
+        "nri-netdev.io/container.one": "[{interface: ens2, share: macvlan, name: a}]",
+        "nri-netdev.io/container.two": "[{interface: ens2, share: macvlan, name: b}]",
+        "nri-netdev.io/container.three": "[ens2]",
+    }
+    pod = replace(POD, annotations=annotations)
+    told = explain_pod(pod, ("one", "two", "three"), node, ON_POD_NETWORK)
+    assert [(one.verdict, one.sets) for one in told] == [
+        ("gives ens2 as a", ("share macvlan in mode bridge",)),
+        ("gives ens2 as b", ("share macvlan in mode bridge",)),
+        ('refused: interface "ens2" is held by pod tenant-a/web, container two for 0 s', ()),
+    ]
+    assert [len(one.effects) for one in told] == [0, 0, 1]
 
 
 def test_who_holds_it_now_is_told() -> None:

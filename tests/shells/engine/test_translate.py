@@ -9,7 +9,9 @@ import pytest
 from nri_netdev.domain.annotations.grammars import Grammar
 from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.links import Link
+from nri_netdev.domain.metadata import Handout
 from nri_netdev.domain.scope import Scope
+from nri_netdev.domain.setup.devices import CharDevice
 from nri_netdev.domain.verdict.outcome import Grant
 from nri_netdev.proto import nri_pb2
 from nri_netdev.shells.engine.translate import adjustment, container_of, pod_of
@@ -75,14 +77,52 @@ def test_whether_a_container_runs(state: nri_pb2.ContainerState, is_running: boo
     assert (container.pod_id, container.pid, container.is_running) == ("p", 7, is_running)
 
 
+GRANTS = [
+    Grant(
+        entry=Entry(interface=host, name=name, key="k", number=1, scope=Scope.CONTAINER, grammar=Grammar.NATIVE),
+        link=Link(ifindex=1, ifname=host),
+    )
+    for host, name in (("ens1", "net1"), ("ens2", None))
+]
+UVERBS = CharDevice(path="/dev/infiniband/uverbs0", major=231, minor=192)
+RDMA_CM = CharDevice(path="/dev/infiniband/rdma_cm", major=10, minor=58)
+HANDOUT = Handout(source="/run/nri-netdev/pods/c1", env={"A": "1", "B": ""}, devices=(UVERBS, RDMA_CM, UVERBS))
+
+
 def test_an_adjustment() -> None:
-    """Host name to name inside, for each that is granted."""
-    grants = [
-        Grant(
-            entry=Entry(interface=host, name=name, key="k", number=1, scope=Scope.CONTAINER, grammar=Grammar.NATIVE),
-            link=Link(ifindex=1, ifname=host),
-        )
-        for host, name in (("ens1", "net1"), ("ens2", None))
-    ]
-    devices = adjustment(grants).adjust.linux.net_devices
+    """Host name to name inside, for each that is granted, and nothing else."""
+    adjust = adjustment(GRANTS).adjust
+    devices = adjust.linux.net_devices
     assert {host: device.name for host, device in devices.items()} == {"ens1": "net1", "ens2": "ens2"}
+    assert (*adjust.mounts, *adjust.env, *adjust.linux.devices) == ()
+    assert not adjustment([]).HasField("adjust")
+
+
+def test_an_adjustment_with_a_handout() -> None:
+    """A directory to read, variables, and each device once, open to whoever the container runs as."""
+    response = adjustment(GRANTS, HANDOUT)
+    [mount] = response.adjust.mounts
+    assert (mount.destination, mount.type, mount.source) == ("/run/nri-netdev.io", "bind", "/run/nri-netdev/pods/c1")
+    assert [*mount.options] == ["bind", "ro", "rprivate", "nosuid", "nodev", "noexec"]
+    assert [(one.key, one.value) for one in response.adjust.env] == [("A", "1"), ("B", "")]
+    assert [
+        (one.path, one.type, one.major, one.minor, one.file_mode.value, one.HasField("uid"))
+        for one in response.adjust.linux.devices
+    ] == [
+        ("/dev/infiniband/uverbs0", "c", 231, 192, 0o666, False),
+        ("/dev/infiniband/rdma_cm", "c", 10, 58, 0o666, False),
+    ]
+    assert response.adjust.linux.net_devices == adjustment(GRANTS).adjust.linux.net_devices
+
+
+def test_a_handout_alone() -> None:
+    """For a container whose interfaces are inside already, or are shares."""
+    response = adjustment([], Handout(source="/run/x"))
+    assert len(response.adjust.mounts) == 1
+    assert not response.adjust.HasField("linux")
+
+
+def test_answers_can_be_put_together_encoded() -> None:
+    """One that was prepared before the container's id was known, and the handout."""
+    both = adjustment(GRANTS).SerializeToString() + adjustment([], HANDOUT).SerializeToString()
+    assert nri_pb2.CreateContainerResponse.FromString(both) == adjustment(GRANTS, HANDOUT)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nri_netdev.domain.snapshot import HomeReport, Snapshot
+from nri_netdev.domain.snapshot import Away, HomeReport, Snapshot
 from nri_netdev.shells.kernel import capture, changes, homing, naming
 from nri_netdev.shells.kernel.rtnetlink import Rtnl
 from nri_netdev.shells.kernel.sysctls import Sysctls
@@ -147,6 +147,6 @@ def give(home: Net, pod: Net, ifname: str = "dev0", inside: str = "net1") -> Sna
 
 def fetch(home: Net, pod: Net, snapshot: Snapshot, ifname: str = "net1") -> HomeReport:
     """Bring it home, and remove the mark."""
-    report = homing.bring_home(pod.fd, pod.link(ifname).ifindex, snapshot, MARK, home.fd)
+    report = homing.bring_home(pod.fd, pod.link(ifname).ifindex, Away(snapshot=snapshot, mark=MARK), home.fd)
     home.call(naming.unmark, report.ifindex, MARK)
     return report

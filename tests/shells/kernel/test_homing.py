@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nri_netdev.domain.snapshot import Snapshot
+from nri_netdev.domain.snapshot import Away, Snapshot
 from nri_netdev.errors import KernelError
 from nri_netdev.faults import hooked
 from nri_netdev.shells.kernel import changes, homing, naming, restore
@@ -93,7 +93,7 @@ def test_whatever_the_container_did(home: Net, pod: Net, mischief: tuple[str, ..
     ifindex = pod.link("net1").ifindex
     for command in mischief:
         pod.ip(command)
-    report = homing.bring_home(pod.fd, ifindex, snapshot, MARK, home.fd)
+    report = homing.bring_home(pod.fd, ifindex, Away(snapshot=snapshot, mark=MARK), home.fd)
     home.call(naming.unmark, report.ifindex, MARK)
     assert report.troubles() == ()
     assert_same(before, home)
@@ -136,7 +136,7 @@ def test_name_taken_at_home(home: Net, pod: Net) -> None:
     before = settled(home)
     snapshot = give(home, pod)
     home.ip("link add dev0 type ifb")
-    report = homing.bring_home(pod.fd, pod.link("net1").ifindex, snapshot, MARK, home.fd)
+    report = homing.bring_home(pod.fd, pod.link("net1").ifindex, Away(snapshot=snapshot, mark=MARK), home.fd)
     assert report.ifname == "net1"
     assert "its name is taken by ifb dev0" in report.troubles()[0]
     assert home.ip("-o addr show dev net1").count("192.0.2.5/24") == 1
@@ -206,12 +206,12 @@ def test_cut_short_anywhere(nets: Callable[[], Net]) -> None:
         cut = None
         with cut_at(number) as passed:
             try:
-                homing.bring_home(pod.fd, index, snapshot, MARK, home.fd)
+                homing.bring_home(pod.fd, index, Away(snapshot=snapshot, mark=MARK), home.fd)
             except CutError as error:
                 cut = str(error)
         at_home = home.call(Rtnl.link_called, MARK)
         if at_home is None:
-            report = homing.bring_home(pod.fd, index, snapshot, MARK, home.fd)
+            report = homing.bring_home(pod.fd, index, Away(snapshot=snapshot, mark=MARK), home.fd)
         else:
             report = home.call(restore.restore, snapshot, at_home.ifindex, MARK)
         home.call(naming.unmark, report.ifindex, MARK)
@@ -246,6 +246,6 @@ def test_one_that_is_gone(home: Net, pod: Net) -> None:
     home.ip("link add dev0 type ifb")
     snapshot = home.call(captured, home.link("dev0").ifindex)
     with pytest.raises(KernelError, match="No such device"):
-        homing.bring_home(pod.fd, 4242, snapshot, MARK, home.fd)
+        homing.bring_home(pod.fd, 4242, Away(snapshot=snapshot, mark=MARK), home.fd)
     with pytest.raises(KernelError, match="No such device"):
         home.call(restore.restore, snapshot, 4242, MARK)

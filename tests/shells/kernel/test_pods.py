@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import pytest
 
+from nri_netdev.domain.snapshot import Away
 from nri_netdev.shells.kernel.host import Host
 from nri_netdev.shells.kernel.netns import call_in_netns, is_netns
 from nri_netdev.shells.kernel.pods import Pods
@@ -194,12 +195,12 @@ def test_moves_to_a_pod_and_home_are_timed(node: Node, pod: Net) -> None:
     call_in_netns(node.home.fd, node.host.mark, index, MARK)
     node.call(lambda pods: pods.send(index, pod.path, "net1"))
     inside = pod.link("net1").ifindex
-    node.call(lambda pods: pods.complete(pod.path, inside, "net1", snapshot))
+    node.call(lambda pods: pods.complete(pod.path, inside, "net1", snapshot.addresses, is_up=True))
 
     assert [link.ifname for link in node.call(lambda pods: pods.links(pod.path)) if link.is_up] == ["lo", "net1"]
     assert "192.0.2.5/24" in pod.ip("address show dev net1")
 
-    report = node.call(lambda pods: pods.bring_home(pod.path, inside, snapshot, MARK))
+    report = node.call(lambda pods: pods.bring_home(pod.path, inside, Away(snapshot=snapshot, mark=MARK)))
 
     assert report.troubles() == ()
     assert node.moves == [("in", "ifb"), ("home", "ifb")]
@@ -219,7 +220,7 @@ def test_what_a_container_made_on_it_does_not_stay_behind(node: Node, pod: Net, 
     third.ip(f"link add under0 index {inside} type ifb")
     third.ip("link add other0 link under0 type macvlan")
     third.ip(f"link set other0 netns {pod.path}")
-    report = node.call(lambda pods: pods.bring_home(away.path, inside, snapshot, MARK, pod.path))
+    report = node.call(lambda pods: pods.bring_home(away.path, inside, Away(snapshot=snapshot, mark=MARK, pod_path=pod.path)))
 
     assert report.troubles() == ()
     assert pod.names() == {"lo", "other0"}

@@ -9,9 +9,20 @@ from pathlib import Path
 import pytest
 
 from nri_netdev.domain.effects import RdmaDevice
+from nri_netdev.domain.links import Link
+from nri_netdev.domain.setup.devices import CharDevice
+from nri_netdev.shells.kernel import rdma
 from nri_netdev.shells.kernel.attributes import attributes, from_text, pack, pack_all, to_int, u32
 from nri_netdev.shells.kernel.netlink import NLM_F_ACK, NLM_F_DUMP, NetlinkError
-from nri_netdev.shells.kernel.rdma import add_link, rdma_devices, read
+from nri_netdev.shells.kernel.rdma import (
+    add_link,
+    char_devices,
+    char_devices_of,
+    move_rdma,
+    names_of,
+    rdma_devices,
+    read,
+)
 
 GET, PORT_GET, SYS_GET, GET_CHARDEV = 0x1401, 0x1405, 0x1406, 0x140F
 MLX5, RXE, SIW = 1, 14, 18
@@ -153,3 +164,90 @@ def test_a_software_device_is_made() -> None:
     add_link(Kernel(), "rxe0", "rxe", "ens1")
 
     assert sent == [(0x1403, NLM_F_ACK, {2: b"rxe0\0", 65: b"rxe\0", 51: b"ens1\0"})]
+
+
+NIC = Link(ifindex=7, ifname="ens2f0", parent_bus="pci", parent_dev="0000:3b:00.0")
+NODES = {
+    "infiniband_verbs/uverbs0": ("mlx5_0", "231:192"),
+    "infiniband_verbs/uverbs1": ("mlx5_1", "231:193"),
+    "infiniband_mad/umad0": ("mlx5_0", "231:0"),
+    "infiniband_mad/issm0": ("mlx5_0", "231:64"),
+    "infiniband_mad/umad1": ("mlx5_1", "231:1"),
+    "misc/rdma_cm": ("", "10:122"),
+}
+
+
+@pytest.fixture
+def classes(tmp_path: Path) -> Path:
+    """`/sys/class` of a host with mlx5_0 on a NIC, and mlx5_1 on another."""
+    for place, (device, numbers) in NODES.items():
+        entry = tmp_path / "class" / place
+        entry.mkdir(parents=True)
+        (entry / "dev").write_text(f"{numbers}\n")
+        if device:
+            (entry / "ibdev").write_text(f"{device}\n")
+    (tmp_path / "class/infiniband_verbs/abi_version").write_text("6\n")
+    for address, device in (("0000:3b:00.0", "mlx5_0"), ("0000:3b:00.1", "mlx5_1")):
+        (tmp_path / "bus/pci/devices" / address / "infiniband" / device).mkdir(parents=True)
+    return tmp_path / "class"
+
+
+def node(name: str, major: int, minor: int) -> CharDevice:
+    return CharDevice(path=f"/dev/infiniband/{name}", major=major, minor=minor)
+
+
+def test_the_nodes_of_an_interface_are_found_by_its_hardware(classes: Path) -> None:
+    """Those of its device, and the one that all connections are made by."""
+    assert char_devices(NIC, classes) == (
+        node("issm0", 231, 64),
+        node("rdma_cm", 10, 122),
+        node("umad0", 231, 0),
+        node("uverbs0", 231, 192),
+    )
+
+
+def test_the_nodes_of_a_device_upon_an_interface_are_found(classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Software has no hardware that it is on."""
+    upon = {9: (RdmaDevice(name="rxe0", link_type="rxe"),)}
+    monkeypatch.setattr(rdma, "rdma_devices", lambda _classes: upon)
+    (classes / "infiniband_verbs/uverbs0/ibdev").write_text("rxe0\n")
+
+    assert char_devices(Link(ifindex=9, ifname="ens5"), classes) == (
+        node("rdma_cm", 10, 122),
+        node("uverbs0", 231, 192),
+    )
+
+
+def test_an_interface_without_rdma_has_no_nodes(classes: Path) -> None:
+    """Nor that of connections, which would be of no use."""
+    assert char_devices(Link(ifindex=9, ifname="ens5"), classes) == ()
+    assert char_devices(Link(ifindex=9, ifname="ens5", parent_bus="..", parent_dev="../etc"), classes) == ()
+    assert names_of(NIC, classes / "none") == frozenset()
+
+
+def test_nodes_are_found_by_name_wherever_the_device_is(classes: Path) -> None:
+    """They belong to no netns; one that is going is left out."""
+    (classes / "infiniband_mad/umad1/dev").unlink()
+
+    assert char_devices_of({"mlx5_1"}, classes) == (node("rdma_cm", 10, 122), node("uverbs1", 231, 193))
+    assert char_devices_of({"gone0"}, classes) == ()
+
+
+def test_a_device_is_moved() -> None:
+    """By its index, as `rdma dev set mlx5_1 netns …` does (`RDMA_NLDEV_CMD_SET`, `RDMA_NLDEV_NET_NS_FD`)."""
+    sent: list[tuple[int, int, dict[int, bytes]]] = []
+
+    class Kernel(Answers):
+        def request(self, kind: int, flags: int, payload: bytes) -> tuple[list[bytes], bool]:
+            if kind == GET:
+                return super().request(kind, flags, payload)
+            sent.append((kind, flags, attributes(payload)))
+            return [], False
+
+    kernel = Kernel(("mlx5_0", MLX5, (7,)), ("mlx5_1", MLX5, (8,)))
+    move_rdma(kernel, "mlx5_1", 5)
+
+    assert sent == [(0x1402, NLM_F_ACK, {1: u32(1), 68: u32(5)})]
+    with pytest.raises(NetlinkError) as caught:
+        move_rdma(kernel, "mlx5_9", 5)
+    assert (caught.value.number, caught.value.reason) == (errno.ENODEV, "there is no RDMA device mlx5_9 here")

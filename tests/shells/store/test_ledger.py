@@ -12,6 +12,7 @@ import sys
 import textwrap
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from nri_netdev.errors import StateError
 from nri_netdev.shells.kernel.attributes import pack
 from nri_netdev.shells.store.ledger import VERSION, Ledger
 from nri_netdev.shells.store.lock import Lock
+from tests.domain.setup.test_leases import lease
 
 
 def claim(number: int = 1, **fields: object) -> Claim:
@@ -92,6 +94,23 @@ def test_a_ledger_of_version_1(tmp_path: Path) -> None:
             ledger.write(put=[claim(3, state=State.PREPARED)])
             assert ledger.claims()[2] == claim(3, state=State.PREPARED)
             ledger.write(drop=[claim(3)])
+
+
+def test_a_ledger_of_version_4(tmp_path: Path) -> None:
+    """Its claims are kept, and it can hold leases from now on."""
+    with Ledger(tmp_path) as ledger:
+        ledger.write(put=[claim(1)])
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as old:
+        old.execute("DROP TABLE leases")
+        old.execute("PRAGMA user_version = 4")
+        old.commit()
+    for _ in range(2):
+        with Ledger(tmp_path, must_exist=True) as ledger:
+            assert ledger.claims() == (claim(1),)
+            assert ledger.leases() == ()
+            ledger.put_lease(lease())
+            assert ledger.leases() == (lease(),)
+            ledger.drop_lease(lease().mark)
 
 
 PORT_OF_BRIDGE = (pack(4, b"bridge\0") + pack(5, b"")).hex()
@@ -169,6 +188,63 @@ def test_releases_are_asked_across_processes(tmp_path: Path) -> None:
         daemon.write(drop=[claim()])
         assert daemon.releases() == frozenset()
         assert command.claims() == ()
+
+
+def test_leases(tmp_path: Path) -> None:
+    """What is put is read by the next one that opens it, in order, with every field; claims are another matter."""
+    first, second = lease(mark=claim(1).mark, result=None), lease(mark=claim(2).mark)
+    with Ledger(tmp_path) as ledger:
+        ledger.write(put=[claim(1)])
+        ledger.put_lease(first)
+        ledger.put_lease(second)
+        ledger.put_lease(first := replace(first, result=second.result))
+        ledger.write(drop=[claim(1)])
+    with Ledger(tmp_path, must_exist=True) as ledger:
+        assert ledger.leases() == (first, second)
+        ledger.drop_lease(first.mark)
+        ledger.drop_lease(first.mark)
+    with Ledger(tmp_path, must_exist=True) as ledger:
+        assert ledger.leases() == (second,)
+
+
+def test_a_lease_that_cannot_be_read(tmp_path: Path) -> None:
+    """As a claim."""
+    with Ledger(tmp_path) as ledger:
+        ledger.put_lease(lease())
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
+        db.execute("UPDATE leases SET lease = '{}'")
+        db.commit()
+    with Ledger(tmp_path) as ledger, pytest.raises(StateError, match="holds a lease that cannot be read"):
+        ledger.leases()
+
+
+def test_a_lease_is_on_the_disk_when_it_is_put(tmp_path: Path) -> None:
+    """A plugin remembers over a loss of power what it gave; claims do not wait for the disk."""
+    levels: list[tuple[str, int]] = []
+    with Ledger(tmp_path) as ledger:
+
+        class Spied:
+            """The connection, which tells how much SQLite waits for the disk with each commit: 1 normal, 2 full."""
+
+            def __init__(self, db: sqlite3.Connection) -> None:
+                self.db = db
+
+            def execute(self, text: str, *values: Any) -> sqlite3.Cursor:
+                if text.startswith("INSERT") or text == "COMMIT":
+                    assert self.db.in_transaction is (text == "COMMIT")
+                    levels.append((text.split(maxsplit=1)[0], self.db.execute("PRAGMA synchronous").fetchone()[0]))
+                return self.db.execute(text, *values)
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self.db, name)
+
+        ledger._db = Spied(ledger._db)
+        ledger.put_lease(lease())
+        ledger.write(put=[claim()])
+        with pytest.raises(TypeError):
+            ledger.put_lease(replace(lease(), mark=object()))
+        ledger.write(drop=[claim()])
+    assert levels == [("INSERT", 2), ("COMMIT", 1), ("COMMIT", 1)]
 
 
 def test_nobody_else_can_read_it(tmp_path: Path) -> None:

@@ -192,13 +192,23 @@ def _put_vf_table(site: Site, pf: int, change: Change) -> Refusals:
     """Put back what a physical function has of its virtual functions."""
 
     def set_one(site: Site, key: Key) -> None:
-        _set_vf(site, pf, key, change.was[key])
+        set_vf(site, pf, key, change.was[key])
 
     return one_by_one(site, (*change.missing, *change.differing), set_one)
 
 
-def _set_vf(site: Site, ifindex: int, key: Key, value: bytes) -> None:
-    """Set what a physical function has of one of its virtual functions."""
+def set_vf(site: Site, ifindex: int, key: Key, value: bytes) -> None:
+    """Set what a physical function has of one of its virtual functions.
+
+    Args:
+        site: of its netns.
+        ifindex: the physical function.
+        key: the number of the virtual function, and `IFLA_VF_*`.
+        value: as `linux/if_link.h` has it, which begins with the number of the virtual function again.
+
+    Raises:
+        KernelError: The kernel refuses.
+    """
     vf, number = key
     nested = NLA_F_NESTED if number == 12 else 0  # IFLA_VF_VLAN_LIST
     info = pack(_VF_INFO | NLA_F_NESTED, pack(number | nested, value))
@@ -219,15 +229,16 @@ VFS = Facet(
 )
 
 
-def _own_vf(site: Site) -> tuple[int, int] | None:
+def own_vf(site: Site) -> tuple[int, int] | None:
     """The ifindex of a virtual function's physical function and the number there; None for everything else."""
     found = physical_function(site.link)
     pf = found and site.rtnl.link_called(found[0])
     return (pf.ifindex, found[1]) if found and pf else None
 
 
-def _read_own_vf(site: Site) -> Messages:
-    own = _own_vf(site)
+def read_own_vf(site: Site) -> Messages:
+    """What the physical function of a virtual function has of it (`IFLA_VF_INFO`); nothing for everything else."""
+    own = own_vf(site)
     if own is None:
         return ()
     pf, number = own
@@ -236,14 +247,14 @@ def _read_own_vf(site: Site) -> Messages:
 
 
 def _put_own_vf(site: Site, _: Recorded, change: Change) -> Refusals:
-    own = _own_vf(site)
+    own = own_vf(site)
     return {} if own is None else _put_vf_table(site, own[0], change)
 
 
 OWN_VF = Facet(
     name="own_vf",
     title="of a virtual function, what its physical function has of it: MAC address, VLAN, rates, trust, spoof check",
-    read=_read_own_vf,
+    read=read_own_vf,
     items=_vf_items,
     what=lambda _, key: f"{_VF_ATTRIBUTES.get(key[1], f'attribute {key[1]}')} that its physical function sets",
     put=_put_own_vf,

@@ -1,0 +1,114 @@
+"""What a container is handed beside its interfaces: variables, a directory that tells of them, RDMA's devices.
+
+There is one directory for each pod, as all of its containers share its interfaces. It is there before a container that
+gets it is created; what it tells is complete before the container's process runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from nri_netdev.custody.claims import Claims, reported
+from nri_netdev.custody.locate import locate
+from nri_netdev.custody.ports import HandoutStore, Kernel
+from nri_netdev.custody.settle import Settler
+from nri_netdev.domain.annotations.request import Entry
+from nri_netdev.domain.claim import Claim
+from nri_netdev.domain.given import Inside, given_of
+from nri_netdev.domain.metadata import Given, Handout, documents, environment
+from nri_netdev.domain.pods import Container, PodSandbox
+from nri_netdev.domain.scope import Scope
+from nri_netdev.domain.setup.devices import CharDevice
+from nri_netdev.errors import StateError, refusal_for
+
+
+class Handing:
+    """Hands out.
+
+    Args:
+        claims: the claims.
+        kernel: the node.
+        settler: knows what is to be set on an interface.
+        store: keeps the directories; None to hand out nothing.
+    """
+
+    def __init__(self, claims: Claims, kernel: Kernel, settler: Settler, store: HandoutStore | None) -> None:
+        self._claims = claims
+        self._kernel = kernel
+        self._settler = settler
+        self._store = store
+        self._rdma: dict[str, tuple[CharDevice, ...]] = {}
+        """Devices by claim, as read before the interface left."""
+
+    def for_container(self, pod: PodSandbox, container: Container, entries: Sequence[Entry]) -> Handout | None:
+        """What a container for which custody has just decided gets beside its interfaces; None for nothing.
+
+        Raises:
+            RequestError: It cannot be made.
+        """
+        own = (each for each in self._claims.of(pod.id) if not each.state.is_homeward)
+        mine = [each for each in own if each.owner.scope is Scope.POD or each.owner.container_id == container.id]
+        return self.handout(pod, entries, mine)
+
+    def handout(self, pod: PodSandbox, entries: Iterable[Entry], claims: Sequence[Claim]) -> Handout | None:
+        """What a container that is being created gets beside its interfaces; None for nothing.
+
+        Args:
+            pod: its pod.
+            entries: what it asks for: what is no more than a name tells that it wants nothing beside.
+            claims: its own and its pod's.
+
+        Raises:
+            RequestError: The directory cannot be made.
+        """
+        devices = tuple(device for claim in claims for device in self._devices(claim))
+        if self._store is None or not claims or all(entry.is_short for entry in entries):
+            return Handout(source=None, devices=devices) if devices else None
+        given = [self._given(claim, None) for claim in claims]
+        try:
+            source = self._store.make(pod.id)
+            self._store.write(pod.id, documents(pod=pod, given=given))
+        except StateError as error:
+            raise refusal_for(error) from error
+        return Handout(source=source, env=environment(given), devices=devices)
+
+    def arrived(self, pod: PodSandbox) -> None:
+        """Tell a pod of its interfaces as they are now, if it is told at all."""
+        if self._store is None or not self._store.has(pod.id):
+            return
+        with reported("tell a pod of its interfaces", pod=f"{pod.namespace}/{pod.name}"):
+            given = [self._given(claim, self._inside(claim)) for claim in self._claims.of(pod.id)]
+            self._store.write(pod.id, documents(pod=pod, given=given))
+
+    def given(self, claim: Claim) -> Given:
+        """What a pod is told of one interface, as it is now."""
+        return self._given(claim, self._inside(claim))
+
+    def keep(self) -> None:
+        """Remove what was for pods that hold nothing any more."""
+        if self._store is not None:
+            with reported("remove what pods were told"):
+                self._store.keep(self._claims.pods())
+            known = {claim.mark for claim in self._claims.binding()}
+            self._rdma = {mark: devices for mark, devices in self._rdma.items() if mark in known}
+
+    def _devices(self, claim: Claim) -> tuple[CharDevice, ...]:
+        if not claim.setup.rdma:
+            return ()
+        if claim.mark not in self._rdma:
+            with reported("read RDMA devices"):
+                self._rdma[claim.mark] = self._kernel.setups.char_devices(claim.snapshot.link)
+        return self._rdma.get(claim.mark, ())
+
+    def _inside(self, claim: Claim) -> Inside | None:
+        with reported("look at an interface"):
+            found = locate(self._kernel, claim)
+            if found.link is not None and found.netns_path is not None:
+                addresses = self._kernel.pods.addresses(found.netns_path, found.link.ifindex)
+                return Inside(link=found.link, addresses=addresses)
+        return None
+
+    def _given(self, claim: Claim, inside: Inside | None) -> Given:
+        facts = self._kernel.host.facts()(claim.snapshot.link)
+        setup = self._settler.setup_of(claim) or claim.setup
+        return given_of(claim, setup, facts, inside, rdma=self._rdma.get(claim.mark, ()))

@@ -1,0 +1,1 @@
+"""The node's CNI plugins, as far as they give addresses."""

@@ -1,0 +1,381 @@
+"""What a pod asks to be set: whether a rule lets it, the interface takes it, and the node has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+
+from nri_netdev.domain.effects import Attached, RdmaDevice
+from nri_netdev.domain.links import Inventory, Link
+from nri_netdev.domain.policy.selectors import Facts
+from nri_netdev.domain.problem import Problem
+from nri_netdev.domain.setup.fields import read_setup
+from nri_netdev.domain.setup.values import Share, ShareKind
+from nri_netdev.domain.verdict.judge import judge
+from nri_netdev.domain.verdict.node import Held, NodeState, PodNetns
+from nri_netdev.domain.verdict.setting import is_routing_default, needed, settled
+from nri_netdev.errors import Reason
+from tests.domain.policy.test_rules import POD, policy_of
+from tests.domain.verdict.nodes import entries, held
+
+NIC = Link(ifindex=2, ifname="ens1", min_mtu=68, max_mtu=9000, mtu=1500, altnames=("enp1",))
+VF = Link(ifindex=3, ifname="vf0", mtu=1500)
+PF = Link(ifindex=4, ifname="pf0", mtu=1500)
+PORT = Link(ifindex=5, ifname="port0", master=4)
+LO = Link(ifindex=1, ifname="lo", is_loopback=True, netns_immutable=True)
+BRIDGE = Link(ifindex=6, ifname="br0", kind="bridge", netns_immutable=True, mtu=1500)
+FACTS = {"vf0": Facts(pf="0000:3b:00.0"), "pf0": Facts(pci="0000:3b:00.0"), "stray0": Facts(pf="0000:3c:00.0")}
+STRAY = Link(ifindex=7, ifname="stray0")
+LINKS = (LO, NIC, VF, PF, PORT, BRIDGE, STRAY)
+MACVLAN, IPVLAN = Share(kind=ShareKind.MACVLAN, mode="bridge"), Share(kind=ShareKind.IPVLAN, mode="l2")
+
+
+def judged(
+    value: str, rule: str | None = None, *, holding: Iterable[Held] = (), names: Iterable[str] = ("lo", "eth0")
+) -> tuple[list[str], tuple[Problem, ...]]:
+    """What is given, as `interface as name inside`, and the problems, for a pod that a rule is for."""
+    text = f"ipam: {{storage: {{type: dhcp}}}}\nrules: [{{namespaces: ['*'], interfaces: ['*'], {rule}}}]"
+    node = NodeState(
+        inventory=Inventory(links=LINKS, default_routes=frozenset({PF.ifindex})),
+        policy=None if rule is None else policy_of(text),
+        held=tuple(holding),
+        facts_of=lambda link: FACTS.get(link.ifname, Facts()),
+        attached_of=lambda link: Attached(rdma=(RdmaDevice(name="mlx5_0"),) if link is VF else ()),
+    )
+    grants, problems = judge(entries(f"[{value}]"), node, netns=PodNetns(names=frozenset(names)), pod=POD)
+    return [f"{grant.link.ifname} as {grant.entry.inside}" for grant in grants], problems
+
+
+def told(value: str, rule: str | None = None, **more: object) -> list[tuple[str | None, str]]:
+    """Field and message of each problem; nothing is given."""
+    grants, problems = judged(value, rule, **more)  # type: ignore[arg-type]
+    assert problems
+    assert grants == []
+    return [(problem.field, problem.message) for problem in problems]
+
+
+def is_given(value: str, rule: str | None = None, **more: object) -> list[str]:
+    """What is given, without problems."""
+    grants, problems = judged(value, rule, **more)  # type: ignore[arg-type]
+    assert problems == ()
+    return grants
+
+
+def shared(ifname: str, share: Share) -> Held:
+    """A share of an interface, which another pod has."""
+    return replace(held(ifname), share=share)
+
+
+# -- rules -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "rule"),
+    [
+        ("addresses: [192.0.2.1/24], mtu: 9000", "count: 1"),
+        ("addresses: [192.0.2.1/24], keep_addresses: true", "count: 1"),
+        ("promisc: true", "may: [promisc]"),
+        ("promisc: true, routes: [{to: 0.0.0.0/0}], ipam: storage", "may: [all], default_route: true"),
+        ("vlan: {id: 5, name: v, mac: 02:00:5e:10:00:01, addresses: [192.0.2.1/24]}", "may: [vlan, addresses]"),
+        ("addresses: [192.0.2.1/24, '2001:db8::1/64']", "prefixes: [192.0.2.0/25, '2001:db8::/32']"),
+        ("ipam: storage", "may: [ipam], prefixes: [192.0.2.0/25]"),
+        ("ipam: {type: dhcp}", "may: [ipam], prefixes: [192.0.2.0/25]"),
+        ("ipam: {type: host-local, subnet: 192.0.2.0/24, rangeEnd: 192.0.2.9}", "may: [ipam], prefixes: [192.0.2.0/25]"),
+        ("vrf: {name: red, table: 9}, routes: [{to: 0.0.0.0/0}]", "may: [vrf, routes]"),
+        ("routes: [{to: 0.0.0.0/0, table: 100}]", "may: [routes]"),
+    ],
+)  # fmt: skip
+def test_what_a_rule_lets_a_pod_set(fields: str, rule: str) -> None:
+    """Addresses and MTU by default; a list of its own replaces that."""
+    assert is_given(f"{{interface: ens1, {fields}}}", rule) == ["ens1 as ens1"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "rule", "problems"),
+    [
+        (
+            "promisc: true, routes: []",
+            "count: 1",
+            [
+                (field, f"rule 1 does not let a pod set {field}; it would with may: [addresses, mtu, promisc, routes]")
+                for field in ("promisc", "routes")
+            ],
+        ),
+        (
+            "mtu: 1400, keep_addresses: true, addresses: []",
+            "may: [promisc]",
+            [
+                (field, f"rule 1 does not let a pod set {field}; it would with may: [addresses, mtu, promisc]")
+                for field in ("addresses", "mtu")
+            ],
+        ),
+        (
+            "vlan: {id: 5, name: v, routes: [{to: 192.0.2.0/24}]}",
+            "may: [vlan]",
+            [("vlan.routes", "rule 1 does not let a pod set routes; it would with may: [routes, vlan]")],
+        ),
+        *(
+            (
+                fields,
+                "may: [all]",
+                [("routes", "rule 1 does not let a pod have a default route; it would with default_route: true")],
+            )
+            for fields in (
+                "routes: [{to: 0.0.0.0/0}]",
+                "routes: [{to: '::/0', table: main}]",
+                "vlan: {id: 5, name: v, routes: [{to: 0.0.0.0/0}]}",
+                "vrf: {name: red, table: 9}, routes: [{to: 0.0.0.0/0, table: main}]",
+                "vrf: {name: red, table: main}, routes: [{to: 0.0.0.0/0}]",
+                "ipam: {type: host-local, subnet: 192.0.2.0/24, routes: [{dst: 0.0.0.0/0}]}",
+            )
+        ),
+        (
+            "addresses: [192.0.2.1/24, 192.0.2.129/24], vlan: {id: 5, name: v, addresses: ['2001:db8::1/64']}",
+            "may: [all], prefixes: [192.0.2.0/25, '2001:db8:1::/48']",
+            [
+                ("addresses.2", "rule 1 gives addresses of 192.0.2.0/25, 2001:db8:1::/48 only, not 192.0.2.129/24"),
+                ("vlan.addresses.1", "rule 1 gives addresses of 192.0.2.0/25, 2001:db8:1::/48 only, not 2001:db8::1/64"),
+            ],
+        ),
+        (
+            "ipam: {type: host-local, subnet: 192.0.2.0/24}",
+            "may: [ipam], prefixes: [192.0.2.0/25, 192.0.2.128/25]",
+            [("ipam", "rule 1 gives addresses of 192.0.2.0/25, 192.0.2.128/25 only, not 192.0.2.0 to 192.0.2.255")],
+        ),
+        (
+            "ipam: {type: static, addresses: [{address: 198.51.100.1/24}]}",
+            "may: [ipam], prefixes: [192.0.2.0/25]",
+            [("ipam", "rule 1 gives addresses of 192.0.2.0/25 only, not 198.51.100.1")],
+        ),
+    ],
+)  # fmt: skip
+def test_what_it_does_not(fields: str, rule: str, problems: list[tuple[str, str]]) -> None:
+    """All at once, with the field, and with what the rule would need."""
+    assert told(f"{{interface: ens1, {fields}}}", rule) == problems
+
+
+def test_without_a_policy_everything_may_be_set() -> None:
+    """As everything may be given."""
+    assert is_given("{interface: ens1, promisc: true, routes: [{to: 0.0.0.0/0}], share: macvlan}") == ["ens1 as ens1"]
+
+
+@pytest.mark.parametrize(
+    ("document", "words", "is_default"),
+    [
+        ("", set(), False),
+        ('{"share": "macvlan", "mtu": "1400"}', {"mtu"}, False),
+        ('{"addresses": [], "keep_addresses": "true"}', {"addresses"}, False),
+        ('{"set_mac": "02:00:5e:10:00:01", "routes": [{"to": "::/0"}]}', {"set_mac", "routes"}, True),
+        ('{"macvlan": {"name": "m", "mac": "02:00:5e:10:00:01", "arp": "false"}}', {"macvlan", "arp"}, False),
+    ],
+)
+def test_what_is_needed(document: str, words: set[str], *, is_default: bool) -> None:
+    """Words of `may`, those of devices on the interface too; `share` is a key of its own."""
+    assert needed(read_setup(document)) == words
+    assert is_routing_default(read_setup(document)) is is_default
+
+
+# -- what the interface and the node tell ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("entry", "problems"),
+    [
+        ("{interface: ens1, mtu: 9001}", [("mtu", "MTU 9001 is out of bounds: ens1 takes 68 to 9000")]),
+        (
+            "{interface: ens1, share: macvlan, mtu: 1501}",
+            [("mtu", "MTU 1501 is greater than that of ens1, which is shared: 1500")],
+        ),
+        (
+            "{interface: ens1, vlan: {id: 5, name: v, mtu: 1501}}",
+            [("vlan.mtu", "MTU 1501 is greater than that of the interface, 1500")],
+        ),
+        ("{interface: ens1, vf: {vlan: 5}}", [("vf", "ens1 is no virtual function of SR-IOV")]),
+        (
+            "{interface: stray0, vf: {vlan: 5}}",
+            [("vf", "the physical function of stray0, 0000:3c:00.0, is not on the host now")],
+        ),
+        ("{interface: ens1, rdma: true}", [("rdma", "ens1 has no RDMA device")]),
+        ("{interface: ens1, vlan: {id: 5, name: eth0}}", [("vlan.name", 'the name "eth0" is already taken in the pod')]),
+        (
+            "{interface: ens1, vlan: {id: 5, name: enp1}}",
+            [(None, 'the name "enp1" is an alternative name of ens1, which comes as well')],
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_set(entry: str, problems: list[tuple[str | None, str]]) -> None:
+    """On this interface, in this pod."""
+    assert told(entry) == problems
+
+
+def test_a_driver_may_tell_no_greatest_mtu() -> None:
+    """Then there is none; the least may be told all the same."""
+    assert is_given("{interface: vf0, mtu: 65535}") == ["vf0 as vf0"]
+    state = NodeState(inventory=Inventory(links=(replace(VF, min_mtu=1280),)))
+    _, [problem] = judge(entries("[{interface: vf0, mtu: 576}]"), state, netns=PodNetns())
+    assert problem.message == "MTU 576 is out of bounds: vf0 takes 1280 and more"
+
+
+def test_what_can_be_set() -> None:
+    """Where the interface is what it must be."""
+    assert is_given("{interface: vf0, vf: {vlan: 5}, rdma: true}") == ["vf0 as vf0"]
+
+
+@pytest.mark.parametrize(
+    ("profile", "ipam", "hint"),
+    [
+        ("storge", "ipam: {storage: {type: dhcp}}\n", ' (did you mean "storage"?)'),
+        ("x", "ipam: {storage: {type: dhcp}, lab: {type: dhcp}}\n", "; it has storage, lab"),
+        ("x", "", "; it has none"),
+    ],
+)
+def test_a_profile_that_the_node_has_not(profile: str, ipam: str, hint: str) -> None:
+    """Told with those that it has."""
+    policy = policy_of(f"{ipam}rules: [{{namespaces: ['*'], interfaces: ['*'], may: [all]}}]")
+    node = NodeState(inventory=Inventory(links=LINKS), policy=policy)
+    _, [problem] = judge(entries(f"[{{interface: ens1, ipam: {profile}}}]"), node, netns=PodNetns(), pod=POD)
+    assert (problem.field, problem.message) == ("ipam", f'this node has no IPAM profile "{profile}"{hint}')
+
+
+def test_a_profile_is_what_the_node_says() -> None:
+    """With its name, so that it is known for what the operator has written."""
+    policy = policy_of("ipam: {storage: {type: whereabouts, range: 192.0.2.0/24}}")
+    [entry] = entries("[{interface: ens1, ipam: storage}]")
+    ipam = settled(entry, policy).setup.ipam
+    assert ipam is not None
+    assert (ipam.type, ipam.profile) == ("whereabouts", "storage")
+    assert settled(entry, None) == entry
+    assert settled(entry, policy_of("")) == entry
+
+
+# -- shares ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("entry", "holding"),
+    [
+        ("{interface: ens1, share: macvlan, name: a}", ()),
+        ("{interface: ens1, share: {type: macvlan, mode: vepa}}", (shared("ens1", MACVLAN),)),
+        ("{interface: ens1, share: ipvlan}", (shared("ens1", IPVLAN), shared("vf0", MACVLAN))),
+        ("{interface: pf0, share: macvlan}", ()),
+        ("{interface: br0, share: macvlan}", ()),
+        ("{interface: ens1, share: macvlan, name: a}, {interface: ens1, share: macvlan, name: b}", ()),
+        ("{interface: ens1, share: macvlan, name: a}, {interface: vf0, name: b}", ()),
+        ("{interface: ens1, name: a, share: macvlan}, {interface: 'ens*', name: b, share: macvlan}", ()),
+    ],
+)
+def test_what_can_be_shared(entry: str, holding: tuple[Held, ...]) -> None:
+    """Lifelines and what never moves too, by several pods and several times; under a rule that says so."""
+    given = is_given(entry, "share: true", holding=holding)
+    assert len(given) == entry.count("interface")
+
+
+@pytest.mark.parametrize(
+    ("entry", "rule", "holding", "problem", "reason"),
+    [
+        (
+            "{interface: ens1, share: macvlan}",
+            "count: 1",
+            (),
+            'interface "ens1" is not to be shared: rule 1 would let it with share: true',
+            Reason.POLICY,
+        ),
+        (
+            "{interface: lo, share: macvlan, name: x}",
+            "share: true",
+            (),
+            'interface "lo" is the loopback device',
+            Reason.LIFELINE,
+        ),
+        (
+            "{interface: port0, share: macvlan}",
+            "share: true",
+            (),
+            'interface "port0" is enslaved to pf0; share pf0 instead',
+            Reason.ANNOTATION,
+        ),
+        (
+            "{interface: ens1, share: macvlan}",
+            "share: true",
+            (held("ens1"),),
+            'interface "ens1" is held by pod default/web, container app for 0 s',
+            Reason.HELD,
+        ),
+        (
+            "{interface: ens1}",
+            "share: true",
+            (shared("ens1", MACVLAN),),
+            'interface "ens1" is held by pod default/web, container app for 0 s',
+            Reason.HELD,
+        ),
+        (
+            "{interface: ens1, share: ipvlan}",
+            "share: true",
+            (shared("ens1", MACVLAN),),
+            (
+                "pod default/web, container app has a macvlan in mode bridge on ens1, which does not go with ipvlan in "
+                "mode l2"
+            ),
+            Reason.HELD,
+        ),
+        (
+            "{interface: ens1, share: {type: ipvlan, mode: l3}}",
+            "share: true",
+            (shared("ens1", IPVLAN),),
+            "pod default/web, container app has an ipvlan in mode l2 on ens1, which does not go with ipvlan in mode l3",
+            Reason.HELD,
+        ),
+        (
+            "{interface: ens1, share: {type: macvlan, mode: passthru}}",
+            "share: true",
+            (shared("ens1", MACVLAN),),
+            (
+                "pod default/web, container app has a macvlan in mode bridge on ens1, which does not go with macvlan in "
+                "mode passthru"
+            ),
+            Reason.HELD,
+        ),
+        (
+            "{interface: ens1, share: macvlan, name: a}, {interface: 'ens*', share: ipvlan, name: b}",
+            "share: true",
+            (),
+            "a macvlan in mode bridge on ens1 is wanted as a, which does not go with ipvlan in mode l2",
+            Reason.ANNOTATION,
+        ),
+        (
+            "{interface: ens1, share: macvlan, name: a}, {interface: 'ens*', name: b}",
+            "share: true",
+            (),
+            "what is asked for, 'ens*', has no interface for this pod: ens1 goes to another entry",
+            Reason.ANNOTATION,
+        ),
+    ],
+)
+def test_what_cannot(entry: str, rule: str, holding: tuple[Held, ...], problem: str, reason: Reason) -> None:
+    """Told with who has what; an interface is one pod's alone or shared, by one kind."""
+    grants, [found] = judged(entry, rule, holding=holding)
+    assert grants == []
+    assert permission(found.message) == problem
+    assert found.reason is reason
+
+
+def permission(message: str) -> str:
+    """A message without how long something has been held."""
+    return message.partition(" for ")[0] + " for 0 s" if " is held by " in message else message
+
+
+def test_alternative_names_of_what_is_shared_stay() -> None:
+    """They are in nobody's way in the pod."""
+    assert is_given("{interface: ens1, share: macvlan}", "share: true", names=("enp1",)) == ["ens1 as ens1"]
+    assert is_given("{interface: 'ens*', share: macvlan, name: enp1}", "share: true") == ["ens1 as enp1"]
+    assert is_given("{interface: 'ens*', share: macvlan}", "share: true", names=("enp1",)) == ["ens1 as ens1"]
+
+
+def test_everything_wrong_is_told_at_once() -> None:
+    """By rule, by interface and by node."""
+    fields = [
+        field for field, _ in told("{interface: ens1, promisc: true, mtu: 9001, vf: {vlan: 5}, rdma: true}", "count: 1")
+    ]
+    assert fields == ["promisc", "rdma", "vf", "mtu", "vf", "rdma"]
