@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CACHE := .cache
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-fast e2e e2e-matrix e2e-tools e2e-vm e2e-vm-all vm-disk sabotage bench bench-pods profile protos check-protos docs image manifests fmt lint type cover check clean
+.PHONY: help dev demo test test-fast e2e e2e-matrix e2e-ipam e2e-tools e2e-vm e2e-vm-all vm-disk sabotage bench bench-pods bench-setups profile protos check-protos docs image manifests fmt lint type cover check clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,6 +33,10 @@ e2e-matrix: export CELLS := all
 e2e-matrix: $(VENV)/.done e2e-tools ## The end-to-end tests on every pair of engine and OCI runtime
 	$(BIN)/python -m pytest tests/e2e
 
+e2e-ipam: export IPAM_ROUNDS ?= 200
+e2e-ipam: $(VENV)/.done e2e-tools ## Addresses of an IPAM plugin while the daemon is killed 200 times (IPAM_ROUNDS=…)
+	$(BIN)/python -m pytest tests/e2e/test_as_asked_killed.py -k through_kills
+
 e2e-tools: $(VENV)/.done ## Build or find engines, OCI runtimes, crictl and CNI plugins for the end-to-end tests
 	$(BIN)/python -m tests.e2e.tools
 
@@ -56,6 +60,9 @@ bench: $(VENV)/.done ## Measure this daemon beside a Go plugin (root); BENCH='--
 
 bench-pods: $(VENV)/.done e2e-tools ## Measure how long real containers take to run: no plugin, a Go plugin, this daemon (root)
 	$(BIN)/python -m bench.pods
+
+bench-setups: $(VENV)/.done e2e-tools ## Measure what it costs to be set up, beside other plugins (root), as in: make bench-setups SETUPS=--docs
+	$(BIN)/python -m bench.setups $(SETUPS)
 
 profile: $(VENV)/.done ## Show where the time of a CreateContainer goes (root)
 	$(BIN)/python -m bench.profile

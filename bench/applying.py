@@ -28,6 +28,7 @@ from nri_netdev.shells.kernel.host import Host
 from nri_netdev.shells.kernel.pods import Pods
 from nri_netdev.shells.kernel.setup import apply
 from nri_netdev.shells.kernel.setups import Setups
+from nri_netdev.testing.node import add_netns
 
 T = TypeVar("T")
 
@@ -86,8 +87,8 @@ class _Count:
             finally:
                 self._is_changing = False
 
-        netlink.RouteSocket.request = asked  # type: ignore[method-assign]
-        rtnetlink.Rtnl.change = changed  # type: ignore[method-assign]
+        netlink.RouteSocket.request = asked  # type: ignore[method-assign, assignment]
+        rtnetlink.Rtnl.change = changed  # type: ignore[method-assign, assignment]
 
 
 class _Timed:
@@ -104,9 +105,7 @@ class _Timed:
         begin = time.perf_counter()
         found = call()
         took = (time.perf_counter() - begin) * 1e6
-        self.visits[name].append(
-            Visit(us=took, reads=self.count.reads - reads, changes=self.count.changes - changes)
-        )
+        self.visits[name].append(Visit(us=took, reads=self.count.reads - reads, changes=self.count.changes - changes))
         return found
 
     def watch_steps(self) -> None:
@@ -124,7 +123,7 @@ def _arrived(netns: Path) -> Iterator[None]:
     """A fresh `net1`, up, in the pod's netns, its other end elsewhere."""
     cables = host.PLACE / "netns" / "cables"
     if not cables.exists():
-        host.add_netns(cables)
+        add_netns(cables)
     host.ip(f"link add net1 type veth peer name net1 netns {cables}", "link set net1 up", netns=netns)
     host.ip("link set net1 up", netns=cables)
     try:

@@ -2,8 +2,10 @@
 
 Runs beside dranet on the stand-in machine. The API server knows the claims of pods that are to come and has nothing of
 anything else. The kubelet takes dranet as a plugin and has it prepare claims, by the messages of
-`k8s.io/kubelet/pkg/apis` (`pluginregistration` v1 and `dra` v1), which are small enough to be written by hand. Each line
-of standard input is the uid of a pod that is to come; it is answered by what went wrong, "" for nothing, in JSON.
+`k8s.io/kubelet/pkg/apis` (`pluginregistration` v1 and `dra` v1), which are small enough to be written by hand.
+
+Each line of standard input is the uid of a pod that is to come; it is answered by what went wrong, "" for nothing, in
+JSON.
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ def _handler(asked: dict[str, Any]) -> type[BaseHTTPRequestHandler]:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self._say(404, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404})
 
-        do_PUT = do_PATCH = do_DELETE = do_POST
+        do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815 - named so by `http.server`
 
         def log_message(self, *_: object) -> None:
             """Nothing is logged: it would be mixed with the answers."""

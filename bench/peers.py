@@ -1,8 +1,8 @@
 """The other plugins that set up interfaces, as `bench.setups` runs them on the stand-in machine.
 
-dranet is built from the Go module that `bench/pins/dranet` pins. It is meant for Kubernetes; what it needs of that to set
-up an interface is played by `bench.kubelet`. network-device-injector is a nested Go module without a tag, which Go's
-module proxy does not give, so it is measured only where somebody has built it and says where it is.
+dranet is built from the Go module that `bench/pins/dranet` pins. It is meant for Kubernetes; what it needs of that to
+set up an interface is played by `bench.kubelet`. network-device-injector is a nested Go module without a tag, which
+Go's module proxy does not give, so it is measured only where somebody has built it and says where it is.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _known(engine: Engine, name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def injector(program: Path, node: Node, engine: Engine) -> Iterator[Before]:
-    """network-device-injector, from when the engine knows it."""
+    """Run network-device-injector, from when the engine knows it."""
     with contextlib.ExitStack() as running:
         with _known(engine, "10-network-device-injector"):
             _run(running, node.machine, program, "-idx=10", f"-socket={NRI_SOCKET}")
@@ -56,7 +56,7 @@ def injector(program: Path, node: Node, engine: Engine) -> Iterator[Before]:
 
 @contextlib.contextmanager
 def dranet(config: Mapping[str, Any], device: str, node: Node, engine: Engine) -> Iterator[Before]:
-    """dranet with what it needs of Kubernetes, from when the engine knows it.
+    """Run dranet with what it needs of Kubernetes, from when the engine knows it.
 
     Args:
         config: what each pod asks for, as dranet's `NetworkConfig`.
@@ -103,7 +103,7 @@ def dranet(config: Mapping[str, Any], device: str, node: Node, engine: Engine) -
             def once() -> bool:
                 to.write(f"{uid}\n")
                 to.flush()
-                return json.loads(answers.readline()) == ""
+                return not json.loads(answers.readline())
 
             wait_until(once, timeout_s=10, what="dranet has prepared a claim")
 

@@ -46,7 +46,7 @@ SILENT = (
 GROUPS = (
     Group(
         title="What is wrong in an annotation",
-        modules=("domain/annotations/*", "domain/text/*", "domain/policy/selectors.py"),
+        modules=("domain/annotations/*", "domain/text/*", "domain/policy/selectors.py", "domain/setup/[!l]*"),
         text="The pod's author corrects the annotation; the message names annotation, entry and field. Nothing was "
         "moved. `nri-netdev validate FILE` gives the same messages before the pod is applied. Selectors and YAML of "
         "the configuration are read alike.",
@@ -182,7 +182,7 @@ class _Texts(ast.NodeVisitor):
             self._add(f"{template(node.args[0])}; {template(hint) or '…'}")
             return
         words = node.args[2:] if name == "_setting" else node.args  # default, what it means, how it is read
-        named = [word.value for word in node.keywords if word.arg not in {"text", "description"}]  # help
+        named = [word.value for word in node.keywords if word.arg not in {"text", "description", "example"}]  # help
         for child in (node.func, *words, *named):
             self.visit(child)
 

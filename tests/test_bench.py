@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import profile, programs
+from bench import profile, programs, stopwatch
 from tests.e2e import tools
 from tests.e2e.cells import ENGINES, RUNTIMES, Cell
 from tests.e2e.toolbox import MissingError
@@ -70,9 +70,28 @@ def test_real_containers_are_timed(built: None) -> None:
     assert all(float(ratio) > 0 for name in ("Go plugin", "nri-netdev") for ratio in ratios[name])
 
 
+@pytest.mark.e2e
+def test_what_it_costs_to_be_set_up_is_told() -> None:
+    """A turn of each case: what was asked for is inside, and custody's part is known."""
+    cell = Cell(engine=ENGINES["containerd"], runtime=RUNTIMES["runc"])
+    if missing := [*tools.missing(), *cell.missing()]:
+        pytest.skip(f"missing: {', '.join(missing)}")
+    said = run("bench.setups", "--rounds=1", "--count=1", "--no-dranet").splitlines()
+    table = {cells[1].strip(): cells[2:] for line in said if len(cells := line.split("|")) == 7}
+
+    set_up = [
+        cells for title, cells in table.items() if title.startswith("nri-netdev: ") and "an interface" not in title
+    ]
+    assert len(set_up) == 2
+    assert {inside.strip() for *_, inside, _ in set_up} == {"MTU 1400, 198.51.100.9/24, route to 203.0.113.0/24"}
+    assert all(float(part.removesuffix(" ms ")) > 0 for _, _, part, *_ in set_up)
+
+
 def test_every_step_that_is_profiled_exists() -> None:
     """A function that was renamed would silently lose its stopwatch."""
-    for module, names in profile.STEPS.items():
+    watched = {module: tuple(names) for module, names in stopwatch.WITHIN.items()}
+    custody = {"nri_netdev.custody.custody": tuple(stopwatch.WHOLE)}
+    for module, names in (*profile.STEPS.items(), *watched.items(), *custody.items()):
         for name in names:
             owner: object = importlib.import_module(module)
             for part in name.split("."):

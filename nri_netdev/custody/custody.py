@@ -85,7 +85,8 @@ class Custody:
         self.deaths = Deaths(self._claims, self._holders, kernel, self.settler)
         """The ends of containers that the engine has not told."""
         self._promiser = Promiser(self._claims, self._holders, kernel, self.settler, self.deaths)
-        self._arrival = Arrival(self._claims, kernel, self.settler, self.leases)
+        self.arrival = Arrival(self._claims, kernel, self.settler, self.leases)
+        """What is done when a container starts."""
         self.handing = Handing(self._claims, kernel, self.settler, beside.handouts)
         """What containers get beside their interfaces."""
         self.evaluator = Evaluator(kernel, now_s=now_s)
@@ -110,8 +111,8 @@ class Custody:
 
     @property
     def is_behind(self) -> bool:
-        """Whether the ledger lacks something that is known here, or an address may have to be taken back."""
-        return self._claims.is_behind or self.leases.is_any
+        """Whether something is left to do though nobody holds anything: in the ledger, for plugins, in directories."""
+        return self._claims.is_behind or self.leases.is_any or self.handing.is_behind
 
     # -- before and at CreateContainer -----------------------------------------------------------------------------
 
@@ -156,13 +157,15 @@ class Custody:
                 self._unlogged.discard(claim.mark)
                 told = {"effects": found} if (found := self._effects(claim)) else {}
                 event(_log, logging.INFO, "claim.promised", **about(claim), inside=claim.inside, **told)
-        self._arrival.expect(container_id)
+        self.arrival.expect(container_id)
         if unwritten:
             self.preparations.refresh()
 
     def _effects(self, claim: Claim) -> tuple[str, ...]:
         """What giving an interface away does besides, for the log."""
         was = claim.snapshot
+        if claim.is_share:
+            return ()
         with reported("look for effects", **about(claim)):
             attached = self._kernel.attached(was.link)
             children = [child.link for child in was.children]
@@ -211,7 +214,7 @@ class Custody:
         if not move and not made.would_fail:
             return (*again, *made.grants)
         try:
-            self._arrival.complete(container.id)
+            self.arrival.complete(container.id)
         except RequestError:
             self.end(container.id)
             raise
@@ -253,9 +256,9 @@ class Custody:
         for claim in self._claims.of(container.id):
             self.settler.settle(claim)
         try:
-            moved = self._arrival.complete(container.id, may_move=may_move)
+            moved = self.arrival.complete(container.id, may_move=may_move)
         except RequestError:
-            self._arrival.give_back(container.id)
+            self.arrival.give_back(container.id)
             raise
         self.handing.arrived(pod)
         self._holders.report(Report.STARTED, container.id)

@@ -41,6 +41,8 @@ ENGINES_THAT_HEED_START_ERRORS = frozenset({"containerd"})
 """CRI-O logs an error of StartContainer and goes on; there the process is killed before it runs."""
 
 
+_LONGER = 2.5
+"""How much longer than others a start may take that waits for an IPAM plugin: nearly as long as the engine waits."""
 END_S = 0.04
 """How long the answer to the end of a container or pod may take, in seconds: engines tell plugins one thing at a time,
 so every other pod of the node waits for it. The interface comes home all the same."""
@@ -210,7 +212,9 @@ class Hooks:
             return
         outcome = self._lane.ask(
             lambda custody: custody.start(pod, container, entries, may_move=self._injection.may_move),
-            too_late="its interfaces could not be checked in time; retry",
+            too_late="its interfaces could not be set up in time; retry, or have the engine wait longer for plugins",
+            undo=lambda custody: custody.arrival.give_back(container.id),
+            limit_s=self._lane.limit_s * _LONGER if any(entry.setup.ipam for entry in entries) else None,
         )
         self._spawn(self._answer_start(connection, request, outcome))
 

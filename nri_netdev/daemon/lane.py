@@ -53,6 +53,8 @@ class Lane:
         self._jobs: deque[tuple[Future[Any], Callable[[], None]]] = deque()
         self._parked: list[tuple[Future[Any], Callable[[], None]]] = []
         """Jobs that are to be done again when an interface has come home."""
+        self._late: set[Future[Any]] = set()
+        """Of the jobs whose answer has been given without them: they are not done, or not done again."""
         self._is_busy = False
         """Whether a job is under way."""
         self._is_open = True
@@ -98,9 +100,10 @@ class Lane:
 
         Args:
             job: what to do.
-            too_late: what to answer if it takes longer than `limit_s`; then it goes on.
+            too_late: what to answer if it takes longer than `limit_s`; then it ends if it is under way, and is not
+                begun if it waits.
             undo: what to do after it in that case.
-            limit_s: a shorter limit than `Lane.limit_s`.
+            limit_s: a limit in place of `Lane.limit_s`.
 
         Returns:
             What gives the outcome, to be called and awaited on the loop. It raises `RequestError`: custody refuses, or
@@ -174,7 +177,13 @@ class Lane:
         future: Future[_T] = Future()
 
         def run() -> None:
-            if not future.running() and not future.set_running_or_notify_cancel():
+            is_late, is_begun = future in self._late, future.running()
+            if is_late and is_begun:
+                future.set_exception(CancelledError())
+                return
+            if is_late:
+                future.cancel()
+            if not is_begun and not future.set_running_or_notify_cancel():
                 return
             try:
                 result = job()
@@ -219,8 +228,10 @@ class Lane:
         self, future: Future[_T], too_late: str, undo: Callable[[Custody], None] | None, limit_s: float | None
     ) -> _T:
         waiting = asyncio.wrap_future(future)
-        done, _ = await asyncio.wait([waiting], timeout=min(self.limit_s, limit_s or self.limit_s))
+        done, _ = await asyncio.wait([waiting], timeout=self.limit_s if limit_s is None else limit_s)
         if not done:
+            self._late.add(future)
+            future.add_done_callback(self._late.discard)
             waiting.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # else asyncio logs it
             future.add_done_callback(lambda ended: self._ended_late(ended, undo))
             raise RequestError(too_late, reason=Reason.BUSY)
@@ -239,7 +250,8 @@ class Lane:
         if future.cancelled():
             return
         error = future.exception()
-        if error is not None and not isinstance(error, NriNetdevError):
+        is_given_up = isinstance(error, CancelledError)
+        if error is not None and not is_given_up and not isinstance(error, NriNetdevError):
             event(_log, logging.ERROR, "custody.bug", error=repr(error))
-        if undo is not None and error is None:
+        if undo is not None and (error is None or is_given_up):
             self.later(undo)

@@ -137,4 +137,4 @@ def _rdma_fate(device: RdmaDevice) -> str:
         return "is destroyed by the move, and made again at home"
     if device.is_exclusive:
         return "stays on the host"
-    return "can be used only with its character devices, which are not given"
+    return "can be used only with its character devices, which `rdma: true` gives"

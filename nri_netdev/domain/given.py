@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nri_netdev.domain.claim import Claim
@@ -15,6 +14,7 @@ from nri_netdev.domain.setup.values import Setup
 from nri_netdev.domain.setup.words import route_text
 
 _SCOPE_LINK = 253
+_MAIN = 254
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +25,19 @@ class Inside:
     addresses: tuple[Address, ...]
 
 
-def given_of(
-    claim: Claim, setup: Setup, facts: Facts, inside: Inside | None, *, rdma: Sequence[CharDevice] = ()
-) -> Given:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rdma:
+    """What of RDMA a container gets with an interface."""
+
+    names: tuple[str, ...] = ()
+    """Of the devices: `mlx5_0`."""
+    devices: tuple[CharDevice, ...] = ()
+
+
+NO_RDMA = Rdma()
+
+
+def given_of(claim: Claim, setup: Setup, facts: Facts, inside: Inside | None, *, rdma: Rdma = NO_RDMA) -> Given:
     """What a pod is told of an interface.
 
     Args:
@@ -35,13 +45,12 @@ def given_of(
         setup: what is set on it, with what an IPAM plugin has given.
         facts: what sysfs has of it.
         inside: as it is in the pod; None before it has arrived.
-        rdma: its character devices.
+        rdma: what of RDMA comes with it.
     """
     link = claim.snapshot.link
     share = setup.share
     by_hand = (setup.vf.mac if setup.vf else None) or setup.mac
     own_mac = None if share is not None else link.mac
-    verbs = [device.path for device in rdma]
     return Given(
         ifname=claim.ifname,
         inside=claim.inside,
@@ -53,14 +62,23 @@ def given_of(
         pci=facts.pci,
         numa_node=facts.numa_node,
         addresses=_seen(inside) if inside else _expected(claim, setup),
-        gateways=tuple(dict.fromkeys(route.via for route in setup.routes if route.is_default and route.via)),
+        gateways=_gateways(setup),
         routes=tuple(map(route_text, setup.routes)),
-        rdma_devices=tuple(verbs),
+        rdma=rdma.names[0] if rdma.names else None,
+        rdma_devices=tuple(device.path for device in rdma.devices),
         children=tuple(child.name for child in setup.children),
         annotation=claim.key,
         entry=claim.number,
         mark=claim.mark,
     )
+
+
+def _gateways(setup: Setup) -> tuple[str, ...]:
+    """Those of default routes in the main table."""
+    if setup.vrf is not None:
+        return ()
+    vias = (route.via for route in setup.routes if route.is_default and route.table in {None, _MAIN})
+    return tuple(dict.fromkeys(via for via in vias if via is not None))
 
 
 def _seen(inside: Inside) -> tuple[str, ...]:

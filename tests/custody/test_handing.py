@@ -83,6 +83,27 @@ def test_it_is_told_before_it_starts_and_again_when_all_is_there(world: World, s
     assert '"interfaceName":"net1"' in store.files[pod.id][METADATA]
 
 
+@pytest.mark.parametrize("scope", Scope)
+def test_a_second_container_changes_nothing_of_what_the_first_is_told(
+    world: World, store: FakeHandouts, scope: Scope
+) -> None:
+    """When it is created the files tell what is inside already, as seen there; and so do its variables."""
+    pod, first = created(world, scope=scope)
+    asked = entries(("ens1", "net1"), scope=scope, setup=SET)
+    world.custody.handing.for_container(pod, first, asked)
+    world.kernel.change(world.kernel.devices[0], mac="02:00:00:00:00:99")
+    world.start(first)
+    more = entries(("ens2", "net2"), setup=SET)
+    second = world.answer(pod, "two", (*(asked if scope is Scope.POD else ()), *more))
+    handout = world.custody.handing.for_container(pod, second, more)
+
+    told = {one["interface"]: one for one in json.loads(store.files[pod.id][NETWORK_STATUS])}
+    assert told.keys() == {"net1", "net2"}
+    assert told["net1"]["mac"] == "02:00:00:00:00:99"
+    assert handout is not None
+    assert handout.env.get("NRI_NETDEV_NET1_MAC") == ("02:00:00:00:00:99" if scope is Scope.POD else None)
+
+
 def test_what_is_told_ends_with_the_pod(world: World, store: FakeHandouts) -> None:
     """Not with its container, which may come again."""
     pod, container = created(world, scope=Scope.POD)
@@ -90,8 +111,10 @@ def test_what_is_told_ends_with_the_pod(world: World, store: FakeHandouts) -> No
     world.start(container)
     world.die(container)
     assert pod.id in store.files
+    assert world.custody.is_behind
     world.remove_pod(pod)
     assert store.files == {}
+    assert not world.custody.is_behind
 
 
 def test_who_asked_by_a_mere_name_is_told_nothing(world: World, store: FakeHandouts) -> None:

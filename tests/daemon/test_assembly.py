@@ -17,4 +17,6 @@ def test_without_a_ledger_there_is_none(tmp_path: Path) -> None:
     """With what to do about it."""
     (tmp_path / "state").write_text("a file")
     with pytest.raises(StateError, match="state directory"):
-        open_custody(Settings(state_dir=tmp_path / "state", run_dir=tmp_path), Meters(), returns=AtOnce(), plugin_runs=AtOnce())
+        open_custody(
+            Settings(state_dir=tmp_path / "state", run_dir=tmp_path), Meters(), returns=AtOnce(), plugin_runs=AtOnce()
+        )

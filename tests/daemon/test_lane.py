@@ -177,16 +177,55 @@ def test_every_other_error_refuses_too(error: Exception, reason: Reason, text: s
 @with_lane
 async def test_what_is_not_done_in_time_is_refused_and_undone(lane: Lane) -> None:
     """The job goes on, and what it did is taken back, as the answer was no."""
-    undone = threading.Event()
-    busy = Busy(lane)
-    lane.limit_s = 0.0
-    outcome = lane.ask(lambda _: None, too_late="retry", undo=lambda _: undone.set())
+    undone, begun, may_end = threading.Event(), threading.Event(), threading.Event()
+    lane.limit_s = 0.2
+
+    def job(_: Custody) -> None:
+        begun.set()
+        may_end.wait(20)
+
+    outcome = lane.ask(job, too_late="retry", undo=lambda _: undone.set())
     with pytest.raises(RequestError, match="retry") as raised:
         await outcome()
     assert raised.value.reason is Reason.BUSY
+    assert begun.is_set()
     assert not undone.is_set()
-    busy.let_go()
+    may_end.set()
     assert await asyncio.to_thread(undone.wait, 20)
+
+
+@with_lane
+async def test_what_is_not_begun_in_time_is_never_done(lane: Lane) -> None:
+    """Nor undone."""
+    done: list[str] = []
+    busy = Busy(lane)
+    lane.limit_s = 0.0
+    with pytest.raises(RequestError, match="retry"):
+        await lane.ask(lambda _: done.append("job"), too_late="retry", undo=lambda _: done.append("undo"))()
+    busy.let_go()
+    for _ in range(2):
+        await asyncio.wrap_future(lane.later(lambda _: None))
+
+    assert done == []
+
+
+@with_lane
+async def test_what_waits_too_long_is_not_done_again(lane: Lane) -> None:
+    """It has changed something, perhaps: so it is undone, when what it waited for is there."""
+    done: list[str] = []
+    lane.limit_s = 0.2
+
+    def job(_: Custody) -> None:
+        done.append("job")
+        raise StillReturning
+
+    with pytest.raises(RequestError, match="retry"):
+        await lane.ask(job, too_late="retry", undo=lambda _: done.append("undo"))()
+    lane.retry()
+    for _ in range(2):
+        await asyncio.wrap_future(lane.later(lambda _: None))
+
+    assert done == ["job", "undo"]
 
 
 @with_lane

@@ -101,7 +101,9 @@ def test_a_disk_that_fills_up(node: Node, disk: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(readiness, "LOOK_S", 0.05)
 
     def custody(_: Settings) -> Custody:
-        return Custody(Ledger(disk), node.kernel, encode=lambda _grants, _handout: b"", now_s=time.time, monotonic_s=time.monotonic)
+        return Custody(
+            Ledger(disk), node.kernel, encode=lambda _grants, _handout: b"", now_s=time.time, monotonic_s=time.monotonic
+        )
 
     @on_loop
     async def check(node: Node) -> None:

@@ -89,7 +89,7 @@ def test_children_are_told_by_what_becomes_of_them() -> None:
     [
         (
             Attached(rdma=(RdmaDevice(name="mlx5_0"),)),
-            "its RDMA device mlx5_0 can be used only with its character devices, which are not given",
+            "its RDMA device mlx5_0 can be used only with its character devices, which `rdma: true` gives",
         ),
         (Attached(rdma=(RdmaDevice(name="mlx5_0", is_exclusive=True),)), "its RDMA device mlx5_0 stays on the host"),
         (

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nri_netdev.domain.claim import Claim, Netns, Owner
-from nri_netdev.domain.given import Inside, given_of
+from nri_netdev.domain.given import Inside, Rdma, given_of
 from nri_netdev.domain.links import Address, Link
 from nri_netdev.domain.policy.selectors import Facts
 from nri_netdev.domain.scope import Scope
@@ -30,6 +30,9 @@ NIC = Link(
     parent_bus="pci",
     parent_dev="0000:3b:00.0",
 )
+
+
+VERBS = CharDevice(path="/dev/infiniband/uverbs0", major=231, minor=192)
 
 
 def claim(document: str, link: Link = NIC) -> Claim:
@@ -59,11 +62,11 @@ def given(document: str, *, inside: Inside | None = None, link: Link = NIC, **mo
 
 def test_what_is_always_told() -> None:
     """Where it comes from, and what it is called."""
-    found = given("", rdma=(CharDevice(path="/dev/infiniband/uverbs0", major=231, minor=192),))
+    found = given("", rdma=Rdma(names=("mlx5_0",), devices=(VERBS,)))
     assert (found.ifname, found.inside, found.kind, found.share) == ("ens1", "net1", "hardware", "")
     assert (found.driver, found.pci, found.numa_node) == ("ice", "0000:3b:00.0", 1)
     assert (found.annotation, found.entry, found.mark) == ("nri-netdev.io/pod", 2, "nri-netdev-1")
-    assert found.rdma_devices == ("/dev/infiniband/uverbs0",)
+    assert (found.rdma, found.rdma_devices) == ("mlx5_0", ("/dev/infiniband/uverbs0",))
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,6 @@ from tests.e2e.wait import wait_until
 _PASSING = {"operstate", "ifindex", "link_index", "valid_life_time", "preferred_life_time", "tentative", "optimistic"}
 """What depends on the moment, or on where an interface has been: a veth may get another ifindex."""
 _PASSING_FLAGS = {"LOWER_UP", "NO-CARRIER", "M-DOWN", "linkdown"}
-GENEROUS = """
-rules:
-  - namespaces: ["*"]
-    interfaces: ["*"]
-    may: [all]
-    default_route: true
-    share: true
-"""
-"""A policy for tests of what can be set."""
 
 
 def claims(node: Node) -> list[dict[str, Any]]:
@@ -45,7 +36,7 @@ def at_home(node: Node, *names: str) -> Mapping[str, Any]:
 
 
 def settled(node: Node, *names: str) -> Mapping[str, Any]:
-    """The same, once duplicate address detection is over, which adds routes, and forwarding on, as CNI plugins have it."""
+    """The same, with forwarding on, as CNI plugins have it, and duplicate address detection over, which adds routes."""
     for name in ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"):
         node.sysctl(name, 1)
     wait_until(lambda: "tentative" not in node.ip("-6", "address"), timeout_s=10, what="addresses are settled")
@@ -54,7 +45,9 @@ def settled(node: Node, *names: str) -> Mapping[str, Any]:
 
 def _sysctls(node: Node, names: tuple[str, ...]) -> list[str]:
     where = "net/ipv4/conf net/ipv6/conf net/ipv4/neigh net/ipv6/neigh"
-    script = f"cd /proc/sys; for name in {' '.join(names)}; do for d in {where}; do grep -sr . $d/$name || true; done; done"
+    script = (
+        f"cd /proc/sys; for name in {' '.join(names)}; do for d in {where}; do grep -sr . $d/$name || true; done; done"
+    )
     return sorted(node.machine.run("sh", "-c", script).splitlines())
 
 
@@ -64,15 +57,18 @@ def wait_whole(node: Node, before: Mapping[str, Any], *names: str) -> None:
         wait_until(lambda: at_home(node, *names) == before, timeout_s=10, what="home")
     except AssertionError:
         now = at_home(node, *names)
-        gone, new = ({key: [one for one in mine[key] if one not in yours[key]] for key in mine} for mine, yours in ((before, now), (now, before)))
-        assert not any((*gone.values(), *new.values())), f"gone {_told(gone)}; new {_told(new)}; {claims(node)}"
+        gone, new = _lacking(before, now), _lacking(now, before)
+        assert not gone, f"gone: {json.dumps(gone)}; {claims(node)}"
+        assert not new, f"new: {json.dumps(new)}; {claims(node)}"
         raise
     wait_until(lambda: claims(node) == [], timeout_s=5, what=lambda: f"no claims: {claims(node)}")
     assert node.machine.run("sh", "-c", "ls /run/nri-netdev/netns 2>&- || true").split() == []
 
 
-def _told(found: Mapping[str, list[Any]]) -> str:
-    return json.dumps({key: value for key, value in found.items() if value})
+def _lacking(one: Mapping[str, list[Any]], other: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    """What is in the one and not in the other."""
+    found = {key: [value for value in values if value not in other[key]] for key, values in one.items()}
+    return {key: values for key, values in found.items() if values}
 
 
 def _of(names: tuple[str, ...], every: list[dict[str, Any]], by: str = "dev") -> Iterator[dict[str, Any]]:

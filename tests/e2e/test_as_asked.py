@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 from tests.e2e import tools
+from tests.e2e.asking import ASKED, GENEROUS, KEY, POD_KEY, dressed, is_as_asked, leases, said, says
 from tests.e2e.cells import RUNTIMES
 from tests.e2e.cri import Crictl, CriError
 from tests.e2e.engine import Engine
 from tests.e2e.machine import CommandError
 from tests.e2e.node import LAN, Daemon, Node
-from tests.e2e.seen import GENEROUS, Inside, claims, settled, wait_whole
+from tests.e2e.seen import Inside, settled, wait_whole
 from tests.e2e.wait import wait_until
 
 pytestmark = pytest.mark.matrix
 
-KEY = "nri-netdev.io/container.app"
-POD_KEY = "nri-netdev.io/pod"
 IGNORANT = next(name for name, runtime in RUNTIMES.items() if not runtime.moves_net_devices)
 """A handler whose runtime does not know `linux.netDevices`; every engine of these tests has it."""
 
@@ -33,36 +28,6 @@ IGNORANT = next(name for name, runtime in RUNTIMES.items() if not runtime.moves_
 def _daemon(node: Node) -> Iterator[Daemon]:
     with node.daemon(config=GENEROUS) as daemon:
         yield daemon
-
-
-def dressed(node: Node, *names: str) -> None:
-    """Interfaces that have something of everything at home, and need no time for duplicate address detection there."""
-    for number, name in enumerate(names, 1):
-        node.add_veth(name, addresses=[f"192.0.{number}.7/24"], is_up=False)
-        node.sysctl(f"net/ipv6/conf/{name}/accept_dad", 0)
-        node.ip_batch(f"""
-link set {name} up mtu 1480 txqueuelen 77
-address add 2001:db8:{number}::7/64 dev {name}
-route add 203.0.{number}.0/24 via 192.0.{number}.1 dev {name}
--6 route add 2001:db8:99{number}::/48 via 2001:db8:{number}::1 dev {name}
-neighbor add 192.0.{number}.1 lladdr 02:00:5e:10:00:0{number} dev {name}
-""")
-        node.sysctl(f"net/ipv4/conf/{name}/rp_filter", 2)
-        node.sysctl(f"net/ipv6/conf/{name}/hop_limit", 55)
-
-
-def said(crictl: Crictl, container: str, last: str = "over") -> str:
-    """All that a container says until its last word."""
-    return wait_until(
-        lambda: text if f"{last}\n" in (text := crictl.logs(container)) else "",
-        timeout_s=15,
-        what=lambda: f"{last!r} in {crictl.logs(container)!r}",
-    )
-
-
-def says(*commands: str) -> list[str]:
-    """A container's command that runs others at once, and sleeps."""
-    return ["sh", "-c", f"{'; '.join(commands)}; echo over; exec sleep 1000000"]
 
 
 # -- two pods talk -----------------------------------------------------------------------------------------------------
@@ -94,6 +59,17 @@ def test_the_two_ends_of_a_veth(daemon: Daemon, node: Node, crictl: Crictl) -> N
     for pod in pods:
         crictl.delete_pod(pod)
     wait_whole(node, before, "nic0", "nic1")
+
+
+def test_an_address_that_is_waited_for(daemon: Daemon, node: Node, crictl: Crictl) -> None:
+    """Duplicate address detection is over when the container's first instruction runs."""
+    dressed(node, "nic1")
+    asked = "- {interface: nic1, name: net1, addresses: [{address: '2001:db8:7::9/64', dad: wait}]}"
+    pod = crictl.run_pod("web", annotations={KEY: asked})
+    text = said(crictl, crictl.run(pod, "app", says("ip -6 address show dev net1")))
+
+    assert "2001:db8:7::9/64 scope global" in text
+    assert "tentative" not in text.partition("2001:db8:7::9/64")[2].partition("\n")[0]
 
 
 ROUTED = """
@@ -293,9 +269,7 @@ LACKING = {
 
 
 @pytest.mark.parametrize("kind", LACKING)
-def test_kinds_that_a_kernel_may_lack(
-    daemon: Daemon, node: Node, crictl: Crictl, engine: Engine, kind: str
-) -> None:
+def test_kinds_that_a_kernel_may_lack(daemon: Daemon, node: Node, crictl: Crictl, engine: Engine, kind: str) -> None:
     """Where the kernel has the kind it is made; where it has not the container is refused with these words."""
     node.add_veth("nic0")
     before = settled(node, "nic0")
@@ -341,33 +315,6 @@ def refused(daemon: Daemon, crictl: Crictl, engine: Engine, pod: str) -> str:
 
 # -- lives -------------------------------------------------------------------------------------------------------------
 
-ASKED = """
-- interface: nic1
-  name: net1
-  addresses: [198.51.100.9/24, "2001:db8:7::9/64"]
-  routes: [{to: 203.0.113.0/24, via: 198.51.100.1}]
-  rules: [{from: 198.51.100.9, table: 100}]
-  neighbors: [{dst: 198.51.100.1, lladdr: 02:00:5e:10:00:02}]
-  mtu: 1450
-  sysctls: {ipv4.rp_filter: 0}
-  ethtool: {features: {tx-tcp6-segmentation: false}}
-  macvlan: {name: mv0, addresses: [198.51.101.9/24]}
-"""
-
-
-def is_as_asked(there: Inside) -> bool:
-    """Whether all of `ASKED` is in a pod."""
-    return (
-        there.names() >= {"net1", "mv0"}
-        and there.addresses("net1") == {"198.51.100.9/24", "2001:db8:7::9/64"}
-        and there.addresses("mv0") == {"198.51.101.9/24"}
-        and there.link("net1")["mtu"] == 1450
-        and any(route["dst"] == "203.0.113.0/24" for route in there.ip("route", "show", "dev", "net1"))
-        and [rule["src"] for rule in there.ip("rule") if rule["table"] == "100"] == ["198.51.100.9"]
-        and there.sysctl("net.ipv4.conf.net1.rp_filter") == "0"
-        and [link["dst"] for link in there.ip("neighbor", "show", "dev", "net1", "nud", "permanent")] == ["198.51.100.1"]
-    )
-
 
 def test_a_container_that_comes_again(daemon: Daemon, node: Node, crictl: Crictl) -> None:
     """It is set up for each container of the pod, and taken off in between."""
@@ -405,6 +352,8 @@ def test_a_pods_containers_share_what_is_set(daemon: Daemon, node: Node, crictl:
     assert is_as_asked(there)
     crictl.delete_pod(pod)
     wait_whole(node, before, "nic1")
+    directory = node.machine.path("/run/nri-netdev/pods")
+    wait_until(lambda: [*directory.iterdir()] == [], timeout_s=10, what=lambda: f"no {[*directory.iterdir()]}")
 
 
 # -- failures ----------------------------------------------------------------------------------------------------------
@@ -459,7 +408,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("what", FAILURES)
-def test_what_fails_is_as_if_nothing_had_been(  # noqa: PLR0917
+def test_what_fails_is_as_if_nothing_had_been(
     daemon: Daemon, node: Node, crictl: Crictl, engine: Engine, what: str
 ) -> None:
     """Nothing of the container runs, the reason is the kernel's, the host is as before, the pod has nothing left."""
@@ -476,71 +425,6 @@ def test_what_fails_is_as_if_nothing_had_been(  # noqa: PLR0917
     assert not has_run(node, crictl, pod)
     wait_whole(node, before, "nic1")
     assert there.names() == set()
-
-
-# -- the daemon dies ---------------------------------------------------------------------------------------------------
-
-SHARED = """
-- {interface: nic2, name: sh0, share: macvlan, addresses: [192.0.2.77/24]}
-- {interface: nic3, name: net3, ipam: {type: host-local, subnet: 198.51.99.0/24}}
-"""
-DYING = (sys.executable, Path(__file__).with_name("dies_at_step.py"))
-
-
-@pytest.fixture(name="points")
-def _points(node: Node, crictl: Crictl) -> list[str]:
-    """The names of the fault points that a start passes."""
-    dressed(node, "nic1", "nic2", "nic3")
-    with node.daemon(config=GENEROUS, program=(*DYING, "none", "run")) as daemon:
-        pod = crictl.run_pod("web", annotations={KEY: ASKED + SHARED})
-        crictl.run(pod, "app")
-        points = re.findall("^passes (.*)$", daemon.log_text(), re.MULTILINE)
-        crictl.delete_pod(pod)
-        wait_until(lambda: claims(node) == [] and leases(node) == [], timeout_s=10, what="home")
-    return points
-
-
-def test_the_daemon_is_killed_at_every_step_of_a_start(node: Node, crictl: Crictl, points: list[str]) -> None:
-    """When it is back the container runs with all that it asked for, or has nothing; then nothing is left anywhere."""
-    names = ("nic1", "nic2", "nic3")
-    before = settled(node, *names)
-    assert len([point for point in points if point.startswith("setup.")]) > 10
-    for point in points:
-        with node.daemon(config=GENEROUS, program=(*DYING, point, "run")) as doomed:
-            pod = crictl.run_pod("web", annotations={KEY: ASKED + SHARED})
-            there = Inside(node.machine, crictl, pod)
-            with contextlib.suppress(CriError):
-                crictl.run(pod, "app")
-            assert doomed.wait_ended() == -9, point
-        with node.daemon(config=GENEROUS):
-            if any(one["state"] == "CONTAINER_RUNNING" for one in crictl.containers(pod)):
-                wait_until(
-                    lambda there=there: all(IS_WHOLE[claim["ifname"]](there) for claim in claims(node)),
-                    timeout_s=10,
-                    what=lambda there=there, point=point: f"{point}: {claims(node)} {there.ip('address')}",
-                )
-            for container in crictl.containers(pod):
-                crictl.remove(container["id"], force=True)
-            wait_whole(node, before, *names)
-            assert there.names() == set(), point
-            assert [rule for rule in there.ip("rule") if rule["table"] == "100"] == [], point
-            wait_until(lambda: leases(node) == [], timeout_s=10, what=lambda: str(leases(node)))
-            crictl.remove_pod(pod, force=True)
-
-
-IS_WHOLE: Mapping[str, Callable[[Inside], bool]] = {
-    "nic1": is_as_asked,
-    "nic2": lambda there: "sh0" in there.names() and there.addresses("sh0") == {"192.0.2.77/24"},
-    "nic3": lambda there: any(address.startswith("198.51.99.") for address in there.addresses("net3")),
-}
-"""Whether a pod has all that it asked for of an interface that is given to it."""
-
-
-def leases(node: Node) -> list[str]:
-    """The addresses that host-local counts as given."""
-    directory = "/var/lib/cni/networks/nri-netdev"
-    found = node.machine.run("sh", "-c", f"ls {directory} 2>&- || true").split()
-    return [name for name in found if name != "lock" and not name.startswith("last_reserved_ip")]
 
 
 # -- what a container is told ------------------------------------------------------------------------------------------
@@ -582,6 +466,8 @@ def test_what_a_container_is_told(daemon: Daemon, node: Node, crictl: Crictl) ->
     assert "no new file\n" in text
     assert "not writable\n" in text
     check_files(text, there)
+    crictl.delete_pod(pod)
+    wait_until(lambda: leases(node) == [], timeout_s=10, what=lambda: f"no {leases(node)}")
 
 
 def told(variable: str, host: str, mac: str, addresses: str, mtu: str) -> dict[str, str]:
@@ -659,27 +545,30 @@ rules:
   - {name: mean, namespaces: [default], interfaces: ["nic*"]}
   - {name: some, namespaces: [some], interfaces: ["nic*"], may: [addresses, routes], prefixes: [198.51.100.0/24]}
 """
+ADDRESSES = "addresses: [198.51.100.9/24]"
 FORBIDDEN = {
-    "routes": ("default", "addresses: [198.51.100.9/24], routes: [{to: 203.0.113.0/24}]", "may: [addresses, mtu, routes]"),
-    "several": ("default", "txqueuelen: 5, promisc: true", "may: [addresses, mtu, promisc, txqueuelen]"),
-    "prefixes": ("some", "addresses: [198.51.101.9/24]", "gives addresses of 198.51.100.0/24 only, not 198.51.101.9/24"),
+    "routes": (f"default: {ADDRESSES}, routes: [{{to: 203.0.113.0/24}}]", "may: [addresses, mtu, routes]"),
+    "several": ("default: txqueuelen: 5, promisc: true", "may: [addresses, mtu, promisc, txqueuelen]"),
+    "prefixes": ("some: addresses: [198.51.101.9/24]", "addresses of 198.51.100.0/24 only, not 198.51.101.9/24"),
     "default route": (
-        "some",
-        "addresses: [198.51.100.9/24], routes: [{to: default, via: 198.51.100.1, metric: 500}]",
+        f"some: {ADDRESSES}, routes: [{{to: default, via: 198.51.100.1, metric: 500}}]",
         "rule some does not let a pod have a default route; it would with default_route: true",
     ),
-    "share": ("default", "share: macvlan", "is not to be shared: rule mean would let it with share: true"),
-    "mtu": ("default", "mtu: 70", ""),
+    "share": ("default: share: macvlan", "is not to be shared: rule mean would let it with share: true"),
+    "mtu": ("default: mtu: 70", ""),
 }
+"""The pod's namespace and what it asks for, and why not."""
 
 
 @pytest.mark.parametrize("what", FORBIDDEN)
 def test_what_a_rule_does_not_let_a_pod_set(node: Node, crictl: Crictl, what: str) -> None:
     """The refusal quotes what the rule would have to say."""
-    namespace, asked, why = FORBIDDEN[what]
+    asked, why = FORBIDDEN[what]
+    namespace, _, asked = asked.partition(": ")
     node.add_veth("nic0")
     with node.daemon(config=MEAN):
-        pod = crictl.run_pod("web", namespace=namespace, annotations={KEY: f"- {{interface: nic0, name: net1, {asked}}}"})
+        annotations = {KEY: f"- {{interface: nic0, name: net1, {asked}}}"}
+        pod = crictl.run_pod("web", namespace=namespace, annotations=annotations)
         if not why:
             crictl.run(pod, "app")
             return

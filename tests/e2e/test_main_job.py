@@ -152,7 +152,15 @@ REFUSALS = {
     "name twice": ("[{interface: nic0, name: a}, {interface: nic1, name: a}]", '"a"'),
     "interface twice": ("[nic0, nic0]", '"nic0"'),
     "unknown field": ("- {interface: nic0, nmae: a}", "nmae"),
-    "not supported yet": ("- {interface: nic0, mtu: 9000}", "mtu"),
+    "out of bounds": ("- {interface: nic0, mtu: 65536}", "mtu"),
+    "two of one address": (
+        "- {interface: nic0, addresses: [192.0.2.9/24, 192.0.2.9/24]}",
+        "addresses.2 is the same as number 1",
+    ),
+    "not the rule's to give": (
+        "- {interface: nic0, routes: [{to: 192.0.2.0/24}]}",
+        "rule 1 does not let a pod set routes; it would with may: [addresses, mtu, routes]",
+    ),
     "not YAML": ("- [", "YAML"),
     "not a list": ("nic0: {}", "list"),
     "aliases": ("a: &a [nic0]\nb: *a", "anchor"),

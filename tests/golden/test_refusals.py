@@ -665,7 +665,9 @@ WORKER: dict[str, Case] = {
     "too late at create": asked_of_worker(
         late="the kernel is still busy, perhaps with an interface that is being returned; retry"
     ),
-    "too late at start": asked_of_worker(late="its interfaces could not be checked in time; retry"),
+    "too late at start": asked_of_worker(
+        late="its interfaces could not be set up in time; retry, or have the engine wait longer for plugins"
+    ),
     "a refusal as it is": asked_of_worker(annotated("a")),
     "no ledger yet": asked_of_worker(has_custody=False),
     "the ledger is damaged": with_ledger(_damaged),

@@ -8,14 +8,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from tests.e2e.cri import CriError
 from tests.e2e.machine import CommandError
-from tests.vm.kinds import KINDS
+from tests.vm.kinds import KINDS, Kind
 from tests.vm.places import InMachine
 from tests.vm.scene import INSIDE, Scene, wait
 
@@ -144,6 +144,25 @@ _TOLD_OF_IGB = {
 }
 _IN_PLACES = {"nic": (_OF_E1000E, _TOLD_OF_E1000E), "igb": (_OF_IGB, _TOLD_OF_IGB)}
 _VF = {"vlan": 5, "qos": 3, "mac": "02:00:00:00:66:01", "spoofchk": False, "trust": True, "max_tx_rate": 100}
+_LACKING: Sequence[tuple[Mapping[str, Any], str]] = (
+    ({"ethtool": {"channels": {"combined": 1}}}, r"set ethtool\.channels.*: this driver has none"),
+    ({"ethtool": {"rings": {"rx": 5000}}}, r"ethtool\.rings\.rx to 5000.*: the maximum is 4096"),
+    ({"ethtool": {"coalesce": {"tx-usecs": 9}}}, r"ethtool\.coalesce\.tx-usecs to 9.*: this driver has none"),
+    ({"ethtool": {"private_flags": {"s0ix-enabled": True}}}, r"private_flags\.s0ix-enabled to true.*Invalid argument"),
+    ({"mtu": 9213}, "MTU 9213 is out of bounds: enp1s0 takes 68 to 9212"),
+    ({"vf": {"vlan": 5}}, "enp1s0 is no virtual function"),
+    ({"rdma": True}, "enp1s0 has no RDMA device"),
+)
+"""Of an e1000e."""
+_LACKING_OF_VF: Sequence[tuple[Mapping[str, Any], str]] = (
+    ({"vf": {"vlan": 5, "protocol": "802.1ad"}}, r"set vf\.vlan to 5 and vf\.protocol to 802\.1ad.*not supported"),
+    ({"vf": {"vlan": 5, "min_tx_rate": 10}}, r"set vf\.min_tx_rate to 10.*Invalid argument"),
+    (
+        {"vf": {"vlan": 5, "link_state": "enable"}},
+        r"vf\.link_state to enable: the driver of its physical function cannot",
+    ),
+)
+"""Of an igb; the first is refused before anything is set."""
 _VF_KIND = dataclasses.replace(KINDS["vf"], more="ip link set enp3s0 vf 0 vlan 9 qos 1\nip link set enp3s0 vf 1 vlan 8")
 
 
@@ -162,15 +181,22 @@ def _refusal(scene: Scene, place: InMachine) -> str:
     return f"{refusal.value}\n{place.log()}"
 
 
-def _vf(place: InMachine, number: int = 0) -> Mapping[str, Any]:
-    """What the physical function has of a virtual one."""
-    [link] = json.loads(place.sh("ip -json -d link show dev enp3s0"))
-    found: Mapping[str, Any] = link["vfinfo_list"][number]
-    return found
+def _must_refuse(place: InMachine, kind: Kind, cases: Sequence[tuple[Mapping[str, Any], str]]) -> None:
+    """Check that each of some setups is refused for its reason, and that all is as before then."""
+    first = Scene(place, kind)
+    first.prepare()
+    for number, (asked, why) in enumerate(cases):
+        scene = Scene(place, kind, asks=asked, pods=number, before=first.before)
+        refusal = _refusal(scene, place)
+        assert re.search(why, refusal), refusal
+        scene.delete()
+        scene.must_be_whole()
 
 
 def _must_be_set(place: InMachine) -> None:
-    own = _vf(place)
+    """Check what the physical function has of the virtual one."""
+    [link] = json.loads(place.sh("ip -json -d link show dev enp3s0"))
+    own = link["vfinfo_list"][0]
     found = {name: own[name] for name in ("spoofchk", "trust")}
     assert (found, own["address"]) == ({"spoofchk": False, "trust": True}, _VF["mac"]), own
     assert own["vlan_list"] == [{"vlan": 5, "qos": 3}], own
@@ -204,29 +230,9 @@ def test_everything_is_set(place: InMachine, kind: str) -> None:
 
 @pytest.mark.vm_all
 @pytest.mark.parametrize("place", ["stable", "newest"], indirect=True)
-@pytest.mark.parametrize(
-    ("asked", "why"),
-    [
-        ({"ethtool": {"channels": {"combined": 1}}}, "set ethtool.channels.*: this driver has none"),
-        ({"ethtool": {"rings": {"rx": 5000}}}, "ethtool.rings.rx to 5000.*: the maximum is 4096"),
-        ({"ethtool": {"coalesce": {"tx-usecs": 9}}}, "ethtool.coalesce.tx-usecs to 9.*: this driver has none"),
-        (
-            {"ethtool": {"private_flags": {"s0ix-enabled": True}}},
-            "private_flags.s0ix-enabled to true.*Invalid argument",
-        ),
-        ({"mtu": 9213}, "MTU 9213 is out of bounds: enp1s0 takes 68 to 9212"),
-        ({"vf": {"vlan": 5}}, "enp1s0 is no virtual function"),
-        ({"rdma": True}, "enp1s0 has no RDMA device"),
-    ],
-)
-def test_what_a_driver_lacks_is_refused(place: InMachine, asked: Mapping[str, Any], why: str) -> None:
+def test_what_a_driver_lacks_is_refused(place: InMachine) -> None:
     """With the field and the reason; the interface is home as before."""
-    scene = Scene(place, KINDS["nic"], asks=asked)
-    scene.prepare()
-    refusal = _refusal(scene, place)
-    assert re.search(why, refusal), refusal
-    scene.delete()
-    scene.must_be_whole()
+    _must_refuse(place, KINDS["nic"], _LACKING)
 
 
 # -- virtual functions -------------------------------------------------------------------------------------------------
@@ -263,26 +269,9 @@ def test_a_physical_function_sets_it(place: InMachine, *, is_killed: bool) -> No
 
 @pytest.mark.vm_all
 @pytest.mark.parametrize("place", ["stable", "newest"], indirect=True)
-@pytest.mark.parametrize(
-    ("vf", "why"),
-    [
-        ({"vlan": 5, "protocol": "802.1ad"}, "set vf.vlan to 5 and vf.protocol to 802.1ad.*[Pp]rotocol not supported"),
-        ({"vlan": 5, "min_tx_rate": 10}, "set vf.min_tx_rate to 10"),
-        (
-            {"vlan": 5, "link_state": "enable"},
-            "set vf.link_state to enable.*the driver of its physical function cannot",
-        ),
-    ],
-)
-def test_what_a_physical_function_cannot_set_is_refused(place: InMachine, vf: Mapping[str, Any], why: str) -> None:
-    """What was set before is as it was."""
-    scene = Scene(place, _VF_KIND, asks={"vf": vf})
-    scene.prepare()
-    refusal = _refusal(scene, place)
-    assert re.search(why, refusal), refusal
-    assert _vf(place)["vlan_list"] == [{"vlan": 9, "qos": 1}]
-    scene.delete()
-    scene.must_be_whole()
+def test_what_a_physical_function_cannot_set_is_refused(place: InMachine) -> None:
+    """What was set before that is as it was."""
+    _must_refuse(place, _VF_KIND, _LACKING_OF_VF)
 
 
 @pytest.mark.vm_all

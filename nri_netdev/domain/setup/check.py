@@ -169,9 +169,11 @@ def _unfit_share(setup: Setup) -> Iterator[Unfit]:
     for field in ("vf", "rdma", "detach_bpf", "ethtool"):
         if field in setup.asked:
             yield (field,), "does not go with share: it is of the interface, which stays on the host"
-    if setup.mac is not None and (setup.share.kind is ShareKind.IPVLAN or setup.share.mode == "passthru"):
-        kind = f"{setup.share.kind} in mode {setup.share.mode}"
-        yield ("set_mac",), f"does not go with {kind}, which has the MAC address of the interface"
+    for field in ("macvlan", "ipvlan"):
+        if field in setup.asked:
+            yield (field,), "does not go with share: the kernel would put it on the host's interface; share that twice"
+    if setup.mac is not None and setup.share.kind is ShareKind.IPVLAN:
+        yield ("set_mac",), "does not go with an ipvlan, which has the MAC address of the interface"
 
 
 def _unfit_vf(setup: Setup) -> Iterator[Unfit]:

@@ -32,6 +32,7 @@ from nri_netdev.domain.setup.texts import (
     MTU,
     NETWORK,
     SCOPE,
+    SHARE_MODE,
     SYSCTL,
     SYSCTL_VALUE,
     TABLE,
@@ -260,7 +261,7 @@ _CHILDREN: dict[str, Member] = {
 
 
 def _share(type: ShareKind, mode: str | None = None) -> Share:  # noqa: A002 - the key
-    known = MACVLAN_MODE if type is ShareKind.MACVLAN else IPVLAN_MODE
+    known = SHARE_MODE if type is ShareKind.MACVLAN else IPVLAN_MODE
     if mode is None:
         return Share(kind=type, mode="bridge" if type is ShareKind.MACVLAN else "l2")
     try:
@@ -277,8 +278,8 @@ _SHARE: TextOr[Share] = TextOr(
         members={
             "type": Member(shape=_KIND, text="macvlan or ipvlan", is_required=True),
             "mode": Member(
-                shape=words("bridge", "private", "vepa", "passthru", "l2", "l3", "l3s"),
-                text="of macvlan: bridge, private, vepa or passthru; of ipvlan: l2, l3 or l3s; the first if absent",
+                shape=words("bridge", "private", "vepa", "l2", "l3", "l3s"),
+                text="of macvlan: bridge, private or vepa; of ipvlan: l2, l3 or l3s; the first if absent",
             ),
         },
     ),

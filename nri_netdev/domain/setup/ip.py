@@ -75,6 +75,15 @@ def bounds(text: str) -> tuple[str, str]:
     return str(net[0]), str(net[-1])
 
 
+NARROW_IPV4, NARROW_IPV6 = 8, 7
+"""Prefix lengths from which on a network is one of many: 10.0.0.0/8, fc00::/7."""
+
+
+def is_wide(network: str) -> bool:
+    """Whether a valid network is everything, or so much of it that a few of its kind are."""
+    return int(network.partition("/")[2]) < (NARROW_IPV6 if ":" in network else NARROW_IPV4)
+
+
 def family_of(text: str) -> int:
     """4 or 6, by an address or network that is valid."""
     return 6 if ":" in text else 4

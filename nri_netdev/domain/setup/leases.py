@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeAlias
 
+from nri_netdev.domain.setup.ip import is_wide
 from nri_netdev.domain.setup.values import AddressSetup, Dad, RouteSetup, Setup
 from nri_netdev.errors import PluginError
 
@@ -19,6 +20,9 @@ _VERSIONS = frozenset({"0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"})
 """The versions of CNI whose results have `ips` and `routes`."""
 _SCOPES = {0: "global", 200: "site", 253: "link", 254: "host"}
 _LINK = 253
+_DEFAULT_METRIC = 4096
+"""Of a default route that a plugin gives without one: the pod has one of its cluster's network already, which stays the
+better one. A pod that wants another asks for it by `routes`."""
 
 _Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -105,7 +109,11 @@ def with_result(setup: Setup, result: LeaseResult, *, may_route_default: bool) -
         result: what was given.
         may_route_default: whether a default route may be among the routes; else it is left out.
     """
-    routes = tuple(route for route in result.routes if may_route_default or not route.is_default)
+    routes = tuple(
+        replace(route, metric=_DEFAULT_METRIC) if route.is_default and route.metric is None else route
+        for route in result.routes
+        if may_route_default or not is_wide(route.to)
+    )
     return replace(setup, addresses=(*(setup.addresses or ()), *result.addresses), routes=(*setup.routes, *routes))
 
 

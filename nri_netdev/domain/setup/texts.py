@@ -22,6 +22,8 @@ MTU = whole_number(68, 65535)
 SCOPE = words("global", "site", "link", "host")
 VLAN_PROTOCOL = words("802.1Q", "802.1ad")
 MACVLAN_MODE = words("bridge", "private", "vepa", "passthru")
+SHARE_MODE = words("bridge", "private", "vepa")
+"""Of a macvlan on the host's interface: in mode passthru it would take every packet away from the host."""
 IPVLAN_MODE = words("l2", "l3", "l3s")
 
 
@@ -71,17 +73,11 @@ def _network(text: str) -> str:
     return str(found)
 
 
-def _destination(text: str) -> str:
-    if text == "default":
-        raise ValueError("does not tell the family; write 0.0.0.0/0 or ::/0, or give a gateway with via")
-    return _network(text)
-
-
 ADDRESS: Text[str] = Text(parse=_address)
 HOST: Text[str] = Text(parse=_host)
 NETWORK: Text[str] = Text(parse=_network)
 DEFAULT = "default"
-DESTINATION: Text[str] = Text(parse=lambda text: DEFAULT if text == DEFAULT else _destination(text))
+DESTINATION: Text[str] = Text(parse=lambda text: DEFAULT if text == DEFAULT else _network(text))
 """A network, or `default`, whose family the gateway tells."""
 
 

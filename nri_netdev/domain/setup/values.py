@@ -165,7 +165,7 @@ class Share:
 
     kind: ShareKind
     mode: str
-    """bridge, private, vepa or passthru of macvlan; l2, l3 or l3s of ipvlan."""
+    """bridge, private or vepa of macvlan; l2, l3 or l3s of ipvlan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

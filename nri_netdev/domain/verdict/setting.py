@@ -9,7 +9,7 @@ from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.links import Link
 from nri_netdev.domain.policy.rules import Policy, Rule
 from nri_netdev.domain.policy.selectors import yaml_text
-from nri_netdev.domain.setup.ip import Networks
+from nri_netdev.domain.setup.ip import Networks, is_wide
 from nri_netdev.domain.setup.ipam import ranges_of, routes_default
 from nri_netdev.domain.setup.values import Ipam, Setup, Share, ShareKind
 from nri_netdev.domain.text.names import did_you_mean, quote
@@ -18,6 +18,8 @@ from nri_netdev.domain.verdict.outcome import Grant
 from nri_netdev.errors import Reason
 
 _MAIN = 254
+_ALWAYS_LOOKED_UP = frozenset({253, _MAIN})
+"""The tables that the kernel's own rules lead to: default and main."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,7 @@ def objections(
     if setup.share is not None:
         yield from _by_other_shares(setup.share, link, available)
         yield from _by_shares_beside(setup.share, link, before)
+        yield from _by_own_addresses(setup, available)
 
 
 def needed(setup: Setup) -> frozenset[str]:
@@ -78,12 +81,13 @@ def _needed(setup: Setup) -> Iterator[tuple[str, frozenset[str]]]:
 
 
 def is_routing_default(setup: Setup) -> bool:
-    """Whether it asks for a default route in the main table of the pod."""
+    """Whether it asks for a default route of the pod, or for as much of one as makes a few of them one."""
     by_hand = any(
-        route.is_default and (route.table or (each.vrf.table if each.vrf else _MAIN)) == _MAIN
+        is_wide(route.to) and (route.table or (each.vrf.table if each.vrf else _MAIN)) in _ALWAYS_LOOKED_UP
         for each in setup.every()
         for route in each.routes
     )
+    by_hand |= any(is_wide(address.address) for each in setup.every() for address in each.addresses or ())
     return by_hand or (setup.ipam is not None and routes_default(setup.ipam))
 
 
@@ -158,9 +162,18 @@ def _by_shares_beside(share: Share, link: Link, before: Sequence[Grant]) -> Iter
             return
 
 
+def _by_own_addresses(setup: Setup, available: PodAvailability) -> Iterator[Objection]:
+    """What has an address of the node beside the node's own interface takes its packets."""
+    own = {one.address for addresses in available.node.inventory.addresses.values() for one in addresses}
+    for path, each in _devices(setup):
+        for place, address in enumerate(each.addresses or (), 1):
+            if address.ip in own:
+                text = f"{address.ip} is an address of the node, whose packets it would take"
+                yield Objection(field=f"{path}addresses.{place}", text=text, reason=Reason.ANNOTATION)
+
+
 def _go_together(one: Share, other: Share) -> bool:
-    is_alike = one.kind is other.kind and (one.kind is ShareKind.MACVLAN or one.mode == other.mode)
-    return is_alike and "passthru" not in {one.mode, other.mode}
+    return one.kind is other.kind and (one.kind is ShareKind.MACVLAN or one.mode == other.mode)
 
 
 def _title(share: Share) -> str:

@@ -42,7 +42,8 @@ def _networks(version: int) -> st.SearchStrategy[str]:
 
 
 def _routes(version: int) -> st.SearchStrategy[Document]:
-    gateway = st.fixed_dictionaries({"via": _hosts(version), "onlink": st.just(True)}) | st.just({})
+    other = st.integers(1, 254).map(lambda n: f"203.0.113.{n}" if version == 4 else f"2001:db8:ff::{n:x}")
+    gateway = st.fixed_dictionaries({"via": other, "onlink": st.just(True)}) | st.just({})
     own = st.fixed_dictionaries({"to": _networks(version)}, optional={"metric": _U32, "mtu": st.integers(68, 65535)})
     return st.tuples(own, gateway).map(lambda of: {**of[0], **of[1]})
 

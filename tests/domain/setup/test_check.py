@@ -151,12 +151,12 @@ def test_what_goes_together(text: str) -> None:
             [
                 "keep_addresses does not go with share: the interface keeps its addresses on the host",
                 *(f"{field} {SHARED}" for field in ("vf", "rdma", "detach_bpf", "ethtool")),
-                "set_mac does not go with ipvlan in mode l3, which has the MAC address of the interface",
+                "set_mac does not go with an ipvlan, which has the MAC address of the interface",
             ],
         ),
         (
             "share: {type: macvlan, mode: passthru}, set_mac: 02:00:5e:10:00:01",
-            ["set_mac does not go with macvlan in mode passthru, which has the MAC address of the interface"],
+            ['share.mode "passthru" is not one of bridge, private, vepa, l2, l3, l3s'],
         ),
         (
             "vf: {qos: 3, mac: 02:00:5e:10:00:01, min_tx_rate: 20, max_tx_rate: 10}, set_mac: 02:00:5e:10:00:02",

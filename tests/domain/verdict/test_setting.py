@@ -328,16 +328,6 @@ def test_what_can_be_shared(entry: str, holding: tuple[Held, ...]) -> None:
             Reason.HELD,
         ),
         (
-            "{interface: ens1, share: {type: macvlan, mode: passthru}}",
-            "share: true",
-            (shared("ens1", MACVLAN),),
-            (
-                "pod default/web, container app has a macvlan in mode bridge on ens1, which does not go with macvlan in "
-                "mode passthru"
-            ),
-            Reason.HELD,
-        ),
-        (
             "{interface: ens1, share: macvlan, name: a}, {interface: 'ens*', share: ipvlan, name: b}",
             "share: true",
             (),

@@ -220,7 +220,9 @@ def test_what_a_container_made_on_it_does_not_stay_behind(node: Node, pod: Net, 
     third.ip(f"link add under0 index {inside} type ifb")
     third.ip("link add other0 link under0 type macvlan")
     third.ip(f"link set other0 netns {pod.path}")
-    report = node.call(lambda pods: pods.bring_home(away.path, inside, Away(snapshot=snapshot, mark=MARK, pod_path=pod.path)))
+    report = node.call(
+        lambda pods: pods.bring_home(away.path, inside, Away(snapshot=snapshot, mark=MARK, pod_path=pod.path))
+    )
 
     assert report.troubles() == ()
     assert pod.names() == {"lo", "other0"}

@@ -16,8 +16,10 @@ from nri_netdev.domain.links import Link
 from nri_netdev.domain.setup.values import VfSetup
 from nri_netdev.errors import KernelError, Reason
 from nri_netdev.shells.kernel.attributes import attributes, pack, u32
+from nri_netdev.shells.kernel.changes import set_link
 from nri_netdev.shells.kernel.facets.facet import Site
 from nri_netdev.shells.kernel.facets.kind import own_vf, read_own_vf, set_vf
+from nri_netdev.shells.kernel.messages import IFLA_ADDRESS
 from nri_netdev.shells.kernel.rtnetlink import Rtnl
 from nri_netdev.shells.kernel.sysfs import facts
 
@@ -46,8 +48,9 @@ class _Setting:
 def apply_vf(rtnl: Rtnl, link: Link, wanted: VfSetup) -> None:
     """Have the physical function set for a virtual function what is wanted and not so yet.
 
-    The virtual function keeps the MAC address that it uses until its driver resets: whoever sets `mac` sets it on the
-    interface too.
+    The virtual function takes its MAC address from there when its driver resets it, as some do when it is set down to
+    move. One that is trusted sets the one that it uses on the physical function instead (igbvf, `e1000_init_hw_vf`), so
+    it gets the address itself too.
 
     Args:
         rtnl: a socket at home, where the calling thread is.
@@ -67,6 +70,14 @@ def apply_vf(rtnl: Rtnl, link: Link, wanted: VfSetup) -> None:
     for setting in _settings(vf, wanted, now):
         if now.get(setting.number, b"") != setting.value:
             _set(site, pf, vf, setting)
+    if wanted.mac not in {None, link.mac} and _is_trusted(wanted, now):
+        attrs = {IFLA_ADDRESS: bytes.fromhex(str(wanted.mac).replace(":", ""))}
+        set_link(rtnl, f"set {_words(mac=wanted.mac)} on {link.ifname}", link.ifindex, attrs)
+
+
+def _is_trusted(wanted: VfSetup, now: Mapping[int, bytes]) -> bool:
+    _, trust = _SWITCH.unpack_from(now.get(_TRUST, bytes(_SWITCH.size)))
+    return bool(trust) if wanted.trust is None else wanted.trust
 
 
 def _no_physical_function(link: Link) -> KernelError:

@@ -130,7 +130,7 @@ def test_shared_ones_stay_where_they_are(kernel: Rdma) -> None:
 
 def test_a_driver_that_cannot_leave_is_told(kernel: Rdma) -> None:
     kernel.is_movable, kernel.hardware, kernel.devices = False, frozenset({"mlx5_0"}), {"mlx5_0": HOME}
-    with pytest.raises(KernelError, match="its driver cannot have it leave.*rdma system set netns shared"):
+    with pytest.raises(KernelError, match=r"its driver cannot have it leave.*rdma system set netns shared"):
         give_rdma(POD, 7, _snapshot())
     kernel.devices = {"mlx5_0": POD}
     take_rdma(POD, LINK, HOME)  # the kernel brings it when the pod's netns ends

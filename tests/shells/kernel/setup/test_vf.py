@@ -13,7 +13,7 @@ from nri_netdev.domain.links import Link
 from nri_netdev.domain.setup.values import VfSetup
 from nri_netdev.errors import KernelError
 from nri_netdev.shells.kernel.attributes import NLA_F_NESTED, attributes, pack
-from nri_netdev.shells.kernel.messages import RTM_NEWLINK, link_attributes, link_header
+from nri_netdev.shells.kernel.messages import IFLA_ADDRESS, RTM_NEWLINK, link_attributes, link_header
 from nri_netdev.shells.kernel.rtnetlink import Rtnl
 from nri_netdev.shells.kernel.setup import vf
 from nri_netdev.shells.kernel.setup.vf import apply_vf
@@ -29,11 +29,16 @@ class Kernel:
 
     def __init__(self, refused: int = 0, reason: str = "") -> None:
         self.sent: list[tuple[int, bytes]] = []
+        self.own_mac = b""
         self._refused = refused
         self._reason = reason
 
     def change(self, action: str, kind: int, payload: bytes, flags: int = 0) -> None:
-        assert (kind, flags, link_header(payload)[0]) == (RTM_NEWLINK, 0, PF)
+        assert (kind, flags) == (RTM_NEWLINK, 0)
+        if link_header(payload)[0] == LINK.ifindex:
+            self.own_mac = link_attributes(payload)[IFLA_ADDRESS]
+            return
+        assert link_header(payload)[0] == PF
         for number, value in attributes(attributes(link_attributes(payload)[22])[1]).items():
             if number == self._refused:
                 raise KernelError(action=action, errno=errno.EOPNOTSUPP, reason=self._reason)
@@ -101,6 +106,19 @@ def test_what_is_so_is_not_set(has: dict[int, bytes]) -> None:
 
     assert apply(ALL) == []
     assert apply(VfSetup(trust=False)) == [(9, number(VF, 0))]
+
+
+@pytest.mark.parametrize(
+    ("trust", "was", "is_set"), [(True, 0, True), (None, 1, True), (None, 0, False), (False, 1, False)]
+)
+def test_a_trusted_one_gets_its_address_itself(
+    has: dict[int, bytes], trust: bool | None, was: int, *, is_set: bool
+) -> None:
+    """It would set the one that it uses on the physical function when it is reset."""
+    has[9] = number(VF, was)
+    kernel = Kernel()
+    apply(VfSetup(mac="02:00:00:00:00:07", trust=trust), kernel)
+    assert kernel.own_mac == (bytes.fromhex("020000000007") if is_set else b"")
 
 
 @pytest.mark.parametrize(
