@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from nri_netdev.custody.custody import Custody
+from nri_netdev.custody.returning import StillReturning
 from nri_netdev.daemon.lane import DEFAULT_REQUEST_TIMEOUT_MS, Lane, patience_s
 from nri_netdev.errors import KernelError, Reason, RequestError, StateError
 from tests.world import new_world
