@@ -427,6 +427,16 @@ def test_what_fails_is_as_if_nothing_had_been(
     assert there.names() == set()
 
 
+def test_what_fails_for_the_pod_goes_home_too(daemon: Daemon, node: Node, crictl: Crictl, engine: Engine) -> None:
+    """Though the pod goes on, what its first container could not bring is not held for it; the next one tries again."""
+    dressed(node, "nic1")
+    before = settled(node, "nic1")
+    pod = crictl.run_pod("web", annotations={POD_KEY: "- {interface: nic1, sysctls: {ipv4.nonsense: 1}}"})
+    for _ in range(2):
+        assert "this kernel has no such sysctl" in refused(daemon, crictl, engine, pod)
+        wait_whole(node, before, "nic1")
+
+
 # -- what a container is told ------------------------------------------------------------------------------------------
 
 DIRECTORY = "/run/nri-netdev.io"

@@ -116,6 +116,7 @@ def test_addresses_through_kills_of_the_daemon(node: Node, crictl: Crictl) -> No
     dressed(node, *names)
     before = settled(node, *names)
     pods: dict[str, str] = {}
+    every: set[str] = set()
     for number in range(ROUNDS):
         with node.daemon(config=GENEROUS) as daemon:
             killer = threading.Timer(rng.uniform(0, 1.2), daemon.kill9)
@@ -129,7 +130,8 @@ def test_addresses_through_kills_of_the_daemon(node: Node, crictl: Crictl) -> No
                     with contextlib.suppress(CriError):  # its interface is on its way home, or the daemon has died
                         crictl.run(pods[name], "app")
             killer.join()
-        check_addresses(node, crictl, pods)
+        every |= addresses_of(node, crictl, pods)
+    assert len(every) > 1
     with node.daemon(config=GENEROUS):
         for pod in pods.values():
             crictl.remove_pod(pod, force=True)
@@ -137,11 +139,12 @@ def test_addresses_through_kills_of_the_daemon(node: Node, crictl: Crictl) -> No
         wait_until(lambda: leases(node) == [], timeout_s=30, what=lambda: str(leases(node)))
 
 
-def check_addresses(node: Node, crictl: Crictl, pods: Mapping[str, str]) -> None:
-    """Each address that a pod has is one pod's, and counts as given."""
+def addresses_of(node: Node, crictl: Crictl, pods: Mapping[str, str]) -> set[str]:
+    """The addresses that pods have of the plugin: each is one pod's, and counts as given."""
     inside = [Inside(node.machine, crictl, pod) for pod in pods.values()]
     every = [address for there in inside if "net1" in there.names() for address in there.addresses("net1")]
     of_plugin = Counter(address.partition("/")[0] for address in every if address.startswith("198.51.99."))
 
     assert not [address for address, count in of_plugin.items() if count > 1]
     assert set(of_plugin) <= set(leases(node))
+    return set(of_plugin)

@@ -18,7 +18,7 @@ from nri_netdev.errors import KernelError
 from nri_netdev.shells.kernel import changes, homing, netns
 from nri_netdev.shells.kernel.host import Host
 from nri_netdev.shells.kernel.mirror import link_events
-from nri_netdev.shells.kernel.rtnetlink import Rtnl, with_rtnl
+from nri_netdev.shells.kernel.rtnetlink import Rtnl, awaited, with_rtnl
 from nri_netdev.shells.kernel.setup.apply import undo
 from nri_netdev.shells.kernel.setup.rdma import take_rdma
 from nri_netdev.shells.kernel.sysctls import Ipv6, has_ipv6
@@ -118,7 +118,8 @@ class Pods:
         self, netns_path: str, ifindex: int, ifname: str, addresses: Iterable[Address], *, is_up: bool
     ) -> None:
         """Give an interface in a pod its name there and these addresses, and set it up if it is to be."""
-        _at(netns_path, homing.complete, ifindex, ifname, addresses, is_up=is_up)
+        with netns.open_netns(netns_path) as netns_fd:
+            awaited(netns_fd, homing.complete, ifindex, ifname, addresses, is_up=is_up)
 
     def bring_home(self, netns_path: str, ifindex: int, away: Away) -> HomeReport:
         """Move an interface home and restore it.
@@ -170,10 +171,10 @@ class _Watched:
         self._ipv6.close()
 
 
-def _at(netns_path: str, function: Callable[..., T], *args: object, **kwargs: object) -> T:
-    """Call `function(rtnl, *args, **kwargs)` with a socket in a netns."""
+def _at(netns_path: str, function: Callable[..., T], *args: object) -> T:
+    """Call `function(rtnl, *args)` with a socket in a netns."""
     with netns.open_netns(netns_path) as netns_fd:
-        return with_rtnl(netns_fd, function, *args, **kwargs)
+        return with_rtnl(netns_fd, function, *args)
 
 
 def _driver(link: Link | None) -> str:

@@ -70,7 +70,7 @@ R = TypeVar("R")
 
 _DUMP_ATTEMPTS = 8
 _MARKING = {RTM_NEWLINKPROP, RTM_DELLINKPROP}
-"""Changes of marks. An engine waits for them, so they are sent without pyroute2, whose socket takes long to open."""
+"""Changes of marks. An engine waits for them, so they are always sent without pyroute2."""
 
 
 _IMPORTING = threading.Lock()
@@ -138,9 +138,14 @@ class Rtnl:
     """A socket of rtnetlink in the netns of the thread that opens it. Only that thread may use it.
 
     Every method raises `KernelError`; its `reason` is the kernel's extended acknowledgement, if there is one.
+
+    Args:
+        is_awaited: whether an engine waits for the changes: then they are sent without pyroute2, whose socket takes
+            half a millisecond to open, and a tenth for each (docs/adr/0022).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_awaited: bool = False) -> None:
+        self._is_awaited = is_awaited
         with translated("open a socket of rtnetlink"):
             self._own = RouteSocket()
         self._generic: RouteSocket | None = None
@@ -184,7 +189,7 @@ class Rtnl:
             flags: `NLM_F_*` beside REQUEST and ACK.
         """
         with _as_kernel_error(action):
-            if kind in _MARKING:
+            if self._is_awaited or kind in _MARKING:
                 self._own.request(kind, flags | NLM_F_ACK, payload)
                 return
             if self._changing is None:
@@ -362,3 +367,17 @@ def with_rtnl(
             return function(rtnl, *args, **kwargs)
 
     return call() if netns_fd is None else call_in_netns(netns_fd, call)
+
+
+def awaited(netns_fd: int, function: Callable[Concatenate[Rtnl, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """As `with_rtnl`, where an engine waits for what is changed.
+
+    Raises:
+        KernelError: The netns cannot be entered.
+    """
+
+    def call() -> R:
+        with Rtnl(is_awaited=True) as rtnl:
+            return function(rtnl, *args, **kwargs)
+
+    return call_in_netns(netns_fd, call)

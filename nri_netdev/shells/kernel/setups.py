@@ -11,7 +11,7 @@ from nri_netdev.domain.snapshot import Snapshot
 from nri_netdev.shells.kernel.host import Host
 from nri_netdev.shells.kernel.netns import open_netns
 from nri_netdev.shells.kernel.rdma import char_devices
-from nri_netdev.shells.kernel.rtnetlink import Rtnl, with_rtnl
+from nri_netdev.shells.kernel.rtnetlink import Rtnl, awaited, with_rtnl
 from nri_netdev.shells.kernel.setup.apply import apply, duplicates, undo
 from nri_netdev.shells.kernel.setup.rdma import give_rdma
 from nri_netdev.shells.kernel.setup.share import delete_share, make_share
@@ -31,7 +31,7 @@ class Setups:
     def apply(self, netns_path: str, ifindex: int, setup: Setup, kept: Sequence[Address]) -> None:
         """Set on an interface in a pod what was asked for; `kept`: the addresses of home that it is to have besides."""
         with open_netns(netns_path) as netns_fd:
-            with_rtnl(netns_fd, apply, ifindex, setup, kept)
+            awaited(netns_fd, apply, ifindex, setup, kept)
 
     def give_rdma(self, netns_path: str, ifindex: int, was: Snapshot) -> None:
         """Have the RDMA devices of an interface in its pod; `was`: what it was at home."""

@@ -13,6 +13,7 @@ from nri_netdev.domain.links import Address
 from nri_netdev.domain.setup.values import PLAIN, Setup
 from nri_netdev.faults import hooked
 from nri_netdev.shells.kernel import changes
+from nri_netdev.shells.kernel.rtnetlink import awaited
 from nri_netdev.shells.kernel.setup.apply import apply, undo
 from nri_netdev.shells.kernel.setup.target import Target
 from tests.shells.conftest import Net
@@ -53,7 +54,7 @@ class SetupPod:
 
     def apply(self, setup: Setup, kept: Sequence[Address] = ()) -> None:
         """Apply a setup to `net1`."""
-        self.net.call(apply, self.ifindex, setup, kept)
+        awaited(self.net.fd, apply, self.ifindex, setup, kept)
 
     def undo(self, setup: Setup) -> None:
         """Undo it."""
@@ -61,7 +62,7 @@ class SetupPod:
 
     def act(self, step: Callable[[Target], None], setup: Setup = PLAIN, kept: Sequence[Address] = ()) -> None:
         """Take one step of a setup."""
-        self.net.call(lambda rtnl: step(Target(rtnl=rtnl, ifindex=self.ifindex, setup=setup, kept=tuple(kept))))
+        awaited(self.net.fd, lambda rtnl: step(Target(rtnl=rtnl, ifindex=self.ifindex, setup=setup, kept=tuple(kept))))
 
     def addresses(self, ifname: str = "net1") -> list[str]:
         """What addresses an interface has, but for those that the kernel makes: `192.0.2.5/24`, sorted."""
