@@ -549,7 +549,8 @@ class FakeLedger:
 class FakePlugins:
     """The port `nri_netdev.custody.ports.Leasing`: one plugin, and what it counts as given, by mark."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = 2) -> None:
+        self.first = first
         self.given: dict[str, str] = {}
         self.calls: list[str] = []
         self.refused: dict[str, PluginError] = {}
@@ -560,7 +561,7 @@ class FakePlugins:
         self._maybe_refuse("ADD")
         if lease.mark in self.given:
             raise PluginError(plugin=lease.plugin, command="ADD", reason="duplicate allocation", is_answer=True)
-        address = next(one for n in range(2, 250) if (one := f"192.0.2.{n}/24") not in self.given.values())
+        address = next(one for n in range(self.first, 250) if (one := f"192.0.2.{n}/24") not in self.given.values())
         self.given[lease.mark] = address
         step("fake.given")
         return LeaseResult(addresses=(AddressSetup(address=address),), gateways=(None,))

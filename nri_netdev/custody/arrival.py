@@ -13,7 +13,6 @@ from nri_netdev.custody.settle import PLACES, Settler
 from nri_netdev.domain.claim import Claim, State
 from nri_netdev.domain.life import Place, Trigger
 from nri_netdev.domain.scope import Scope
-from nri_netdev.domain.setup.leases import LeaseResult
 from nri_netdev.domain.setup.values import NewShare, Share
 from nri_netdev.errors import KernelError, Reason, RequestError
 from nri_netdev.faults import step
@@ -114,24 +113,11 @@ class Arrival:
                 continue
             if not is_early or (ipam.type not in _BY_INTERFACE and not self._leases.is_asked(claim)):
                 try:
-                    self._check_result(claim, self._leases.obtain(claim))
+                    self._leases.obtain(claim)
                 except StillReturning:
                     waits = True
         if waits:
             raise StillReturning
-
-    def _check_result(self, claim: Claim, result: LeaseResult) -> None:
-        """Refuse what would take the packets of the node.
-
-        Raises:
-            RequestError: A share would have an address of the node.
-        """
-        if not claim.is_share:
-            return
-        own = {one.address for addresses in self._kernel.host.inventory().addresses.values() for one in addresses}
-        for address in result.addresses:
-            if address.ip in own:
-                raise _not_arrived(claim, f"its IPAM plugin gave it {address.ip}, an address of the node; exclude that")
 
     def give_back(self, container_id: str) -> None:
         """Bring home what of its pod's was to come with a container that does not start.

@@ -32,7 +32,7 @@ from nri_netdev.domain.life import Report
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.verdict.outcome import Grant
-from nri_netdev.errors import KernelError, Reason, RequestError
+from nri_netdev.errors import KernelError, NriNetdevError, Reason, RequestError
 from nri_netdev.faults import step
 from nri_netdev.log import event
 
@@ -215,7 +215,7 @@ class Custody:
             return (*again, *made.grants)
         try:
             self.arrival.complete(container.id)
-        except RequestError:
+        except NriNetdevError:
             self.end(container.id)
             raise
         return ()
@@ -248,6 +248,7 @@ class Custody:
         self._check_runtime(pod, container, entries)
         for claim in self._uncertain(pod.id, container.name):
             self.settler.bind(claim, container)
+        self._promiser.take_over(pod, container, entries)
         missed = self.missing(pod, container, entries)
         if missed:
             self.create(pod, container, missed)
@@ -257,7 +258,7 @@ class Custody:
             self.settler.settle(claim)
         try:
             moved = self.arrival.complete(container.id, may_move=may_move)
-        except RequestError:
+        except NriNetdevError:
             self.arrival.give_back(container.id)
             raise
         self.handing.arrived(pod)
@@ -319,7 +320,7 @@ class Custody:
                 or claim.state is State.UNCERTAIN
                 or (claim.state is State.RETURNING and is_retry)
                 or (claim.state is State.PARTIAL and self.settler.is_due(claim))
-                or (claim.setup.detects_duplicates and self._now_s() - claim.since_s < _DETECTION_S)
+                or (self.settler.may_be_duplicate(claim) and self._now_s() - claim.since_s < _DETECTION_S)
             ):
                 self.settler.settle(claim)
         for mark in self._claims.releases():

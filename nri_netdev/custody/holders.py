@@ -52,10 +52,12 @@ class Holders:
     def of(self, claim: Claim) -> Liveness:
         """The liveness of a claim's holder."""
         default = Liveness.ENDED if self.is_synchronized else Liveness.UNKNOWN
-        liveness = self._liveness.get(claim.owner.holder_id, default)
-        if claim.owner.scope is Scope.POD and liveness is Liveness.RUNNING:
-            return Liveness.PENDING
-        return liveness
+        owner = claim.owner
+        liveness = self._liveness.get(owner.holder_id, default)
+        if owner.scope is Scope.CONTAINER or liveness in {Liveness.ENDED, Liveness.UNKNOWN}:
+            return liveness
+        brings_it = self._liveness.get(owner.container_id)
+        return Liveness.RUNNING if brings_it is Liveness.RUNNING else Liveness.PENDING
 
     def has_ended(self, claim: Claim) -> bool:
         """Whether a claim's holder has ended."""

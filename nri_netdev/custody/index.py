@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from nri_netdev.domain.claim import Claim, Netns, State
+from nri_netdev.domain.setup.values import Setup
 
 
 class ClaimIndex:
@@ -40,6 +41,14 @@ class ClaimIndex:
     def pods(self) -> frozenset[str]:
         """The ids of the pods that have claims."""
         return frozenset(claim.owner.pod_id for claim in self._claims.values())
+
+    def beside(self, claim: Claim) -> tuple[Setup, ...]:
+        """What is set by the other claims of a netns that are not on their way home."""
+        return tuple(
+            other.setup
+            for other in self._claims.values()
+            if other.netns == claim.netns and other.mark != claim.mark and not other.state.is_homeward
+        )
 
     def is_away(self, mark: str) -> bool:
         """Whether the interface of a claim is in a pod, or may come there or be there."""

@@ -87,6 +87,20 @@ class Promiser:
             if owner.container_id != container.id and not is_alive:
                 self._holders.report(Report.STOPPED, owner.container_id)
 
+    def take_over(self, pod: PodSandbox, container: Container, entries: Iterable[Entry]) -> None:
+        """Have a container that starts bring in what its pod was promised and has not got: another was to, and did not.
+
+        Args:
+            pod: its pod.
+            container: the container.
+            entries: what it asks for.
+        """
+        pods = [claim for claim in self.own(pod, container) if claim.owner.scope is Scope.POD]
+        for claim in (claim for entry in entries for claim in held_for(entry, pods)):
+            if claim.state is State.PLANNED and claim.owner.container_id != container.id:
+                owner = dataclasses.replace(claim.owner, container_id=container.id, container=container.name)
+                self._claims.put(dataclasses.replace(claim, owner=owner))
+
     def again(self, entries: Sequence[Entry], own: Sequence[Claim], container: Container) -> tuple[Grant, ...]:
         """What the pod was promised and has not got yet: it comes with this container.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -26,7 +27,7 @@ from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.setup.leases import with_result
 from nri_netdev.domain.setup.values import Setup
 from nri_netdev.domain.snapshot import Away, HomeReport, Snapshot
-from nri_netdev.errors import KernelError, RequestError
+from nri_netdev.errors import KernelError, Reason, RequestError
 from nri_netdev.faults import step
 from nri_netdev.log import event
 
@@ -193,6 +194,11 @@ class Settler:
         """Whether its interface was in no visible netns when it was last settled."""
         return claim.mark in self._missing_since
 
+    def may_be_duplicate(self, claim: Claim) -> bool:
+        """Whether it may turn out only later that an address of what is held is another host's."""
+        setup = self.setup_of(claim)
+        return claim.state is State.HELD and setup is not None and setup.detects_duplicates
+
     def lacks_address(self, claim: Claim) -> bool:
         """Whether a container runs without the address that an IPAM plugin is to give."""
         is_planned = claim.state is State.PLANNED and claim.setup.ipam is not None
@@ -225,6 +231,7 @@ class Settler:
         if setup is None:  # its addresses are still to come
             self._ask(claim)
             return
+        self._refuse_own(claim, setup)
         kept = () if setup.replaces_addresses else claim.snapshot.addresses
         pods.complete(found.netns_path, ifindex, claim.inside, kept, is_up=True)
         step("custody.completed")
@@ -235,6 +242,24 @@ class Settler:
             self._kernel.setups.give_rdma(found.netns_path, ifindex, claim.snapshot)
         self._claims.advance(claim, Trigger.ARRIVED, ifindex=ifindex, troubles=())
         event(_log, logging.INFO, "claim.arrived", **about(claim), inside=claim.inside, ifindex=ifindex)
+
+    def _refuse_own(self, claim: Claim, setup: Setup) -> None:
+        """See that a share takes no packets of the node.
+
+        Raises:
+            KernelError: It would have an address of the node; an IPAM plugin gave it, as an annotation cannot.
+        """
+        if not claim.is_share:
+            return
+        own = {one.address for addresses in self._kernel.host.inventory().addresses.values() for one in addresses}
+        for address in setup.addresses or ():
+            if address.ip in own:
+                raise KernelError(
+                    action=f"give {claim.inside} the address {address.ip}",
+                    errno=errno.EADDRINUSE,
+                    reason="it is an address of the node, and an IPAM plugin gave it; exclude it there",
+                    refusal=Reason.ARRIVAL,
+                )
 
     def _ask(self, claim: Claim) -> None:
         """Have the address asked for of what a container that runs has already: a daemon died before it could."""
@@ -250,7 +275,7 @@ class Settler:
     def _keep(self, claim: Claim, found: Found) -> None:
         """Nothing is to be done, but addresses that turned out to be another's are told."""
         troubles: tuple[str, ...] = ()
-        if claim.setup.detects_duplicates and found.link is not None and found.netns_path is not None:
+        if self.may_be_duplicate(claim) and found.link is not None and found.netns_path is not None:
             others = self._kernel.setups.duplicates(found.netns_path, found.link.ifindex)
             troubles = tuple(
                 f"{claim.inside} of {claim.owner} has an address that another host of its network has: {address}"
@@ -271,7 +296,8 @@ class Settler:
     def _fetch(self, claim: Claim, found: Found) -> None:
         if found.link is not None and found.netns_path is not None:
             given_to = pod_path(self._kernel, claim.netns) if found.place is Place.AWAY else None
-            away = Away(snapshot=claim.snapshot, mark=claim.mark, setup=claim.setup, pod_path=given_to)
+            others = self._claims.beside(claim)
+            away = Away(snapshot=claim.snapshot, mark=claim.mark, setup=claim.setup, pod_path=given_to, others=others)
             go = self._delete if claim.is_share else self._kernel.pods.bring_home
             self._return(claim, partial(go, found.netns_path, found.link.ifindex, away))
 
@@ -306,6 +332,7 @@ class Settler:
                 raise outcome
             step("custody.returned")
             self._at_home(claim, outcome)
+            self._leases.release_unneeded(self._claims.is_away)
 
     def _at_home(self, claim: Claim, report: HomeReport) -> None:
         troubles = report.troubles()

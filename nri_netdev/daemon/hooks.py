@@ -20,6 +20,7 @@ from nri_netdev.daemon.relevance import Relevance
 from nri_netdev.daemon.unread import UnreadKeys
 from nri_netdev.domain.annotations.entries import entries_by_container, entries_of
 from nri_netdev.domain.annotations.relevance import mentions
+from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.metadata import Handout
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.verdict.outcome import Grant
@@ -162,10 +163,7 @@ class Hooks:
             self._meters.observe(CREATE_SECONDS, time.perf_counter() - begin_s)
             return
         outcome = self._lane.ask(
-            lambda custody: (
-                custody.create(pod, container, entries, move=not asks),
-                custody.handing.for_container(pod, container, entries),
-            ),
+            lambda custody: _created(custody, pod, container, entries, move=not asks),
             too_late="the kernel is still busy, perhaps with an interface that is being returned; retry",
             undo=lambda custody: custody.end(container.id),
         )
@@ -282,6 +280,22 @@ class Hooks:
             pod = f"{request.pod.namespace}/{request.pod.name}"
             event(_log, logging.DEBUG, "teardown.late", pod=pod, kind=request.kind.name, reason=str(error))
         connection.reply(request, None)
+
+
+def _created(
+    custody: Custody, pod: PodSandbox, container: Container, entries: tuple[Entry, ...], *, move: bool
+) -> tuple[tuple[Grant, ...], Handout | None]:
+    """What a container gets, and what it is handed beside.
+
+    Raises:
+        RequestError: It is refused; it has nothing.
+    """
+    grants = custody.create(pod, container, entries, move=move)
+    try:
+        return grants, custody.handing.for_container(pod, container, entries)
+    except RequestError:
+        custody.end(container.id)
+        raise
 
 
 HANDLERS: Mapping[EventKind, Callable[[Hooks, EngineConnection, Request], None]] = {

@@ -17,6 +17,7 @@ import signal
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from functools import partial
 
 from nri_netdev import __version__
 from nri_netdev.config.settings import Injection, OnMissed, Settings
@@ -301,8 +302,8 @@ class Daemon:
             try:
                 missing = custody.missing(pod, container, entries_of(pod, container))
                 if missing and self._settings.on_missed == OnMissed.ATTACH:
-                    custody.start(pod, container, missing)
-                    event(_log, logging.WARNING, "container.attached", **who(pod, container))
+                    # A job of its own: it may have to be done again, and the lists are of this moment.
+                    self._lane.later(partial(_attach, pod=pod, container=container))
                 elif missing:
                     names = ", ".join(entry.interface for entry in missing)
                     raise RequestError(f"it runs without {names}: it was created while no nri-netdev was there")  # noqa: TRY301
@@ -432,3 +433,15 @@ def _stop(task: asyncio.Future[None], number: signal.Signals) -> None:
         os._exit(128 + number)
     event(_log, logging.INFO, "daemon.stopping", signal=number.name)
     task.cancel()
+
+
+def _attach(custody: Custody, *, pod: PodSandbox, container: Container) -> None:
+    """Give a container that runs what it was to have when it was created."""
+    if custody.deaths.is_dead(container):
+        return
+    try:
+        if missing := custody.missing(pod, container, entries_of(pod, container)):
+            custody.start(pod, container, missing)
+            event(_log, logging.WARNING, "container.attached", **who(pod, container))
+    except RequestError as error:
+        event(_log, logging.ERROR, "container.missed", **who(pod, container), reason=str(error))

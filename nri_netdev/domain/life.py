@@ -118,8 +118,9 @@ class Liveness(StrEnum):
     UNKNOWN = "unknown"
     """The engine has not reported it yet, or is not connected."""
     PENDING = "pending"
-    """It exists, and its process does not run yet. A pod has no process of its own: it stays pending."""
+    """It exists, and its process does not run yet."""
     RUNNING = "running"
+    """Of a pod, which has no process of its own: the container runs that is to bring the interface in."""
     ENDED = "ended"
 
 

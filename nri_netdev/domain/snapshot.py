@@ -151,6 +151,8 @@ class Away:
     mark: str
     setup: Setup = PLAIN
     """What was set on it in the pod, of which something may stay there."""
+    others: tuple[Setup, ...] = ()
+    """What is set in the same netns for others, which stays."""
     pod_path: str | None = None
     """The netns that it was given to, if it is in another: what was made on it may have stayed there."""
 

@@ -7,12 +7,14 @@ import json
 
 import pytest
 
+from nri_netdev.custody.returning import AtOnce, Beside, StillReturning
 from nri_netdev.domain.claim import State
 from nri_netdev.domain.policy.rules import Policy, Rule
 from nri_netdev.domain.policy.selectors import Selector
 from nri_netdev.domain.scope import Scope
 from nri_netdev.errors import RequestError
-from tests.fakes import HOME, Device
+from tests.custody.test_returning import Slow
+from tests.fakes import HOME, Device, FakePlugins
 from tests.world import World, entries, inside, killed_at, new_world
 
 SET = {"mtu": 9000, "addresses": ["203.0.113.9/24"]}
@@ -153,3 +155,74 @@ def test_killed_at_any_step(world: World, setup: dict[str, object], at: int) -> 
     assert world.home() == before
     assert all(device.netns == HOME for device in world.kernel.devices)
     world.assert_all_is_home()
+
+
+# -- pods whose first container never started --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("setup", [SET, SHARE, {}], ids=json.dumps)
+def test_another_container_brings_in_what_the_first_did_not(world: World, setup: dict[str, object]) -> None:
+    """The first was created and never started; the second is refused, or has it."""
+    asked = entries(ENS1, scope=Scope.POD, setup=setup)
+    pod = world.run_pod()
+    world.answer(pod, "one", asked, moves=False)
+    second = world.answer(pod, "two", asked, moves=False)
+    world.namespaces[pod.id].processes.add(second.pid)
+    world.custody.start(pod, second, asked)
+
+    assert inside(world, pod) == {"net1"}
+    assert [claim.state for claim in world.custody.claims] == [State.HELD]
+    world.remove_pod(pod)
+    world.assert_all_is_home()
+
+
+@pytest.mark.parametrize("setup", [SET, SHARE], ids=json.dumps)
+def test_a_pod_that_runs_without_it_is_found(world: World, setup: dict[str, object]) -> None:
+    """No daemon was there when its container started: the claim is over, so that it is told what is missing."""
+    before = world.home()
+    asked = entries(ENS1, scope=Scope.POD, setup=setup)
+    pod = world.run_pod()
+    container = world.answer(pod, "one", asked, moves=False)
+    world.live[container.id] = dataclasses.replace(container, is_running=True)
+    world.namespaces[pod.id].processes.add(container.pid)
+    world.start_daemon()
+
+    assert world.custody.claims == ()
+    assert world.custody.missing(pod, container, asked) == asked
+    assert world.home() == before
+
+
+# -- addresses of IPAM plugins -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_parked", [False, True])
+def test_a_plugin_that_gives_a_share_the_nodes_address(is_parked: bool) -> None:
+    """The container does not start, however long the plugin took."""
+    runs = Slow() if is_parked else AtOnce()
+    world = World(beside=Beside(plugins=FakePlugins(first=1), plugin_runs=runs))
+    world.kernel.add("ens1")
+    pod = world.run_pod()
+    asked = entries(ENS1, setup={**SHARE, "ipam": {"type": "dhcp"}})
+    container = world.answer(pod, "app", asked)
+    world.namespaces[pod.id].processes.add(container.pid)
+    if isinstance(runs, Slow):
+        with pytest.raises(StillReturning):
+            world.custody.start(pod, container, asked)
+        runs.go()
+    with pytest.raises(RequestError, match=r"192\.0\.2\.1: it is an address of the node"):
+        world.custody.start(pod, container, asked)
+    assert world.custody.claims[0].state is State.PLANNED
+
+
+def test_an_address_is_free_again_before_the_next_container() -> None:
+    """Of a range of one: it is taken back when the interface is home, not at the next look."""
+    plugins = FakePlugins()
+    world = World(beside=Beside(plugins=plugins))
+    world.kernel.add("ens1")
+    pod = world.run_pod()
+    asked = entries(ENS1, setup={"ipam": {"type": "dhcp"}})
+    container = world.answer(pod, "app", asked)
+    world.start(container)
+    assert len(plugins.given) == 1
+    world.die(container)
+    assert plugins.given == {}
