@@ -137,6 +137,8 @@ EVENTS = {
     "key. Correct the key; if the container comes later after all, it is served, and `status` shows the key no more.",
     "lease.given_up": "An IPAM plugin refused an address, and refuses in the same words that it is taken back: it was "
     "asked wrongly, and has given nothing. That is tried no more.",
+    "setup.left_behind": "Something set for a pod could not be taken off in its network namespace: a rule, the VRF, a "
+    "device; it keeps no interface from coming home.",
     "lease.kept": "An IPAM plugin did not take an address back; `reason` is why. It is tried again, within 384 s at "
     "the latest. Logged once for each reason.",
     "lease.obtained": "An IPAM plugin has given addresses for an interface.",

@@ -394,8 +394,15 @@ class FakeSetups:
         self._node.change(device, altnames=(new.mark,), is_up=False)
         return device.link.ifindex
 
-    def unshare(self, netns_path: str, ifindex: int, setup: Setup) -> None:
-        del setup
+    def unshare(
+        self,
+        netns_path: str,
+        ifindex: int,
+        setup: Setup,
+        others: Sequence[Setup] = (),
+        pod_path: str | None = None,
+    ) -> None:
+        del setup, others, pod_path
         self._node.maybe_refuse("bring_home")
         self._node.devices.remove(self._node.at(self._node.ino(netns_path), ifindex))
 

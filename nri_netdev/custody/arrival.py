@@ -9,11 +9,10 @@ from nri_netdev.custody.leases import Leases
 from nri_netdev.custody.locate import Found, pod_path
 from nri_netdev.custody.ports import Kernel
 from nri_netdev.custody.returning import StillReturning
-from nri_netdev.custody.settle import PLACES, Settler
+from nri_netdev.custody.settle import PLACES, Settler, new_share
 from nri_netdev.domain.claim import Claim, State
 from nri_netdev.domain.life import Place, Trigger
 from nri_netdev.domain.scope import Scope
-from nri_netdev.domain.setup.values import NewShare, Share
 from nri_netdev.errors import KernelError, Reason, RequestError
 from nri_netdev.faults import step
 
@@ -146,7 +145,7 @@ class Arrival:
     def _move_in(self, claim: Claim, found: Found, *, may_move: bool) -> None:
         path = pod_path(self._kernel, claim.netns)
         if path is not None and claim.setup.share is not None:
-            self._kernel.setups.share(claim.snapshot.link.ifindex, path, _new_share(claim, claim.setup.share))
+            self._kernel.setups.share(claim.snapshot.link.ifindex, path, new_share(claim, claim.setup.share))
             step("custody.shared")
             return
         if found.link is None or path is None:
@@ -168,13 +167,6 @@ class Arrival:
         setup = claim.setup
         kept = () if setup.replaces_addresses else claim.snapshot.addresses
         self._kernel.pods.complete(found.netns_path, found.link.ifindex, claim.inside, kept, is_up=setup.up)
-
-
-def _new_share(claim: Claim, share: Share) -> NewShare:
-    setup = claim.setup
-    return NewShare(
-        ifname=claim.inside, mark=claim.mark, kind=share.kind, mode=share.mode, mac=setup.mac, mtu=setup.mtu
-    )
 
 
 def _not_arrived(claim: Claim, why: str) -> RequestError:

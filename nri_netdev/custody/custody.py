@@ -317,6 +317,7 @@ class Custody:
             elif (
                 self.settler.is_missing(claim)
                 or self.settler.lacks_address(claim)
+                or (is_retry and self.settler.runs_without(claim))
                 or claim.state is State.UNCERTAIN
                 or (claim.state is State.RETURNING and is_retry)
                 or (claim.state is State.PARTIAL and self.settler.is_due(claim))

@@ -102,8 +102,7 @@ class Evaluator:
             heirs = _heirs(taken, inventory)
             others = [claim for claim in taken if heirs.get(claim.ifname) is not claim]
             held = others if is_fresh else [*others, *reserved]
-            tainted = {name: claim.owner for name, claim in heirs.items() if claim.is_tainted}
-            grants, problems = self._judge(asked, asker, (pod, inventory), held=held, tainted=tainted)
+            grants, problems = self._judge(asked, asker, (pod, inventory), held=held, heirs=heirs)
             if problems and is_fresh:
                 raise refusal(problems)
             snapshots = [] if problems else [self._snapshot(grant) for grant in grants]
@@ -123,7 +122,7 @@ class Evaluator:
             KernelError: Something cannot be read.
         """
         known = self._view(asker), self._kernel.host.inventory()
-        grants, _ = self._judge(asked, asker, known, held=taken, tainted={})
+        grants, _ = self._judge(asked, asker, known, held=taken, heirs={})
         return grants
 
     def check_runtime(self, asked: Sequence[Entry], asker: Asker) -> None:
@@ -171,7 +170,7 @@ class Evaluator:
         known: tuple[PodNetnsView, Inventory],
         *,
         held: Collection[Claim],
-        tainted: Mapping[str, Owner],
+        heirs: Mapping[str, Claim],
     ) -> tuple[tuple[Grant, ...], tuple[Problem, ...]]:
         """The verdict by what is known of the pod's netns and of the host."""
         pod, inventory = known
@@ -179,13 +178,17 @@ class Evaluator:
             inventory=inventory,
             policy=self.policy,
             held=tuple(map(Held.of, held)),
-            tainted=tainted,
+            tainted={name: claim.owner for name, claim in heirs.items() if claim.is_tainted},
+            restoring={name: claim.owner for name, claim in heirs.items()},
             at_s=int(self._now_s()),
             facts_of=self._kernel.host.facts(),
             pci_of=self._kernel.pci_of,
             attached_of=self._kernel.attached,
         )
-        return judge(asked, node, netns=self._pod_netns(asker, pod.links), pod=asker.pod)
+        leaving = (claim for claim in held if claim.netns == asker.netns and claim.state is State.RETURNING)
+        names = frozenset(name for claim in leaving for name in claim.names)
+        netns = replace(self._pod_netns(asker, pod.links), leaving=names)
+        return judge(asked, node, netns=netns, pod=asker.pod)
 
     def _pod_netns(self, asker: Asker, links: Iterable[Link] = ()) -> PodNetns:
         """What matters of the pod's netns."""
@@ -213,7 +216,6 @@ class Evaluator:
         if asker.netns is None:
             return Evaluation()
         since_s, boot_id = int(self._now_s()), self._kernel.host.boot_id()
-        heirs = {name: heir for name, heir in heirs.items() if not any(_is_share_of(grant, name) for grant in grants)}
         claims = [
             Claim(
                 mark=f"{MARK_PREFIX}{os.urandom(6).hex()}",
@@ -241,10 +243,6 @@ def _heirs(claims: Collection[Claim], inventory: Inventory) -> Mapping[str, Clai
         for claim in claims
         if claim.state is State.PARTIAL and claim.home_ifname is None and inventory.by_name(claim.ifname) is not None
     }
-
-
-def _is_share_of(grant: Grant, ifname: str) -> bool:
-    return grant.entry.is_shared and grant.link.ifname == ifname
 
 
 def _owner(grant: Grant, asker: Asker) -> Owner:

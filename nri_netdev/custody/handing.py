@@ -19,7 +19,7 @@ from nri_netdev.domain.metadata import Given, Handout, documents, environment
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.setup.devices import CharDevice
-from nri_netdev.errors import StateError, refusal_for
+from nri_netdev.errors import Reason, RequestError, StateError, refusal_for
 
 
 class Handing:
@@ -67,9 +67,14 @@ class Handing:
             claims: its own and its pod's.
 
         Raises:
-            RequestError: The directory cannot be made.
+            RequestError: The directory cannot be made, or there are no devices that are asked for.
         """
         devices = tuple(device for claim in claims for device in self._devices(claim))
+        if any(claim.setup.rdma for claim in claims) and not devices:
+            raise RequestError(
+                "rdma: true, and its RDMA devices have no character devices; load ib_uverbs on the node",
+                reason=Reason.ABSENT,
+            )
         if self._store is None or not claims or all(entry.is_short for entry in entries):
             return Handout(source=None, devices=devices) if devices else None
         marks = {claim.mark for claim in claims}

@@ -10,6 +10,7 @@ Plugins take long, so they run beside the lane, as ways home do.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -242,6 +243,7 @@ def new_lease(claim: Claim) -> Lease:
         mark=claim.mark,
         plugin=ipam.type,
         document=ipam.document,
+        key=os.urandom(16).hex(),
         network=NETWORK,
         ifname=claim.inside,
         netns_path=claim.netns.path,

@@ -154,8 +154,23 @@ class Setups(Protocol):
     def share(self, parent: int, netns_path: str, new: NewShare) -> int:
         """Make a device on an interface at home, in a netns, if it is not there yet; its ifindex there."""
 
-    def unshare(self, netns_path: str, ifindex: int, setup: Setup) -> None:
-        """Delete a device on an interface at home, in a netns, and what was set for it there."""
+    def unshare(
+        self,
+        netns_path: str,
+        ifindex: int,
+        setup: Setup,
+        others: Sequence[Setup] = (),
+        pod_path: str | None = None,
+    ) -> None:
+        """Delete a device on an interface at home, and what was set for it, but what `others` in its netns ask for.
+
+        Args:
+            netns_path: where it is.
+            ifindex: its index there.
+            setup: what was asked for.
+            others: what is set in the same netns for others.
+            pod_path: the netns that it was made in, if it is in another.
+        """
 
     def set_vf(self, link: Link, vf: VfSetup) -> None:
         """Have the physical function set what is asked for a virtual function at home."""

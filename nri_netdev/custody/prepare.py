@@ -294,8 +294,10 @@ class Preparations:
                 self._kernel.pods.unpin(netns.pin)
 
 
-def _given(grant: Grant) -> tuple[int, str]:
-    return grant.link.ifindex, grant.entry.inside
+def _given(grant: Grant) -> tuple[object, ...]:
+    """What a claim keeps of a grant; a policy may change it, by an IPAM profile or a rule's `default_route`."""
+    may_route_default = grant.rule is None or grant.rule.default_route
+    return grant.link.ifindex, grant.entry.inside, grant.entry.setup, may_route_default
 
 
 def _plain(addresses: Iterable[Address]) -> list[tuple[str, int, int]]:

@@ -25,7 +25,7 @@ from nri_netdev.domain.life import Action, Liveness, Place, Report, Trigger, dec
 from nri_netdev.domain.pods import Container
 from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.setup.leases import with_result
-from nri_netdev.domain.setup.values import Setup
+from nri_netdev.domain.setup.values import NewShare, Setup, Share
 from nri_netdev.domain.snapshot import Away, HomeReport, Snapshot
 from nri_netdev.errors import KernelError, Reason, RequestError
 from nri_netdev.faults import step
@@ -199,10 +199,13 @@ class Settler:
         setup = self.setup_of(claim)
         return claim.state is State.HELD and setup is not None and setup.detects_duplicates
 
+    def runs_without(self, claim: Claim) -> bool:
+        """Whether a container runs though its interface is not complete: a daemon died before that was so."""
+        return claim.state is State.PLANNED and self._holders.of(claim) is Liveness.RUNNING
+
     def lacks_address(self, claim: Claim) -> bool:
         """Whether a container runs without the address that an IPAM plugin is to give."""
-        is_planned = claim.state is State.PLANNED and claim.setup.ipam is not None
-        return is_planned and self._holders.of(claim) is Liveness.RUNNING
+        return claim.setup.ipam is not None and self.runs_without(claim)
 
     def is_due(self, claim: Claim) -> bool:
         """Whether it may be settled though nobody waits for it; false for what was tried a moment ago in vain."""
@@ -227,6 +230,9 @@ class Settler:
         if found.link is None or found.netns_path is None:
             return
         ifindex, pods = found.link.ifindex, self._kernel.pods
+        share = claim.setup.share
+        if share is not None and claim.mark not in found.link.altnames:  # a daemon died before it could mark it
+            self._kernel.setups.share(claim.snapshot.link.ifindex, found.netns_path, new_share(claim, share))
         setup = self.setup_of(claim)
         if setup is None:  # its addresses are still to come
             self._ask(claim)
@@ -242,6 +248,16 @@ class Settler:
             self._kernel.setups.give_rdma(found.netns_path, ifindex, claim.snapshot)
         self._claims.advance(claim, Trigger.ARRIVED, ifindex=ifindex, troubles=())
         event(_log, logging.INFO, "claim.arrived", **about(claim), inside=claim.inside, ifindex=ifindex)
+
+    def _adopt(self, claim: Claim, found: Found) -> None:
+        """Adopt what nobody waits for; who runs without what it asked for is told of."""
+        try:
+            self.adopt(claim, found)
+        except KernelError as error:
+            if self.runs_without(claim):
+                text = f"{claim.owner} runs, and {claim.inside} is not as it asked: {error}"
+                self._claims.trouble(claim, text)
+            raise
 
     def _refuse_own(self, claim: Claim, setup: Setup) -> None:
         """See that a share takes no packets of the node.
@@ -303,7 +319,7 @@ class Settler:
 
     def _delete(self, netns_path: str, ifindex: int, away: Away) -> HomeReport:
         """The way home of a device on an interface that never left."""
-        self._kernel.setups.unshare(netns_path, ifindex, away.setup)
+        self._kernel.setups.unshare(netns_path, ifindex, away.setup, away.others, away.pod_path)
         return _at_home_already(away.snapshot)
 
     def _restore(self, claim: Claim, found: Found) -> None:
@@ -371,6 +387,14 @@ class Settler:
         )
 
 
+def new_share(claim: Claim, share: Share) -> NewShare:
+    """The device that a claim is of, to be made."""
+    setup = claim.setup
+    return NewShare(
+        ifname=claim.inside, mark=claim.mark, kind=share.kind, mode=share.mode, mac=setup.mac, mtu=setup.mtu
+    )
+
+
 def _at_home_already(snapshot: Snapshot) -> HomeReport:
     return HomeReport(ifindex=snapshot.link.ifindex, ifname=snapshot.link.ifname)
 
@@ -378,7 +402,7 @@ def _at_home_already(snapshot: Snapshot) -> HomeReport:
 _DO: Mapping[Action, Callable[[Settler, Claim, Found], None]] = {
     Action.WAIT: Settler._wait,
     Action.KEEP: Settler._keep,
-    Action.ADOPT: Settler.adopt,
+    Action.ADOPT: Settler._adopt,
     Action.STRAY: Settler._stray,
     Action.FETCH: Settler._fetch,
     Action.RESTORE: Settler._restore,

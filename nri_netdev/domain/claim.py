@@ -5,7 +5,8 @@ Values only; how a claim changes is in `nri_netdev.domain.life`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -134,6 +135,12 @@ class Claim:
     """Whether it may have a default route that an IPAM plugin gives."""
 
     @property
+    def names(self) -> frozenset[str]:
+        """The names that it takes in the pod, with those of the devices on it."""
+        devices = (child.name for child in self.setup.children)
+        return frozenset((self.inside, self.mark, *self.snapshot.link.altnames, *devices))
+
+    @property
     def is_share(self) -> bool:
         """Whether it is of a device on the interface that `snapshot` is of, which stays at home."""
         return self.setup.share is not None
@@ -190,19 +197,29 @@ def find(links: Iterable[Link], claim: Claim, *, at_home: bool) -> Link | None:
     return None
 
 
+def share_ifindex(mark: str) -> int:
+    """The ifindex that a device on a shared interface is made with, which the kernel keeps when it is moved.
+
+    It is one of 2^30 that no device gets otherwise. A name and an index of the kernel's choice tell nothing: every pod
+    has a `net1` of index 3, and so has one whose CNI plugin has made a macvlan on the same interface.
+    """
+    return 1 << 30 | zlib.crc32(mark.encode()) & (1 << 30) - 1
+
+
 def _find_share(links: Sequence[Link], claim: Claim, kind: str, *, at_home: bool) -> Link | None:
     """The device that a container has on a shared interface. It is nowhere but where it was made or was moved to.
 
-    One that a daemon died over before it could mark it is known by what it stands on, and by its name.
+    One without a mark, since a daemon died over it or its container has taken it off, is known by its index and by
+    what it stands on, in another netns.
     """
-    for link in links:
-        is_known = not at_home and claim.ifindex is not None and link.ifindex == claim.ifindex
-        if link.kind == kind and (claim.mark in link.altnames or is_known):
-            return link
-    parent = claim.snapshot.link.ifindex
-    made = (link for link in links if (link.kind, link.ifname, link.link) == (kind, claim.inside, parent))
-    unmarked = (link for link in made if link.link_netnsid is not None and not link.altnames)
-    return None if at_home or claim.ifindex is not None else next(unmarked, None)
+    made, seen = (share_ifindex(claim.mark), claim.snapshot.link.ifindex), None if at_home else claim.ifindex
+    rules: Sequence[Callable[[Link], bool]] = (
+        lambda link: claim.mark in link.altnames,
+        lambda link: link.ifindex == seen,
+        lambda link: (link.ifindex, link.link) == made and link.link_netnsid is not None,
+    )
+    same_kind = [link for link in links if link.kind == kind]
+    return next((link for rule in rules for link in same_kind if rule(link)), None)
 
 
 def _same_hardware(was: Link, link: Link) -> bool:

@@ -96,7 +96,8 @@ def test_what_is_obtained_stays(node: Node) -> None:
     assert node.obtain(first) == "192.0.2.2/24"
     assert node.calls() == ["ADD", "ADD"]
     lease = node.leases.get(first.mark)
-    assert lease == replace(new_lease(first), result=node.leases.obtain(first))
+    assert lease is not None
+    assert lease == replace(new_lease(first), result=node.leases.obtain(first), key=lease.key)
     node.needed.clear()
     for _ in range(2):
         node.release()
@@ -112,6 +113,8 @@ def test_what_is_asked() -> None:
     assert (lease.plugin, json.loads(lease.document)["subnet"]) == ("host-local", "192.0.2.0/24")
     assert (lease.ifname, lease.netns_path) == ("net1", "/run/netns/x")
     assert (lease.namespace, lease.pod, lease.pod_id, lease.pod_uid) == ("default", "web", "p1", "u1")
+    assert len(lease.key) == 32
+    assert lease.key != new_lease(asker).key
     with pytest.raises(LocalProtocolError):
         new_lease(claim())
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 
 import pytest
 
 from nri_netdev.custody.locate import Found, is_mounted, locate, pod_path
-from nri_netdev.domain.claim import Claim
+from nri_netdev.domain.claim import Claim, share_ifindex
 from nri_netdev.domain.life import Place
 from nri_netdev.domain.links import Link
 from nri_netdev.errors import KernelError
 from tests.fakes import HOME, Device
-from tests.world import World
+from tests.world import World, entries
 
 
 def claimed(world: World, *, moves: bool = True) -> tuple[Claim, Device]:
@@ -53,6 +54,37 @@ def test_an_interface_is_found_in_a_third_netns(world: World) -> None:
     world.kernel.move(device, away.ino)
 
     assert locate(world.kernel, claim) == Found(Place.AWAY, f"proc:{away.ino}", device.link)
+
+
+def share(world: World) -> tuple[Claim, Device]:
+    """A claim on a share, and its device, as the kernel makes it."""
+    world.start(world.answer(world.run_pod(), "app", entries(("ens1", "net1"), setup={"share": "macvlan"})))
+    (claim,) = world.custody.claims
+    device = next(d for d in world.kernel.devices if claim.mark in d.link.altnames)
+    below = claim.snapshot.link.ifindex
+    world.kernel.change(device, ifindex=share_ifindex(claim.mark), link=below, link_netnsid=0)
+    return claim, device
+
+
+def test_a_share_that_its_container_has_hidden(world: World) -> None:
+    """Without its mark, under another name, in a third netns: it is not gone."""
+    claim, device = share(world)
+    away = world.kernel.new_netns(processes=[77])
+    world.kernel.move(device, away.ino)
+    world.kernel.change(device, ifname="mine0", altnames=(), link_netnsid=4)
+
+    assert locate(world.kernel, claim) == Found(Place.AWAY, f"proc:{away.ino}", device.link)
+
+
+def test_a_share_that_is_gone(world: World) -> None:
+    """A macvlan that another pod's CNI plugin has made on the same interface is not taken for it."""
+    claim, device = share(world)
+    world.kernel.devices.remove(device)
+    other = world.kernel.add("net1", kind="macvlan")
+    world.kernel.move(other, world.kernel.new_netns(processes=[77]).ino)
+    world.kernel.change(other, ifindex=3, link=claim.snapshot.link.ifindex, link_netnsid=0)
+
+    assert locate(world.kernel, replace(claim, ifindex=3)) == Found(Place.HOST)
 
 
 def test_an_interface_that_nobody_has_is_nowhere(world: World) -> None:

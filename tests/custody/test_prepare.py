@@ -12,9 +12,10 @@ from nri_netdev.domain.annotations.grammars import Grammar
 from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.claim import MARK_PREFIX, Claim, State
 from nri_netdev.domain.pods import Container, PodSandbox
-from nri_netdev.domain.policy.rules import Policy, Rule
+from nri_netdev.domain.policy.rules import EVERYTHING, Policy, Rule
 from nri_netdev.domain.policy.selectors import Selector
 from nri_netdev.domain.scope import Scope
+from nri_netdev.domain.setup.values import Ipam
 from nri_netdev.errors import RequestError
 from tests.fakes import HOME, Device
 from tests.world import World, entries, inside, killed_at, new_world, steps_of
@@ -229,6 +230,44 @@ def test_refreshed_it_is_ready_again(world: World, change: str) -> None:
     assert pods_prepared_for(world) == {"ens1": pod.id}
     assert marks(world)["ens1"] in world.ledger.prepared
     assert f"net-{world.namespaces[pod.id].ino}" in world.kernel.pods.pins()
+
+
+def of_any_ens(*, ipam: Ipam | None = None, default_route: bool = False) -> Policy:
+    """A policy that gives and lets set everything, with an IPAM profile."""
+    rule = Rule(
+        number=1, interfaces=(Selector(interface="ens*"),), may=frozenset({EVERYTHING}), default_route=default_route
+    )
+    return Policy(rules=(rule,), ipam={"storage": ipam} if ipam is not None else {})
+
+
+LAB = Ipam(type="host-local", document='{"type": "host-local", "subnet": "192.0.2.0/24"}')
+OTHER_LAB = Ipam(type="host-local", document='{"type": "host-local", "subnet": "198.51.100.0/24"}')
+
+
+@pytest.mark.parametrize(
+    ("policy", "documents", "may_route_default"),
+    [
+        (of_any_ens(ipam=LAB), {LAB.document}, False),
+        (of_any_ens(ipam=OTHER_LAB), {OTHER_LAB.document}, False),
+        (of_any_ens(ipam=LAB, default_route=True), {LAB.document}, True),
+    ],
+)
+def test_what_a_policy_makes_of_an_entry_is_made_anew(
+    world: World, policy: Policy, documents: set[str], *, may_route_default: bool
+) -> None:
+    """An IPAM profile, and whether there may be a default route; what it leaves as it was stays prepared."""
+    world.custody.evaluator.policy = of_any_ens(ipam=LAB)
+    pod = world.run_pod()
+    world.prepare(pod, {"app": entries(ENS1, setup={"ipam": "storage"})})
+    before = set(world.ledger.prepared)
+    world.custody.evaluator.policy = policy
+    world.custody.preparations.refresh()
+    prepared = world.custody.ready(pod.id, "app")
+
+    assert prepared is not None
+    assert {claim.setup.ipam and claim.setup.ipam.document for claim in prepared.claims} == documents
+    assert [claim.may_route_default for claim in prepared.claims] == [may_route_default]
+    assert (set(world.ledger.prepared) == before) is (policy == of_any_ens(ipam=LAB))
 
 
 def test_what_is_as_it_was_is_left_alone(world: World) -> None:

@@ -192,6 +192,43 @@ def test_a_pod_that_runs_without_it_is_found(world: World, setup: dict[str, obje
     assert world.home() == before
 
 
+def test_a_container_that_runs_without_what_it_asked_for_is_told_of(world: World) -> None:
+    """A daemon died before it was set; what the kernel refuses is in nobody's way of starting any more."""
+    pod = world.run_pod()
+    container = world.answer(pod, "app", entries(ENS1, setup=SET))
+    world.live[container.id] = dataclasses.replace(container, is_running=True)
+    world.namespaces[pod.id].processes.add(container.pid)
+    world.kernel.refused.add("apply")
+    world.start_daemon()
+    [claim] = world.custody.claims
+    assert claim.state is State.PLANNED
+    told = f"pod default/{pod.id}, container app runs, and net1 is not as it asked"
+    assert claim.troubles == (f"{told}: cannot apply: Device or resource busy (EBUSY)",)
+
+    world.kernel.refused.clear()
+    for _ in range(10):
+        world.custody.tick()
+    [claim] = world.custody.claims
+    assert (claim.state, claim.troubles) == (State.HELD, ())
+
+
+def test_a_restart_waits_for_the_name(world: World) -> None:
+    """Of the share that the container before it had."""
+    slow = Slow()
+    world = World(beside=Beside(returns=slow))
+    world.kernel.add("ens1")
+    asked = entries(ENS1, setup=SHARE)
+    pod = world.run_pod()
+    container = world.answer(pod, "app", asked)
+    world.start(container)
+    world.die(container)
+    with pytest.raises(StillReturning):
+        world.answer(pod, "app", asked)
+    slow.go()
+    world.start(world.answer(pod, "app", asked))
+    assert inside(world, pod) == {"net1"}
+
+
 # -- addresses of IPAM plugins -----------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from nri_netdev.domain.claim import Claim, Netns, Owner, find
+from nri_netdev.domain.claim import Claim, Netns, Owner, find, share_ifindex
 from nri_netdev.domain.links import Link
 from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.setup.values import Setup, Share, ShareKind
@@ -83,6 +83,7 @@ def test_nothing_else_is_taken_for_it(was: Link, seen_as: int | None, now: Link,
 
 
 SHARE = Link(ifindex=40, ifname="net1", kind="macvlan", link=7, link_netnsid=0)
+MADE = replace(SHARE, ifindex=share_ifindex(MARK))
 
 
 @pytest.mark.parametrize(
@@ -90,18 +91,26 @@ SHARE = Link(ifindex=40, ifname="net1", kind="macvlan", link=7, link_netnsid=0)
     [
         (None, replace(SHARE, ifname="x", altnames=(MARK,)), True),
         (40, replace(SHARE, ifname="x"), True),
-        (None, SHARE, True),
-        (None, replace(SHARE, ifname="net2"), False),
-        (None, replace(SHARE, kind="ipvlan"), False),
-        (None, replace(SHARE, link=8), False),
-        (None, replace(SHARE, link_netnsid=None), False),
-        (None, replace(SHARE, altnames=("nri-netdev-of-another",)), False),
+        (None, replace(MADE, ifname="net2"), True),
+        (41, MADE, True),
+        (None, SHARE, False),
+        (None, replace(MADE, kind="ipvlan"), False),
+        (None, replace(MADE, link=8), False),
+        (None, replace(MADE, link_netnsid=None), False),
         (41, SHARE, False),
     ],
 )
 def test_a_device_on_a_shared_interface(seen_as: int | None, now: Link, *, is_it: bool) -> None:
-    """It is known by its mark, its ifindex, or, before it has been seen, by what it stands on."""
+    """It is known by its mark, the ifindex that it was seen with, or, wherever it is, that which it was made with."""
     setup = Setup(share=Share(kind=ShareKind.MACVLAN, mode="bridge"), asked=frozenset({"share"}))
     held = replace(claim(VETH, ifindex=seen_as), setup=setup)
-    assert (find([now], held, at_home=False) == now) is is_it
-    assert find([SHARE], held, at_home=True) is None
+    assert (find([replace(SHARE, ifindex=9), now], held, at_home=False) == now) is is_it
+    is_elsewhere = is_it and now.ifindex != seen_as
+    assert (find([SHARE, now], held, at_home=True) == now) is is_elsewhere
+
+
+def test_the_index_of_a_share_is_like_no_other() -> None:
+    """It fits what the kernel has for it, and is not what the kernel gives by itself; each mark has its own."""
+    found = {share_ifindex(f"nri-netdev-{number:012x}") for number in range(1000)}
+    assert len(found) == 1000
+    assert all(1 << 30 <= index < 1 << 31 for index in found)

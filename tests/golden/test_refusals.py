@@ -295,6 +295,8 @@ def of_rule(text: str) -> str:
     return f"rules: [{{namespaces: ['*'], {text}}}]\n{POOLS}"
 
 
+VF = Link(ifindex=26, ifname="vf0", parent_bus="pci", parent_dev="0000:3b:02.1")
+
 VERDICTS: dict[str, Case] = {
     "host network": judged("[ens1f0]", is_host_network=True),
     "absent": judged("[ens9]"),
@@ -421,6 +423,22 @@ VERDICTS: dict[str, Case] = {
         "[{interface: ens1f0, ipam: {type: host-local, subnet: 198.51.100.0/24}}]",
         policy=of_rule("interfaces: [ens1f0], may: [ipam], prefixes: [192.0.2.0/24]"),
     ),
+    "rule's prefixes, of the other end": judged(
+        "[{interface: ens1f0, addresses: [{address: 192.0.2.9/8, peer: 10.0.0.1}]}]",
+        policy=of_rule("interfaces: [ens1f0], prefixes: [192.0.2.0/24]"),
+    ),
+    "rule's may, of a plugin's routes": judged(
+        "[{interface: ens1f0, ipam: {type: dhcp}}, {interface: ens1f1, ipam: {type: host-local, subnet: 192.0.2.0/24, "
+        "routes: [{dst: 198.51.100.0/24}]}}]",
+        policy=of_rule("interfaces: ['ens*'], may: [ipam]"),
+    ),
+    "rule's may, of a VLAN's MAC address": judged(
+        "[{interface: ens1f0, vlan: {id: 5, name: v, mac: 02:00:5e:10:00:01}}]",
+        policy=of_rule("interfaces: [ens1f0], may: [vlan]"),
+    ),
+    "address of the node, at the other end": judged(
+        "[{interface: ens1f0, share: ipvlan, addresses: [{address: 198.51.100.77/32, peer: 192.0.2.2}]}]"
+    ),
     "MTU": judged(
         "[{interface: mtu0, mtu: 9000}]",
         inventory=Inventory(links=(Link(ifindex=2, ifname="mtu0", min_mtu=68, max_mtu=1500),)),
@@ -435,6 +453,20 @@ VERDICTS: dict[str, Case] = {
     "share of a port": judged("[{interface: port0, share: macvlan}]"),
     "shares of two kinds": judged(
         "[{interface: ens1f0, share: macvlan, name: a}, {interface: ens1f0, share: ipvlan, name: b}]"
+    ),
+    "share of what is protected": judged(
+        "[{interface: ens1f0, share: macvlan}]",
+        policy=f"protected: [ens1f0]\n{of_rule('interfaces: [ens*], share: true')}",
+    ),
+    "share of what others have ipvlans on": judged(
+        "[{interface: ens1f0, share: ipvlan}]",
+        inventory=replace(NODE, links=(*NODE.links, Link(ifindex=25, ifname="iv0", kind="ipvlan", link=3))),
+    ),
+    "virtual function is shared": judged(
+        "[parent0]",
+        replace(held("ens1f0"), setup=read_setup('{"share": "macvlan"}'), snapshot=Snapshot(link=VF)),
+        inventory=replace(NODE, links=(*NODE.links, VF)),
+        facts={"vf0": Facts(pf="0000:3b:00.0")},
     ),
     "share of another kind": judged(
         "[{interface: ens1f0, share: macvlan}]", replace(held("ens1f0"), setup=read_setup('{"share": "ipvlan"}'))

@@ -5,13 +5,36 @@ from __future__ import annotations
 import contextlib
 import functools
 
+from nri_netdev.domain.annotations.grammars import Source, sources
 from nri_netdev.domain.annotations.keys import named_container
 from nri_netdev.domain.annotations.relevance import concerning, names_container
-from nri_netdev.domain.annotations.request import Entry, Parsed, parse
+from nri_netdev.domain.annotations.request import Entry, Results, parse, read, together, unknown_keys
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.problem import refusal
 from nri_netdev.domain.scope import Scope
+from nri_netdev.domain.text.yaml_nodes import ANNOTATION
 from nri_netdev.errors import Reason, RequestError
+
+MAX_NAMED = 64
+"""Containers of one pod whose entries are read before they come: no more are prepared for on a whole node."""
+_NAMED_CHARS = 16 * 1024
+"""What is read of annotations for them: about as long as that takes may an engine wait for its other events."""
+_SHORT_CHARS = 1024
+"""Of an annotation as most are: more of them are kept than of long ones."""
+
+
+def _kept(text: str, source: Source) -> Results:
+    """As `read`; the newest are kept, for an annotation is read for each container, when it is created and started.
+
+    A hostile pod writes long ones, so few of those are kept. What is longer than one may be is refused at once.
+    """
+    if len(text) <= _SHORT_CHARS:
+        return _short(text, source)
+    return _long(text, source) if len(text) <= ANNOTATION.size_bytes else read(text, source)
+
+
+_short = functools.lru_cache(maxsize=64)(read)
+_long = functools.lru_cache(maxsize=4)(read)
 
 
 def entries_of(pod: PodSandbox, container: Container) -> tuple[Entry, ...]:
@@ -20,36 +43,45 @@ def entries_of(pod: PodSandbox, container: Container) -> tuple[Entry, ...]:
     Raises:
         RequestError: The annotations have problems.
     """
-    key = names_container(pod.annotations)
-    if key is not None and not container.name:
+    key = None if container.name else names_container(pod.annotations)
+    if key is not None:
         raise RequestError(
             f"annotation {key} names a container, and the engine does not tell what this one is called; ask for the "
             "pod instead, by nri-netdev.io/pod",
             reason=Reason.ANNOTATION,
         )
-    parsed = _parsed(tuple(concerning(pod.annotations).items()), container.name)
+    parsed = parse(concerning(pod.annotations), container=container.name, read=_kept)
     if parsed.problems:
         raise refusal(parsed.problems)
-    return tuple(parsed.entries)
+    return parsed.entries
 
 
 def entries_by_container(pod: PodSandbox) -> dict[str, tuple[Entry, ...]]:
     """The entries for each container that a pod's annotations name, by its name; under "" if they name none.
 
     Containers whose entries are not known before they come are left out: where annotations name containers and also ask
-    for the pod, it is open which container gets the pod's.
+    for the pod, it is open which container gets the pod's. So are those of many, and those whose annotations are long:
+    theirs are read when they come.
     """
-    names = {name for key in pod.annotations if (name := named_container(key)) is not None}
-    found: dict[str, tuple[Entry, ...]] = {}
-    for name in names or {""}:
+    annotations = concerning(pod.annotations)
+    named = {name for key in annotations if (name := named_container(key)) is not None}
+    if not named:
         with contextlib.suppress(RequestError):
-            entries = entries_of(pod, Container(id="", name=name, pod_id=pod.id))
-            if name == "" or all(entry.scope is Scope.CONTAINER for entry in entries):
-                found[name] = entries
+            return {"": entries_of(pod, Container(id="", pod_id=pod.id))}
+        return {}
+    if next(unknown_keys(annotations), None) is not None:
+        return {}
+    results = functools.cache(lambda source: _kept(annotations[source.key], source))
+    found: dict[str, tuple[Entry, ...]] = {}
+    room_chars = _NAMED_CHARS
+    for name in sorted(named - {""})[:MAX_NAMED]:
+        asking = sources(annotations, container=name)
+        room_chars -= sum(len(annotations[source.key]) for source in asking if source.scope is Scope.CONTAINER)
+        if room_chars < 0:
+            break
+        if any(results(source) for source in asking if source.scope is Scope.POD):
+            continue
+        parsed = together({source: results(source) for source in asking})
+        if not parsed.problems:
+            found[name] = parsed.entries
     return found
-
-
-@functools.lru_cache(maxsize=64)
-def _parsed(annotations: tuple[tuple[str, str], ...], container: str) -> Parsed:
-    """Cached: a container's entries are read when it is created and again when it starts."""
-    return parse(dict(annotations), container=container)

@@ -25,8 +25,12 @@ def named_container(key: str) -> str | None:
     return None if prefix is None else key.removeprefix(prefix)
 
 
-def why_unknown(key: str) -> str | None:
+def why_unknown(key: str, *, guess: bool = True) -> str | None:
     """Why no grammar has a key of ours, whatever the pod's containers are called; None if one has it.
+
+    Args:
+        key: the key.
+        guess: whether to look for what is meant.
 
     Returns the rest of a sentence that begins with the key: `unknown annotation key (did you mean "…"?)`.
     """
@@ -37,7 +41,7 @@ def why_unknown(key: str) -> str | None:
     if key in {prefix, f"{prefix}/pod"}:
         return None
     is_ignored = ", which is ignored" if prefix != ANNOTATION_PREFIX else ""
-    return f"unknown annotation key{is_ignored}{_meant(prefix, name)}"
+    return f"unknown annotation key{is_ignored}{_meant(prefix, name) if guess else ''}"
 
 
 def _meant(prefix: str, name: str) -> str:

@@ -196,7 +196,10 @@ RULES: ListOf[Callable[[int], Rule]] = ListOf(
             ),
             "share": Member(
                 shape=boolean(),
-                text="give macvlans and ipvlans on them too, lifelines included, as the interface itself stays at home",
+                text=(
+                    "give macvlans and ipvlans on them too, lifelines that are found included, as the interface itself "
+                    "stays at home; not what `protected` selects, unless `allow_protected` gives that"
+                ),
                 default="false",
             ),
         },

@@ -84,6 +84,7 @@ class Lifelines:
         protected: further interfaces that the operator protects.
         describes: whether a selector describes an interface.
         given: the interfaces that are given away, as they were on the host.
+        shared: the interfaces at home that pods have devices on.
         facts_of: reads facts that rtnetlink does not have.
     """
 
@@ -94,6 +95,7 @@ class Lifelines:
         protected: Sequence[Selector] = (),
         describes: Describes = lambda _, __: False,
         given: Iterable[Link] = (),
+        shared: Iterable[Link] = (),
         facts_of: FactsOf = no_facts,
     ) -> None:
         self._inventory = inventory
@@ -110,6 +112,7 @@ class Lifelines:
         self._children = children(link for link in inventory.links if (link.ifindex, link.ifname) not in leaving)
         self._vital = self._with_beneath(_carriers(inventory))
         self._by_source = self._with_beneath(_carriers_by_source(inventory))
+        self._by_shares = self._with_beneath((link.ifindex, "is shared by pods") for link in shared)
 
     def _with_beneath(self, carriers: Iterable[tuple[int, str]]) -> Mapping[int, str]:
         """Carriers and what is beneath them, each with the first reason."""
@@ -144,6 +147,13 @@ class Lifelines:
         """
         return next(self._reasons(link), None)
 
+    def why_protected(self, link: Link) -> Obstacle | None:
+        """Why the configuration keeps an interface; None if it does not."""
+        for number, selector in enumerate(self._protected, 1):
+            if self._describes(selector, link):
+                return Obstacle(f"is protected by the configuration (protected, {number})", Reason.LIFELINE)
+        return None
+
     def children_of(self, link: Link) -> Sequence[Link]:
         """The host's interfaces that stand on one, those left out that are given away."""
         return self._children.get(link.ifindex, ())
@@ -155,9 +165,8 @@ class Lifelines:
         yield from self._uses_of_pods(link)
         if owner := _cni_owner(link.ifname):
             yield Obstacle(f"has a name that {owner} gives", _OF_PODS)
-        for number, selector in enumerate(self._protected, 1):
-            if self._describes(selector, link):
-                yield Obstacle(f"is protected by the configuration (protected, {number})", Reason.LIFELINE)
+        if protection := self.why_protected(link):
+            yield protection
         if link.ifindex in self._by_source:
             yield Obstacle(self._by_source[link.ifindex], Reason.LIFELINE, is_source_route=True)
 
@@ -182,8 +191,16 @@ class Lifelines:
                 yield Obstacle(text, Reason.LIFELINE)
         if link.parent_bus == "pci":
             for child in self._given:
-                if child.parent_bus == "pci" and self._facts_of(child).pf == link.parent_dev:
+                if self._is_function(child, link):
                     yield Obstacle(f"has the virtual function {child.ifname} that is given away", _OF_PODS)
+            for ifindex, text in self._by_shares.items():
+                function = self._by_index.get(ifindex)
+                if function is not None and self._is_function(function, link):
+                    yield Obstacle(f"has the virtual function {function.ifname}, which {text}", _OF_PODS)
+
+    def _is_function(self, link: Link, pf: Link) -> bool:
+        """Whether an interface is a virtual function of another one on PCI."""
+        return link.parent_bus == "pci" and self._facts_of(link).pf == pf.parent_dev
 
 
 _OF_PODS = Reason.ANNOTATION

@@ -63,7 +63,7 @@ def _unfit_device(setup: Setup) -> Iterator[Unfit]:
     yield from _twice("rules", setup.rules, lambda one: one)
     yield from _twice("neighbors", setup.neighbors, lambda one: one.dst)
     own = {one.ip for one in setup.addresses or ()}
-    gateways = ip.Networks(_reachable(setup)) if _knows_addresses(setup) else None
+    gateways = ip.Networks(_reachable(setup)) if setup.routes and _knows_addresses(setup) else None
     for place, route in enumerate(setup.routes, 1):
         yield from ((("routes", str(place), *path), text) for path, text in _unfit_route(route, own, gateways))
     if not setup.up:

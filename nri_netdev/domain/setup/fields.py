@@ -1,7 +1,7 @@
 """The fields by which an entry says how an interface is to be set up in the pod.
 
-One table for annotations, their JSON schema and the docs; the ledger keeps what was read, as JSON, and reads it again
-by the same table.
+One table for annotations, their JSON schema and the docs; the ledger keeps what was read, as JSON, which
+`nri_netdev.domain.setup.recall` reads again by the same table.
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ from nri_netdev.domain.setup.texts import (
     switch_or_number,
 )
 from nri_netdev.domain.setup.values import (
+    MAX_ADDRESSES,
+    MAX_OTHERS,
+    MAX_ROUTES,
     PLAIN,
     AddressSetup,
     ChildSetup,
@@ -73,9 +76,6 @@ from nri_netdev.domain.text.shape import (
     whole_number,
     words,
 )
-
-MAX_ADDRESSES, MAX_ROUTES, MAX_OTHERS = 32, 128, 64
-"""Of one interface: a container's start waits for them."""
 
 _ADDRESSES = ListOf(
     most=MAX_ADDRESSES,
@@ -398,7 +398,7 @@ SETUP: Record[Setup] = Record(members=FIELDS, build=lambda **given: setup_of(giv
 
 
 def read_setup(document: str) -> Setup:
-    """Read a setup again from what the ledger keeps.
+    """Read a setup from a document, as strictly as from an annotation.
 
     Raises:
         ValueError: It is no such document.

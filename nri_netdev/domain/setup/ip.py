@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from typing import TypeVar
+
+V4 = TypeVar("V4")
+V6 = TypeVar("V6")
 
 
 def interface(text: str) -> IPv4Interface | IPv6Interface:
@@ -16,7 +20,7 @@ def interface(text: str) -> IPv4Interface | IPv6Interface:
     if "/" not in text:
         raise ValueError("has no prefix length; write it as 192.0.2.10/24 or 2001:db8::10/64")
     try:
-        return ipaddress.ip_interface(_without_zone(text))
+        return _of(IPv4Interface, IPv6Interface, text)
     except ValueError:
         raise ValueError("is not an address with a prefix length, as 192.0.2.10/24 or 2001:db8::10/64") from None
 
@@ -28,7 +32,7 @@ def address(text: str) -> IPv4Address | IPv6Address:
         ValueError: It is none.
     """
     try:
-        return ipaddress.ip_address(_without_zone(text))
+        return _of(IPv4Address, IPv6Address, text)
     except ValueError:
         raise ValueError("is not an IP address") from None
 
@@ -40,7 +44,7 @@ def network(text: str) -> IPv4Network | IPv6Network:
         ValueError: It is none, or has bits set beyond its prefix.
     """
     try:
-        return ipaddress.ip_network(_without_zone(text), strict=True)
+        return _of(IPv4Network, IPv6Network, text)
     except ValueError as error:
         if "host bits" in str(error):
             meant = ipaddress.ip_network(text, strict=False)
@@ -56,23 +60,28 @@ class Networks:
     """
 
     def __init__(self, networks: Iterable[str]) -> None:
-        self._bits: dict[tuple[int, int], set[int]] = {}
-        """By version and number of the bits beyond the prefix: the bits of prefixes."""
+        self._bits: dict[int, dict[int, set[int]]] = {4: {}, 6: {}}
+        """By version and by number of the bits beyond the prefix: the bits of prefixes."""
         for text in networks:
-            net = ipaddress.ip_interface(text).network
-            beyond = net.max_prefixlen - net.prefixlen
-            self._bits.setdefault((net.version, beyond), set()).add(int(net.network_address) >> beyond)
+            host, _, length = text.partition("/")
+            one = _of(IPv4Address, IPv6Address, host)
+            beyond = one.max_prefixlen - int(length or one.max_prefixlen)
+            self._bits[one.version].setdefault(beyond, set()).add(int(one) >> beyond)
 
     def __contains__(self, text: str) -> bool:
         """Whether an address, with a prefix length or without, is in one of them."""
-        one = ipaddress.ip_interface(text).ip
-        return any(one.version == version and int(one) >> beyond in of for (version, beyond), of in self._bits.items())
+        one = _of(IPv4Address, IPv6Address, text.partition("/")[0])
+        bits = int(one)
+        return any(bits >> beyond in prefixes for beyond, prefixes in self._bits[one.version].items())
 
 
-def bounds(text: str) -> tuple[str, str]:
-    """The first and the last address of a network."""
+def bounds(text: str, first: str | None = None, last: str | None = None) -> tuple[str, str]:
+    """The first and the last address of a network, or of a range in it; of the network if the range is not in it."""
     net = ipaddress.ip_interface(text).network
-    return str(net[0]), str(net[-1])
+    start = net[0] if first is None else ipaddress.ip_address(first)
+    end = net[-1] if last is None else ipaddress.ip_address(last)
+    is_within = start in net and end in net and int(start) <= int(end)
+    return (str(start), str(end)) if is_within else (str(net[0]), str(net[-1]))
 
 
 NARROW_IPV4, NARROW_IPV6 = 8, 7
@@ -89,7 +98,8 @@ def family_of(text: str) -> int:
     return 6 if ":" in text else 4
 
 
-def _without_zone(text: str) -> str:
+def _of(ipv4: Callable[[str], V4], ipv6: Callable[[str], V6], text: str) -> V4 | V6:
+    """As the functions of `ipaddress` that take either family, which try one after the other; without zones."""
     if "%" in text:
         raise ValueError
-    return text
+    return ipv6(text) if ":" in text else ipv4(text)

@@ -13,7 +13,7 @@ from typing import Any
 
 from nri_netdev.domain.setup import ip
 from nri_netdev.domain.setup.texts import ADDRESS, HOST, NETWORK
-from nri_netdev.domain.setup.values import Ipam
+from nri_netdev.domain.setup.values import MAX_ADDRESSES, MAX_ROUTES, Ipam
 from nri_netdev.domain.text.names import quote
 from nri_netdev.domain.text.shape import FlawKind, ListOf, Member, Reader, Record, Shape, boolean, like
 from nri_netdev.domain.text.yaml_nodes import Node, YamlMapping, YamlScalar, plain
@@ -21,6 +21,8 @@ from nri_netdev.domain.text.yaml_nodes import Node, YamlMapping, YamlScalar, pla
 PROFILE = like(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", "the name of an IPAM profile")
 _TYPE = like(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "the name of an IPAM plugin")
 _WORD = like(r"[A-Za-z0-9._-]{1,64}", "a name")
+MAX_RANGES = 16
+"""Of one list: host-local looks through them one by one."""
 _RANGE: dict[str, Member] = {
     "subnet": Member(shape=NETWORK, text="network"),
     "rangeStart": Member(shape=HOST, text="first address"),
@@ -29,13 +31,14 @@ _RANGE: dict[str, Member] = {
 }
 _ROUTES = Member(
     shape=ListOf(
+        most=MAX_ROUTES,
         item=Record(
             build=dict,
             members={
                 "dst": Member(shape=NETWORK, text="network", is_required=True),
                 "gw": Member(shape=HOST, text="gateway"),
             },
-        )
+        ),
     ),
     text="routes to go with the addresses",
 )
@@ -54,7 +57,7 @@ PLUGINS: Mapping[str, Record[dict[str, Any]]] = {
     "host-local": _told(
         **_RANGE,
         ranges=Member(
-            shape=ListOf(item=ListOf(item=_RANGES, least=1), least=1),
+            shape=ListOf(item=ListOf(item=_RANGES, least=1, most=MAX_RANGES), least=1, most=MAX_RANGES),
             text="sets of ranges, an address of each: lists of mappings with the four before",
         ),
         routes=_ROUTES,
@@ -71,6 +74,7 @@ PLUGINS: Mapping[str, Record[dict[str, Any]]] = {
                     },
                 ),
                 least=1,
+                most=MAX_ADDRESSES,
             ),
             text="the addresses: a list of mappings with `address` and `gateway`",
             is_required=True,
@@ -82,7 +86,7 @@ PLUGINS: Mapping[str, Record[dict[str, Any]]] = {
         range=Member(shape=NETWORK, text="network", is_required=True),
         range_start=Member(shape=HOST, text="first address"),
         range_end=Member(shape=HOST, text="last address"),
-        exclude=Member(shape=ListOf(item=NETWORK), text="networks to leave out"),
+        exclude=Member(shape=ListOf(item=NETWORK, most=MAX_RANGES), text="networks to leave out"),
         gateway=Member(shape=HOST, text="gateway"),
         network_name=Member(shape=_WORD, text="a range of its own under this name"),
         enable_overlapping_ranges=Member(shape=boolean(), text="whether ranges may overlap"),
@@ -147,24 +151,45 @@ class ProfileShape:
 IPAM: Shape[Ipam] = IpamShape()
 
 
+def tells_routes(ipam: Ipam) -> bool:
+    """Whether the pod itself tells the plugin of routes."""
+    return bool(_told_by_pod(ipam).get("routes"))
+
+
 def routes_default(ipam: Ipam) -> bool:
-    """Whether the pod itself tells the plugin of a default route."""
-    told: dict[str, Any] = json.loads(ipam.document) if ipam.document and ipam.profile is None else {}
-    return any(route["dst"].endswith("/0") for route in told.get("routes", ()))
+    """Whether the pod itself tells the plugin of a default route, or of networks of which a few are one."""
+    told = _told_by_pod(ipam)
+    networks = [network for network, _, _ in _ranges(ipam.type, told)]
+    return any(map(ip.is_wide, (*networks, *(route["dst"] for route in told.get("routes", ())))))
 
 
 def ranges_of(ipam: Ipam) -> Iterator[tuple[str, str]]:
-    """The ranges that its addresses come from, each the first and the last; as far as its configuration tells."""
-    told: dict[str, Any] = json.loads(ipam.document) if ipam.document else {}
-    match ipam.type:
+    """The ranges that addresses come from, each the first and the last, as far as the pod itself tells them."""
+    for network, first, last in _ranges(ipam.type, _told_by_pod(ipam)):
+        yield ip.bounds(network, first, last)
+
+
+def _told_by_pod(ipam: Ipam) -> dict[str, Any]:
+    """Nothing of a profile, which the operator has written."""
+    told: dict[str, Any] = json.loads(ipam.document) if ipam.document and ipam.profile is None else {}
+    return told
+
+
+def _ranges(kind: str, told: dict[str, Any]) -> Iterator[tuple[str, str | None, str | None]]:
+    """Each network that addresses come from, with the first and the last of them where those are told.
+
+    whereabouts takes the whole network if they are not in it.
+    """
+    if not told:
+        return
+    match kind:
         case "static":
-            hosts = [one["address"].partition("/")[0] for one in told["addresses"]]
-            yield from zip(hosts, hosts, strict=True)
+            for one in told["addresses"]:
+                host = one["address"].partition("/")[0]
+                yield one["address"], host, host
         case "host-local":
             sets = [[told]] if "subnet" in told else []
             for one in (each for ranges in (*sets, *told.get("ranges", ())) for each in ranges):
-                first, last = ip.bounds(one["subnet"])
-                yield one.get("rangeStart", first), one.get("rangeEnd", last)
+                yield one["subnet"], one.get("rangeStart"), one.get("rangeEnd")
         case "whereabouts":
-            first, last = ip.bounds(told["range"])
-            yield told.get("range_start", first), told.get("range_end", last)
+            yield told["range"], told.get("range_start"), told.get("range_end")

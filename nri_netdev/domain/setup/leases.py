@@ -79,6 +79,9 @@ class Lease:
     """None before ADD has succeeded."""
     refusal: str = ""
     """What the plugin answered in its own words when it refused the ADD."""
+    key: str = ""
+    """What its plugin's processes are known by: random, and told to nobody else. "" for a lease of an earlier
+    release."""
 
     @property
     def container_id(self) -> str:
@@ -107,14 +110,19 @@ def with_result(setup: Setup, result: LeaseResult, *, may_route_default: bool) -
     Args:
         setup: what was asked for.
         result: what was given.
-        may_route_default: whether a default route may be among the routes; else it is left out.
+        may_route_default: whether a default route may be among the routes; else it is left out, and addresses of
+            networks that are as much get no route to them.
     """
     routes = tuple(
         replace(route, metric=_DEFAULT_METRIC) if route.is_default and route.metric is None else route
         for route in result.routes
         if may_route_default or not is_wide(route.to)
     )
-    return replace(setup, addresses=(*(setup.addresses or ()), *result.addresses), routes=(*setup.routes, *routes))
+    addresses = tuple(
+        replace(address, noprefixroute=True) if not may_route_default and is_wide(address.address) else address
+        for address in result.addresses
+    )
+    return replace(setup, addresses=(*(setup.addresses or ()), *addresses), routes=(*setup.routes, *routes))
 
 
 def read_result(text: str, *, plugin: str) -> LeaseResult:

@@ -53,9 +53,10 @@ FWMARK: Text[int] = Text(parse=_mark, json={"type": ["integer", "string"]})
 
 def _address(text: str) -> str:
     found = ip.interface(text)
-    if found.ip.is_multicast or found.ip.is_unspecified:
+    host = found.ip  # made anew each time
+    if host.is_multicast or host.is_unspecified:
         raise ValueError("is not an address of a host")
-    if found.ip.is_loopback:
+    if host.is_loopback:
         raise ValueError("is an address of the loopback interface")
     return str(found)
 

@@ -10,6 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+MAX_ADDRESSES, MAX_ROUTES, MAX_OTHERS = 32, 128, 64
+"""Of one interface: a container's start waits for them."""
+
 
 class Dad(StrEnum):
     """What becomes of duplicate address detection for an IPv6 address."""
@@ -43,6 +46,11 @@ class AddressSetup:
     def ip(self) -> str:
         """Without the prefix length."""
         return self.address.partition("/")[0]
+
+    @property
+    def reach(self) -> str:
+        """An address of the network that the kernel makes a route to, with the prefix length: the other end's."""
+        return self.address if self.peer is None else f"{self.peer}/{self.address.partition('/')[2]}"
 
     @property
     def is_ipv6(self) -> bool:

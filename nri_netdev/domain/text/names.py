@@ -34,6 +34,9 @@ def quote(text: str) -> str:
 
 def escape(text: str) -> str:
     """As `quote`, without the quotes."""
+    head = text[:_QUOTED_CHARS]
+    if head.isprintable() and '"' not in head and "\\" not in head:
+        return head if len(text) <= _QUOTED_CHARS else f"{head}…"
     pieces: list[str] = []
     room = _QUOTED_CHARS
     for char in text[: _QUOTED_CHARS + 1]:

@@ -73,6 +73,9 @@ class Reader:
     """Names of what must be defined elsewhere in the document, each with its path."""
     guesses: int = 32
     """How many unknown keys are still compared with all known ones: that takes time, and a hostile text has many."""
+    is_lenient: bool = False
+    """Whether the document was accepted before: what has flaws is left out, and the rest is read all the same, however
+    much it is and whether or not it goes together."""
 
     def flaw(self, kind: FlawKind, node: Node, path: tuple[str, ...], message: str, shown: str = "") -> None:
         """Note a flaw."""
@@ -134,7 +137,7 @@ class ListOf(Generic[T]):
             return None
         if len(node.items) < self.least:
             reader.flaw(FlawKind.TOO_FEW, node, path, "must not be empty; leave it out, or say what you mean")
-        if self.most is not None and len(node.items) > self.most:
+        if self.most is not None and len(node.items) > self.most and not reader.is_lenient:
             reader.flaw(FlawKind.TOO_MANY, node, path, f"has {len(node.items)} items; it may have {self.most}")
             return None
         items = [self.item.read(item, (*path, str(place)), reader) for place, item in enumerate(node.items, 1)]
@@ -184,7 +187,7 @@ class MapOf(Generic[T]):
         if not isinstance(node, YamlMapping):
             reader.wrong_type("a mapping", node, path)
             return None
-        if self.most is not None and len(node.pairs) > self.most:
+        if self.most is not None and len(node.pairs) > self.most and not reader.is_lenient:
             reader.flaw(FlawKind.TOO_MANY, node, path, f"has {len(node.pairs)} keys; it may have {self.most}")
             return None
         found: dict[str, T] = {}
@@ -246,23 +249,25 @@ class Record(Generic[T]):
         object.__setattr__(self, "_meant", words)
 
     def read(self, node: Node, path: tuple[str, ...], reader: Reader) -> T | None:
-        """The value; None if there is any flaw."""
+        """The value; None if there is any flaw, to a lenient reader if it cannot be made of the rest."""
         if not isinstance(node, YamlMapping):
             reader.wrong_type("a mapping", node, path)
             return None
-        if self.most is not None and len(node.pairs) > self.most:
+        if self.most is not None and len(node.pairs) > self.most and not reader.is_lenient:
             message = f"has {len(node.pairs)} keys; it may have {self.most}"
             reader.flaw(FlawKind.TOO_MANY, node, path, message)
             return None
         before = len(reader.flaws)
         given = self._given(node, path, reader)
-        if len(reader.flaws) > before:
+        if len(reader.flaws) > before and not (reader.is_lenient and self._has_required(given)):
             return None
         try:
             value = self.build(**given)
         except UnfitError as error:
             reader.flaw(FlawKind.UNFIT, node, path, str(error))
             return None
+        if reader.is_lenient:
+            return value
         for where, message in self.unfit(value) if self.unfit is not None else ():
             reader.flaw(FlawKind.UNFIT, node.at(*where[:1]) or node, (*path, *where), message)
         return value if len(reader.flaws) == before else None
@@ -295,6 +300,10 @@ class Record(Generic[T]):
         if self.one_of and not present & set(self.one_of):
             reader.flaw(FlawKind.LACKING, node, path, f"needs {' or '.join(self.one_of)}")
         return given
+
+    def _has_required(self, given: Mapping[str, Any]) -> bool:
+        required = ((member.argument or name) for name, member in self.members.items() if member.is_required)
+        return all(argument in given for argument in required)
 
     def _known(self, key: str) -> str | None:
         """The member that a key means, in its documented spelling."""

@@ -29,10 +29,18 @@ class Allocator:
         node: the node.
         pod: the pod; without one only a policy of None makes sense.
         names: every name and alternative name taken in the pod's netns.
+        leaving: those of them that will soon be free.
     """
 
-    def __init__(self, node: NodeState, pod: PodSandbox | None = None, *, names: Collection[str] = ()) -> None:
-        self.available = PodAvailability(node, pod or PodSandbox(id=""), names)
+    def __init__(
+        self,
+        node: NodeState,
+        pod: PodSandbox | None = None,
+        *,
+        names: Collection[str] = (),
+        leaving: Collection[str] = (),
+    ) -> None:
+        self.available = PodAvailability(node, pod or PodSandbox(id=""), names, leaving)
 
     def allocate(self, entries: Sequence[Entry]) -> tuple[Outcome, ...]:
         """Decide on each entry; the outcomes are in the order of the entries."""

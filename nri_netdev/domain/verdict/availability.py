@@ -7,12 +7,13 @@ all the same.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from functools import partial
 
 from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.claim import MARK_PREFIX
 from nri_netdev.domain.effects import effects
-from nri_netdev.domain.links import Link
+from nri_netdev.domain.links import Inventory, Link
 from nri_netdev.domain.pods import PodSandbox
 from nri_netdev.domain.policy.lifelines import Lifelines, why_immovable
 from nri_netdev.domain.policy.rules import Rule
@@ -32,12 +33,15 @@ class Availability:
         whole = [held for held in node.held if held.share is None]
         self._held = {held.ifname: held for held in whole}
         self._held |= {held.home_ifname: held for held in whole if held.home_ifname is not None}
-        self._shared = {held.ifname: held for held in node.held if held.share is not None}
+        shares = [held for held in node.held if held.share is not None]
+        present = _present(shares, node.inventory)
+        self._shared = {held.ifname: held for held in (*shares, *present)}
         self._lifelines = Lifelines(
             node.inventory,
             protected=node.policy.protected if node.policy else (),
             describes=self.describes,
             given=[held.link for held in whole],
+            shared=[held.link for held in present],
             facts_of=node.facts_of,
         )
 
@@ -56,6 +60,14 @@ class Availability:
             return reason
         is_given = any(policy.gives_lifeline(rule, link, reason, self.describes) for rule in rules)
         return None if is_given else reason
+
+    def protection(self, link: Link, rule: Rule | None) -> Obstacle | None:
+        """Why the operator keeps an interface from everybody, unless a rule gives it all the same."""
+        reason, policy = self._lifelines.why_protected(link), self.node.policy
+        if reason is None or policy is None:
+            return None
+        is_given = rule is not None and policy.gives_lifeline(rule, link, reason, self.describes)
+        return None if is_given else words.protected(reason, rule)
 
     def is_free(self, link: Link, rules: Iterable[Rule]) -> bool:
         """Whether an interface of the host can be given, by one of these rules if it is a lifeline."""
@@ -108,12 +120,16 @@ class PodAvailability(Availability):
         node: the node.
         pod: the pod.
         names: every name and alternative name taken in its netns.
+        leaving: those of them that will soon be free.
     """
 
-    def __init__(self, node: NodeState, pod: PodSandbox, names: Collection[str] = ()) -> None:
+    def __init__(
+        self, node: NodeState, pod: PodSandbox, names: Collection[str] = (), leaving: Collection[str] = ()
+    ) -> None:
         super().__init__(node)
         self.pod = pod
         self.names = frozenset(names)
+        self._leaving = frozenset(leaving)
         rules = node.policy.rules if node.policy else ()
         self._applicable = tuple(rule for rule in rules if rule.why_not_for(pod) is None)
         self._rules: dict[tuple[int, str], Rule | None] = {}
@@ -140,11 +156,17 @@ class PodAvailability(Availability):
             return self._why_unshared(link, rule)
         if reason := why_immovable(link):
             return reason
-        rules = (rule,) if rule is not None else ()
-        lifeline = self.lifeline(link, rules)
+        lifeline = self.lifeline(link, (rule,) if rule is not None else ())
         if lifeline is None:
-            return self.taint(link, rules)
+            return self._left(link, rule)
         return lifeline if self.node.policy is None else words.protected(lifeline, rule)
+
+    def _left(self, link: Link, rule: Rule | None, *, is_to_share: bool = False) -> Obstacle | None:
+        """What an earlier holder has left on an interface; nothing of it for pods that no rule gives that to."""
+        if self.is_unruled(link):
+            return None
+        owner = self.node.restoring.get(link.ifname) if is_to_share else None
+        return words.restoring(link, owner) if owner is not None else self.taint(link, (rule,) if rule else ())
 
     def _why_unshared(self, link: Link, rule: Rule | None) -> Obstacle | None:
         if link.is_loopback:
@@ -153,9 +175,9 @@ class PodAvailability(Availability):
         if link.master is not None:
             of = master.ifname if master else f"the device with index {link.master}"
             return Obstacle(f"is enslaved to {of}; share {of} instead", Reason.ANNOTATION)
-        if rule is None or rule.share:
-            return None
-        return Obstacle(f"is not to be shared: {rule} would let it with share: true", Reason.POLICY)
+        if rule is not None and not rule.share:
+            return Obstacle(f"is not to be shared: {rule} would let it with share: true", Reason.POLICY)
+        return self.protection(link, rule) or self._left(link, rule, is_to_share=True)
 
     def may_get(self, link: Link, *, is_to_share: bool = False) -> bool:
         """Whether an interface is free, or a share of it, and a rule gives it to this pod."""
@@ -176,7 +198,17 @@ class PodAvailability(Availability):
     def clash(self, link: Link) -> Obstacle | None:
         """An alternative name of an interface that is taken in the pod: the kernel would refuse the move."""
         altname = min(own_altnames(link) & self.names, default=None)
-        return None if altname is None else words.clashing(altname, link)
+        return None if altname is None else self.leaving(altname) or words.clashing(altname, link)
+
+    def leaving(self, name: str) -> Obstacle | None:
+        """That a name is taken by what leaves the pod, in a whole sentence; None if it is not."""
+        return words.leaving(name) if name in self._leaving else None
+
+
+def _present(shares: Collection[Held], inventory: Inventory) -> list[Held]:
+    """Shares, with what they are on as that is called now: it stays at home, and so keeps its index."""
+    here = {link.ifindex: link for link in inventory.links} if shares else {}
+    return [replace(share, link=here.get(share.link.ifindex, share.link)) for share in shares]
 
 
 def own_altnames(link: Link) -> frozenset[str]:

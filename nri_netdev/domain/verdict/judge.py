@@ -29,7 +29,7 @@ def judge(
     """
     if obstacle := why_nothing(pod, netns, node.policy):
         return (), refused(entries, obstacle)
-    outcomes = Allocator(node, pod, names=netns.names).allocate(entries)
+    outcomes = Allocator(node, pod, names=netns.names, leaving=netns.leaving).allocate(entries)
     problems = tuple(problem for outcome in outcomes for problem in outcome.problems)
     grants = tuple(grant for outcome in outcomes for grant in outcome.grants)
     return ((), problems) if problems else (grants, ())

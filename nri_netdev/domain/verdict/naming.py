@@ -59,7 +59,7 @@ class Naming:
             yield Obstacle(f"the name {name} {why}", Reason.ANNOTATION)
         if inside in self._available.names:
             text = f"the name {name} is already taken in the pod; set another with the field name"
-            yield Obstacle(text, Reason.POD)
+            yield self._available.leaving(inside) or Obstacle(text, Reason.POD)
         if inside in self._altnames_of(entry, link):
             text = f"{name} is an alternative name of {link.ifname} itself; set another with the field name"
             yield Obstacle(text, Reason.ANNOTATION)

@@ -59,6 +59,8 @@ class NodeState:
     """Every interface that somebody other than the asker holds."""
     tainted: Mapping[str, Owner] = field(default_factory=dict)
     """Interfaces at home on which something of an earlier holder is left, by name."""
+    restoring: Mapping[str, Owner] = field(default_factory=dict)
+    """Interfaces at home that claims of earlier holders still restore, by name: nobody is given a share of them."""
     at_s: int = 0
     """The moment, in seconds since the epoch; messages say for how long an interface has been held."""
     facts_of: FactsOf = no_facts
@@ -77,5 +79,7 @@ class PodNetns:
     """The pod is on the host network."""
     names: frozenset[str] = frozenset()
     """Every name and alternative name taken in it."""
+    leaving: frozenset[str] = frozenset()
+    """Those of them that are of interfaces on their way home, and of devices on these."""
     processes: frozenset[str] = frozenset()
     """What the pod's processes are called, before its containers run; as far as they are in it."""

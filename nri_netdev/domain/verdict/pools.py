@@ -24,7 +24,7 @@ def count_pools(node: NodeState) -> Mapping[str, PoolCount]:
     if node.policy is None:
         return {}
     available = Availability(node)
-    away = {held.ifname: held.link for held in node.held}
+    away = {held.ifname: held.link for held in node.held if held.share is None}
     here = {link.ifname: link for link in node.inventory.links}
     counts: dict[str, PoolCount] = {}
     for pool in node.policy.pools:

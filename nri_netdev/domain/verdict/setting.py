@@ -9,8 +9,9 @@ from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.links import Link
 from nri_netdev.domain.policy.rules import Policy, Rule
 from nri_netdev.domain.policy.selectors import yaml_text
+from nri_netdev.domain.problem import Obstacle
 from nri_netdev.domain.setup.ip import Networks, is_wide
-from nri_netdev.domain.setup.ipam import ranges_of, routes_default
+from nri_netdev.domain.setup.ipam import ranges_of, routes_default, tells_routes
 from nri_netdev.domain.setup.values import Ipam, Setup, Share, ShareKind
 from nri_netdev.domain.text.names import did_you_mean, quote
 from nri_netdev.domain.verdict.availability import PodAvailability
@@ -20,6 +21,15 @@ from nri_netdev.errors import Reason
 _MAIN = 254
 _ALWAYS_LOOKED_UP = frozenset({253, _MAIN})
 """The tables that the kernel's own rules lead to: default and main."""
+
+
+_ON_PORTS = {
+    "macvlan": ShareKind.MACVLAN,
+    "macvtap": ShareKind.MACVLAN,
+    "ipvlan": ShareKind.IPVLAN,
+    "ipvtap": ShareKind.IPVLAN,
+}
+"""The kinds of which the kernel has one on an interface, each with what it counts as."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +74,7 @@ def objections(
     yield from _by_node(setup, link, available)
     if setup.share is not None:
         yield from _by_other_shares(setup.share, link, available)
+        yield from _by_foreign_devices(setup.share, link, available)
         yield from _by_shares_beside(setup.share, link, before)
         yield from _by_own_addresses(setup, available)
 
@@ -74,10 +85,15 @@ def needed(setup: Setup) -> frozenset[str]:
 
 
 def _needed(setup: Setup) -> Iterator[tuple[str, frozenset[str]]]:
-    """What the interface and the devices on it need, each with the path of its fields."""
+    """What the interface, the devices on it and its IPAM plugin need, each with the path of its fields.
+
+    A macvlan has a MAC address of its own, whether the pod chooses it or the kernel; a VLAN has not.
+    """
     for path, each in _devices(setup):
         words = {"addresses" if field == "keep_addresses" else field for field in each.asked}
-        yield path, frozenset(words) - ({"set_mac"} if path else {"share"})
+        yield path, frozenset(words) - ({"set_mac"} if path == "macvlan." else {"share"})
+    if setup.ipam is not None and tells_routes(setup.ipam):
+        yield "ipam.", frozenset({"routes"})
 
 
 def is_routing_default(setup: Setup) -> bool:
@@ -87,7 +103,7 @@ def is_routing_default(setup: Setup) -> bool:
         for each in setup.every()
         for route in each.routes
     )
-    by_hand |= any(is_wide(address.address) for each in setup.every() for address in each.addresses or ())
+    by_hand |= any(is_wide(address.reach) for each in setup.every() for address in each.addresses or ())
     return by_hand or (setup.ipam is not None and routes_default(setup.ipam))
 
 
@@ -97,7 +113,8 @@ def _by_rule(setup: Setup, rule: Rule) -> Iterator[Objection]:
     for path, words in _needed(setup):
         for field in sorted(words & lacking):
             text = f"{rule} does not let a pod set {field}; it would with may: [{allowed}]"
-            yield Objection(field=f"{path}{field}", text=text, reason=Reason.POLICY)
+            written = "mac" if path and field == "set_mac" else field
+            yield Objection(field=f"{path}{written}", text=text, reason=Reason.POLICY)
     if is_routing_default(setup) and not rule.default_route:
         text = f"{rule} does not let a pod have a default route; it would with default_route: true"
         yield Objection(field="routes", text=text, reason=Reason.POLICY)
@@ -108,13 +125,10 @@ def _by_rule(setup: Setup, rule: Rule) -> Iterator[Objection]:
 def _by_prefixes(setup: Setup, rule: Rule) -> Iterator[Objection]:
     """Addresses of other networks, also where the pod itself says what an IPAM plugin is to give."""
     allowed, text = Networks(rule.prefixes), f"{rule} gives addresses of {', '.join(rule.prefixes)} only, not "
-    for path, each in _devices(setup):
-        for place, address in enumerate(each.addresses or (), 1):
-            if address.address not in allowed:
-                yield Objection(field=f"{path}addresses.{place}", text=text + address.address, reason=Reason.POLICY)
-    if setup.ipam is None or setup.ipam.profile is not None:
-        return
-    for first, last in ranges_of(setup.ipam):
+    for field, address in _addresses(setup):
+        if address not in allowed:
+            yield Objection(field=field, text=text + address, reason=Reason.POLICY)
+    for first, last in () if setup.ipam is None else ranges_of(setup.ipam):
         if not any(first in net and last in net for net in (Networks([prefix]) for prefix in rule.prefixes)):
             these = first if first == last else f"{first} to {last}"
             yield Objection(field="ipam", text=text + these, reason=Reason.POLICY)
@@ -125,6 +139,18 @@ def _devices(setup: Setup) -> Iterator[tuple[str, Setup]]:
     yield "", setup
     for child in setup.children:
         yield f"{child.kind}.", child.setup
+
+
+def _addresses(setup: Setup) -> Iterator[tuple[str, str]]:
+    """The addresses that the pod itself chooses, those at the other end too, each with the path of its field.
+
+    What a route leads to is the network of the other end, and that is what an ipvlan takes packets for.
+    """
+    for path, each in _devices(setup):
+        for place, address in enumerate(each.addresses or (), 1):
+            yield f"{path}addresses.{place}", address.address
+            if address.peer is not None:
+                yield f"{path}addresses.{place}.peer", address.peer
 
 
 def _by_bounds(setup: Setup, link: Link) -> Iterator[Objection]:
@@ -146,16 +172,46 @@ def _by_bounds(setup: Setup, link: Link) -> Iterator[Objection]:
 def _by_other_shares(share: Share, link: Link, available: PodAvailability) -> Iterator[Objection]:
     """The kernel has one kind of share on an interface, and one mode of all ipvlans on it."""
     for held in available.node.held:
-        if held.share is not None and held.ifname == link.ifname and not _go_together(share, held.share):
+        if held.share is None or _go_together(share, held.share):
+            continue
+        if held.ifname == link.ifname or _beneath(held.share, held.link) == _beneath(share, link):
             text = f"{held.owner} has {_article(held.share)} on {link.ifname}, which does not go with {_title(share)}"
             yield Objection(field="share", text=text, reason=Reason.HELD)
             return
 
 
+def _by_foreign_devices(share: Share, link: Link, available: PodAvailability) -> Iterator[Objection]:
+    """Devices that others have made on it: of ipvlans a new one would change the mode."""
+    node, beneath = available.node, _beneath(share, link)
+    away = (held.link for held in node.held if held.share is None)
+    for other in (*node.inventory.links, *away):
+        kind = _ON_PORTS.get(other.kind or "")
+        if kind is None or other.link != beneath or other.link_netnsid is not None:
+            continue
+        name, on = other.ifname, link.ifname
+        if kind is not share.kind:
+            text = f"the {kind} {name} is on {on}, which does not go with {_title(share)}"
+        elif kind is ShareKind.IPVLAN:
+            title = _title(share)
+            text = f"the {kind} {name} is on {on}, made by somebody else, and {title} would change its mode; delete it"
+        else:
+            continue
+        yield Objection(field="share", text=text, reason=Reason.HELD)
+        return
+
+
+def _beneath(share: Share, link: Link) -> int:
+    """The ifindex of what the kernel puts a share on: below a device of the same kind."""
+    is_of_kind = _ON_PORTS.get(link.kind or "") is share.kind and link.link_netnsid is None
+    return link.link if is_of_kind and link.link is not None else link.ifindex
+
+
 def _by_shares_beside(share: Share, link: Link, before: Sequence[Grant]) -> Iterator[Objection]:
     for grant in before:
         other = grant.entry.setup.share
-        if other is not None and grant.link.ifname == link.ifname and not _go_together(share, other):
+        if other is None or _go_together(share, other):
+            continue
+        if _beneath(other, grant.link) == _beneath(share, link):
             wanted = f"{_article(other)} on {link.ifname} is wanted as {grant.entry.inside}"
             text = f"{wanted}, which does not go with {_title(share)}"
             yield Objection(field="share", text=text, reason=Reason.ANNOTATION)
@@ -165,11 +221,13 @@ def _by_shares_beside(share: Share, link: Link, before: Sequence[Grant]) -> Iter
 def _by_own_addresses(setup: Setup, available: PodAvailability) -> Iterator[Objection]:
     """What has an address of the node beside the node's own interface takes its packets."""
     own = {one.address for addresses in available.node.inventory.addresses.values() for one in addresses}
-    for path, each in _devices(setup):
-        for place, address in enumerate(each.addresses or (), 1):
-            if address.ip in own:
-                text = f"{address.ip} is an address of the node, whose packets it would take"
-                yield Objection(field=f"{path}addresses.{place}", text=text, reason=Reason.ANNOTATION)
+    wanted = [(field, address.partition("/")[0]) for field, address in _addresses(setup)]
+    if setup.ipam is not None:
+        wanted += [("ipam", first) for first, last in ranges_of(setup.ipam) if first == last]
+    for field, address in wanted:
+        if address in own:
+            text = f"{address} is an address of the node, whose packets it would take"
+            yield Objection(field=field, text=text, reason=Reason.ANNOTATION)
 
 
 def _go_together(one: Share, other: Share) -> bool:
@@ -208,4 +266,5 @@ def _by_node(setup: Setup, link: Link, available: PodAvailability) -> Iterator[O
     for child in setup.children:
         if child.name in available.names:
             text = f"the name {quote(child.name)} is already taken in the pod"
-            yield Objection(field=f"{child.kind}.name", text=text, reason=Reason.POD)
+            taken = available.leaving(child.name) or Obstacle(text, Reason.POD)
+            yield Objection(field=f"{child.kind}.name", text=taken.text, reason=taken.reason)

@@ -55,10 +55,25 @@ def tainted(link: Link, owner: Owner) -> Obstacle:
     )
 
 
+def restoring(link: Link, owner: Owner) -> Obstacle:
+    """It is at home, and something is still to be put right, which a share would be in the way of."""
+    return Obstacle(
+        f"is still being restored after {owner}, and not shared before: retry, see `nri-netdev claims`, or end that by "
+        f"`nri-netdev release {link.ifname}`",
+        Reason.BUSY,
+    )
+
+
 def clashing(altname: str, link: Link) -> Obstacle:
     """An alternative name, which moves along with its interface, is taken in the pod."""
     text = f"the alternative name {quote(altname)} of {link.ifname} is already taken in the pod"
     return Obstacle(text, Reason.POD)
+
+
+def leaving(name: str) -> Obstacle:
+    """A name is taken in the pod, and will soon be free."""
+    text = f"the name {quote(name)} is still taken in the pod, by an interface that is being returned; retry"
+    return Obstacle(text, Reason.BUSY)
 
 
 def unruled(what: str, namespace: str) -> str:

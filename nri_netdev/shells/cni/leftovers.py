@@ -1,8 +1,8 @@
 """Plugins that an earlier daemon has started and not seen end.
 
 A daemon that is killed does not take its plugins with it. One that is still at its ADD would give an address after the
-next daemon's DEL, and nobody would ever take that back. So such a one is waited for. Each is known by its environment,
-which nobody but who starts it can choose.
+next daemon's DEL, and nobody would ever take that back. So such a one is waited for. Each is known by a variable in its
+environment whose value is a secret: what a pod knows, it could have in its own processes' environment too.
 """
 
 from __future__ import annotations
@@ -20,20 +20,24 @@ _KILL_S = 5.0
 """How long a process that is killed may take to end, unless the kernel holds it."""
 
 
-def outlast(container_id: str, limit_s: float) -> bool:
-    """Wait until no process is left that was started for an id of CNI, and kill what takes longer than a limit.
+def outlast(variable: str, limit_s: float) -> bool:
+    """Wait until no process is left that was started with a variable, and kill what takes longer than a limit.
+
+    Args:
+        variable: `NAME=value`.
+        limit_s: the limit.
 
     Returns:
         Whether none is left.
     """
-    variable = f"CNI_CONTAINERID={container_id}".encode()
+    wanted = variable.encode()
     end_s = time.monotonic() + limit_s
-    while pids := tuple(_pids(variable)):
+    while pids := tuple(_pids(wanted)):
         remaining_s = end_s - time.monotonic()
         if remaining_s < -_KILL_S:
             return False
         for pid in pids:
-            _outlast(pid, variable, remaining_s)
+            _outlast(pid, wanted, remaining_s)
     return True
 
 

@@ -31,6 +31,8 @@ DELETE_LIMIT_S = 30.0
 
 _CNI_VERSION = "1.0.0"
 _TYPE = "nri-netdev"
+_KEY = "NRI_NETDEV_LEASE"
+"""Not of CNI: the variable that has the lease's key."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _WORDS = 1000
@@ -54,8 +56,8 @@ _HINT = "see the documentation of the plugin, and check `ipam`"
 class Plugins:
     """The node's IPAM plugins; implements `nri_netdev.custody.ports.Leasing`. On any thread.
 
-    A plugin runs without a shell, with an environment of CNI's variables and PATH alone, in a process group of its own,
-    which is killed when it takes too long.
+    A plugin runs without a shell, with an environment of CNI's variables, PATH and the lease's key alone, in a process
+    group of its own, which is killed when it takes too long.
 
     Args:
         directories: where plugins are looked for, in this order.
@@ -90,7 +92,7 @@ class Plugins:
         Raises:
             PluginError: It may still count as given.
         """
-        if not outlast(lease.container_id, self._add_limit_s):
+        if not outlast(_known_by(lease), self._add_limit_s):
             raise PluginError(
                 plugin=lease.plugin,
                 command="DEL",
@@ -162,7 +164,9 @@ class Plugins:
         }
         # What has a ; or = would be read as other arguments; Kubernetes allows no such name.
         told = (f"{key}={value}" for key, value in arguments.items() if value and not set(";=") & set(value))
+        key = {_KEY: lease.key} if lease.key else {}
         return {
+            **key,
             "CNI_COMMAND": command,
             "CNI_CONTAINERID": lease.container_id,
             "CNI_NETNS": "" if command == "DEL" and _is_own(lease.netns_path) else lease.netns_path,
@@ -171,6 +175,11 @@ class Plugins:
             "CNI_ARGS": ";".join(told),
             "PATH": _PATH,
         }
+
+
+def _known_by(lease: Lease) -> str:
+    """The variable that the processes of a lease are known by. Those of an earlier release have no other than CNI's."""
+    return f"{_KEY}={lease.key}" if lease.key else f"CNI_CONTAINERID={lease.container_id}"
 
 
 def _configuration(lease: Lease) -> bytes:

@@ -111,7 +111,7 @@ def delete_children_across(rtnl: Rtnl, ifindex: int, other_fd: int) -> None:
 def _leave(rtnl: Rtnl, ifindex: int, away: Away, home_fd: int) -> None:
     snapshot, altname = away.snapshot, away.mark
     if not away.setup.is_plain:
-        undo(rtnl, ifindex, away.setup)
+        undo(rtnl, ifindex, away.setup, away.others, is_away=away.pod_path is not None)
         step("homing.undone")
     for child in children(rtnl.links()).get(ifindex, ()):
         with contextlib.suppress(KernelError):  # the kernel has deleted it with another

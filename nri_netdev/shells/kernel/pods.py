@@ -133,7 +133,7 @@ class Pods:
             with suppress(KernelError), netns.open_netns(netns_path) as away_fd:
                 _at(away.pod_path, homing.delete_children_across, ifindex, away_fd)
             with suppress(KernelError):
-                _at(away.pod_path, undo, ifindex, away.setup)
+                _at(away.pod_path, undo, 0, away.setup, away.others)
         with (
             self._timed("home", _driver(away.snapshot.link)),
             netns.open_netns(netns_path) as pod_fd,

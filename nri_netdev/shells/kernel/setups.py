@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from nri_netdev.domain.links import Address, Link
 from nri_netdev.domain.setup.devices import CharDevice
 from nri_netdev.domain.setup.values import NewShare, Setup, VfSetup
 from nri_netdev.domain.snapshot import Snapshot
+from nri_netdev.errors import KernelError
 from nri_netdev.shells.kernel.host import Host
 from nri_netdev.shells.kernel.netns import open_netns
 from nri_netdev.shells.kernel.rdma import char_devices
-from nri_netdev.shells.kernel.rtnetlink import Rtnl, awaited, with_rtnl
+from nri_netdev.shells.kernel.rtnetlink import awaited, with_rtnl
 from nri_netdev.shells.kernel.setup.apply import apply, duplicates, undo
 from nri_netdev.shells.kernel.setup.rdma import give_rdma
 from nri_netdev.shells.kernel.setup.share import delete_share, make_share
@@ -48,10 +50,29 @@ class Setups:
         with open_netns(netns_path) as netns_fd:
             return self._host.call(make_share, parent, netns_fd, new)
 
-    def unshare(self, netns_path: str, ifindex: int, setup: Setup) -> None:
-        """Delete a device on an interface at home, in a netns, and what was set for it there. On any thread."""
+    def unshare(
+        self,
+        netns_path: str,
+        ifindex: int,
+        setup: Setup,
+        others: Sequence[Setup] = (),
+        pod_path: str | None = None,
+    ) -> None:
+        """Delete a device on an interface at home, and what was set for it. On any thread.
+
+        Args:
+            netns_path: where it is.
+            ifindex: its index there.
+            setup: what was asked for.
+            others: what others that live have been given asks for in the netns that it was made in: that stays.
+            pod_path: the netns that it was made in, if it is in another.
+        """
+        if pod_path is not None:
+            with suppress(KernelError), open_netns(pod_path) as pod_fd:
+                with_rtnl(pod_fd, undo, 0, setup, others)
         with open_netns(netns_path) as netns_fd:
-            with_rtnl(netns_fd, _unshare, ifindex, setup)
+            with_rtnl(netns_fd, undo, ifindex, setup, others, is_away=pod_path is not None)
+            with_rtnl(netns_fd, delete_share, ifindex)
 
     def set_vf(self, link: Link, vf: VfSetup) -> None:
         """Have the physical function set what is asked for a virtual function at home."""
@@ -60,8 +81,3 @@ class Setups:
     def char_devices(self, link: Link) -> tuple[CharDevice, ...]:
         """The character devices of the RDMA devices of an interface at home."""
         return char_devices(link)
-
-
-def _unshare(rtnl: Rtnl, ifindex: int, setup: Setup) -> None:
-    undo(rtnl, ifindex, setup)
-    delete_share(rtnl, ifindex)

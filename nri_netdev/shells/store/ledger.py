@@ -23,8 +23,8 @@ from typing import Any, Self
 
 from nri_netdev.domain.claim import Claim, Netns, Owner, State
 from nri_netdev.domain.scope import Scope
-from nri_netdev.domain.setup.fields import read_setup
 from nri_netdev.domain.setup.leases import Lease
+from nri_netdev.domain.setup.recall import recall_setup
 from nri_netdev.domain.setup.values import Ipam, Setup
 from nri_netdev.domain.snapshot import Snapshot, fields_of
 from nri_netdev.errors import StateError
@@ -249,25 +249,34 @@ def _json(document: object) -> str:
     return json.dumps(document, separators=(",", ":"))
 
 
-def _setup(ipam: Mapping[str, Any] | None, document: str) -> Setup:
-    """A setup, with what a plugin is told as it was when the claim was made."""
-    setup = read_setup(document)
-    return setup if ipam is None else replace(setup, ipam=Ipam(**ipam))
+def _setup(ipam: Mapping[str, Any] | None, document: str) -> tuple[Setup, tuple[str, ...]]:
+    """A setup, with what a plugin is told as it was when the claim was made; and what is wrong with it."""
+    setup, why = recall_setup(document)
+    if ipam is not None:
+        setup = replace(setup, ipam=Ipam(**_known(Ipam, ipam)))
+    trouble = f"what was set on it cannot be read by this program ({why}); it comes home all the same"
+    return setup, (trouble,) if why else ()
+
+
+def _known(kind: type[Any], document: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that a dataclass with slots has: a newer program may have written more."""
+    return {name: document[name] for name in kind.__slots__ if name in document}
 
 
 def _decode(text: str, path: Path) -> Claim:
     try:
         document = json.loads(text)
-        owner = document["owner"]
+        owner = _known(Owner, document["owner"])
+        setup, troubles = _setup(document.get("ipam"), document.get("setup", ""))
         document |= {
             "owner": Owner(**owner | {"scope": Scope(owner["scope"])}),
-            "netns": Netns(**document["netns"]),
+            "netns": Netns(**_known(Netns, document["netns"])),
             "snapshot": Snapshot.from_json(document["snapshot"]),
             "state": State(document["state"]),
-            "troubles": tuple(document["troubles"]),
-            "setup": _setup(document.pop("ipam", None), document.get("setup", "")),
+            "troubles": tuple(dict.fromkeys((*document["troubles"], *troubles))),
+            "setup": setup,
         }
-        return Claim(**document)
+        return Claim(**_known(Claim, document))
     except (KeyError, TypeError, ValueError) as error:
         raise _unreadable(path, error) from error
 

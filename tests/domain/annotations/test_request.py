@@ -540,26 +540,25 @@ SETUP = (
 """Addresses, and routes by gateways that are in none of their networks."""
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        "[" * 262_144,
-        "- " * 131_072,
-        "- {" + ", ".join(f"k{n}: v" for n in range(20_000)) + "}",
-        "- " + "x" * 262_000,
-        "- '" + "%" * 262_000 + "'",
-        "\n".join("- {" + ", ".join(f"{'k' * 60}{n}: v" for n in range(31)) + "}" for _ in range(64)),
-        "\n".join("- {" + ", ".join(f"macvlanx{n}: v" for n in range(31)) + "}" for _ in range(64)),
-        "\n".join(f"- {{interface: a{n}, {SETUP}}}" for n in range(6)),
-        f"- {{interface: a, vlan: [{', '.join(f'{{name: a{n}, id: {n + 1}}}' for n in range(64))}]}}\n" * 8,
-        "&a " * 80_000,
-        "a: &a [b, b]\n" + "c: [*a, *a]\n" * 20_000,
-    ],
-    ids=[
-        "brackets", "dashes", "fields", "long name", "templates", "slips", "near slips", "routes", "devices", "anchors",
-        "laughs",
-    ],
-)  # fmt: skip
+V6 = ", ".join(f"'2001:db8::{n}/64'" for n in range(32))
+HOSTILE = {
+    "brackets": "[" * 262_144,
+    "dashes": "- " * 131_072,
+    "fields": "- {" + ", ".join(f"k{n}: v" for n in range(20_000)) + "}",
+    "long name": "- " + "x" * 262_000,
+    "templates": "- '" + "%" * 262_000 + "'",
+    "slips": "\n".join("- {" + ", ".join(f"{'k' * 60}{n}: v" for n in range(31)) + "}" for _ in range(64)),
+    "near slips": "\n".join("- {" + ", ".join(f"macvlanx{n}: v" for n in range(31)) + "}" for _ in range(64)),
+    "routes": "\n".join(f"- {{interface: a{n}, {SETUP}}}" for n in range(6)),
+    "devices": f"- {{interface: a, vlan: [{', '.join(f'{{name: a{n}, id: {n + 1}}}' for n in range(64))}]}}\n" * 8,
+    "anchors": "&a " * 80_000,
+    "laughs": "a: &a [b, b]\n" + "c: [*a, *a]\n" * 20_000,
+    "addresses": "\n".join(f"- {{interface: a{n}, addresses: [{V6}]}}" for n in range(64)),
+}
+"""What a hostile pod may write in an annotation."""
+
+
+@pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_pod_takes_the_daemon_no_time(value: str) -> None:
     """256 KiB in every key that we read are refused before they cost anything."""
     annotations = dict.fromkeys(EVERY_KEY, value)

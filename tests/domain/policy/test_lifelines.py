@@ -164,6 +164,25 @@ def test_so_is_whose_children_serve_others() -> None:
     assert names(here, given=given, facts_of=lambda link: Facts(pf="0000:3b:00.0")) == found
 
 
+def test_so_is_whose_virtual_function_is_shared() -> None:
+    """Though that stays at home; also where it is only beneath what is shared."""
+    vf = Link(ifindex=4, ifname="pf0v1", parent_bus="pci", parent_dev="0000:3b:02.1")
+    over = Link(ifindex=5, ifname="pf0v1.7", kind="vlan", link=4)
+    pf = Link(ifindex=6, ifname="pf0", parent_bus="pci", parent_dev="0000:3b:00.0")
+    facts = {"pf0v1": Facts(pf="0000:3b:00.0"), "pf0": Facts()}
+    inventory = Inventory(links=(NIC0, vf, pf, FREE))
+
+    def found(*shared: Link, inventory: Inventory = inventory) -> dict[str, str]:
+        return names(inventory, shared=shared, facts_of=lambda link: facts.get(link.ifname, Facts()))
+
+    assert found(vf) == {"pf0": "has the virtual function pf0v1, which is shared by pods"}
+    assert found(NIC0, Link(ifindex=77, ifname="gone0")) == {}
+    assert found(over, inventory=replace(inventory, links=(*inventory.links, over))) == {
+        "pf0v1": "carries pf0v1.7 of the host",
+        "pf0": "has the virtual function pf0v1, which is beneath pf0v1.7, which is shared by pods",
+    }
+
+
 @pytest.mark.parametrize(
     "ifname",
     ["cni0", "flannel.1", "cali1234", "cilium_host", "lxc1", "docker0", "kube-ipvs0", "veth1a2b3c4d", "vxlan.calico"],

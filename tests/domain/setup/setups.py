@@ -90,7 +90,7 @@ OWN: dict[str, st.SearchStrategy[Any]] = {
     "set_mac": _MACS,
     "detach_bpf": _BOOLEANS,
     "rdma": _BOOLEANS,
-    "rules": st.lists(_RULES, max_size=3, unique_by=str),
+    "rules": st.lists(_RULES, max_size=3, unique_by=lambda one: str(sorted(one.items()))),
     "ethtool": some(
         features=st.dictionaries(NAMES, _BOOLEANS, max_size=3),
         rings=some(rx=st.integers(0, 4096), tx=st.integers(0, 4096)),

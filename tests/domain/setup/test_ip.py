@@ -73,6 +73,22 @@ def test_the_bounds_of_a_network(text: str, first: str, last: str) -> None:
     assert ip_address(first) in ip_interface(text).network
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "found"),
+    [
+        ("192.0.2.9", None, ("192.0.2.9", "192.0.2.255")),
+        (None, "192.0.2.9", ("192.0.2.0", "192.0.2.9")),
+        ("192.0.2.9", "192.0.2.9", ("192.0.2.9", "192.0.2.9")),
+        ("192.0.2.9", "192.0.2.8", ("192.0.2.0", "192.0.2.255")),
+        ("198.51.100.1", "198.51.100.2", ("192.0.2.0", "192.0.2.255")),
+        ("192.0.2.9", "2001:db8::1", ("192.0.2.0", "192.0.2.255")),
+    ],
+)
+def test_the_bounds_of_a_range(first: str | None, last: str | None, found: tuple[str, str]) -> None:
+    """As far as it is one of the network; else that counts."""
+    assert ip.bounds("192.0.2.0/24", first, last) == found
+
+
 def test_families() -> None:
     """Of addresses and networks."""
     assert [ip.family_of(text) for text in ("192.0.2.1", "::/0", "0.0.0.0/0")] == [4, 6, 4]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nri_netdev.domain.setup.ipam import IPAM, PLUGINS, ProfileShape, ranges_of, routes_default
+from nri_netdev.domain.setup.ipam import IPAM, PLUGINS, ProfileShape, ranges_of, routes_default, tells_routes
 from nri_netdev.domain.setup.values import Ipam
 from nri_netdev.domain.text import yaml_nodes
 from nri_netdev.domain.text.shape import Reader, Shape
@@ -43,6 +43,9 @@ SOUND = {
     "{type: dhcp}": [],
     "{type: whereabouts, range: 192.0.2.0/24, range_start: 192.0.2.9, exclude: [192.0.2.16/28], network_name: 7}": [
         ("192.0.2.9", "192.0.2.255")
+    ],
+    "{type: whereabouts, range: 198.51.100.0/24, range_start: 192.0.2.1, range_end: 192.0.2.2}": [
+        ("198.51.100.0", "198.51.100.255")
     ],
     "{type: whereabouts, range: '2001:db8::/127', enable_overlapping_ranges: 'true'}": [("2001:db8::", "2001:db8::1")],
 }
@@ -127,6 +130,11 @@ def test_what_is_refused(text: str, told: list[str]) -> None:
     [
         ("{type: static, addresses: [{address: 192.0.2.9/24}], routes: [{dst: 192.0.2.0/24}, {dst: '::/0'}]}", True),
         ("{type: host-local, subnet: 192.0.2.0/24, routes: [{dst: 198.51.100.0/24}]}", False),
+        ("{type: static, addresses: [{address: '2001:db8::1/0'}]}", True),
+        ("{type: host-local, subnet: 192.0.2.0/24, routes: [{dst: 128.0.0.0/1}]}", True),
+        ("{type: host-local, ranges: [[{subnet: 192.0.2.0/24}, {subnet: 0.0.0.0/7}]]}", True),
+        ("{type: host-local, subnet: 10.0.0.0/8}", False),
+        ("{type: whereabouts, range: '::/6'}", True),
         ("{type: dhcp}", False),
         ("storage", False),
     ],
@@ -135,7 +143,34 @@ def test_whether_a_default_route_is_asked_for(text: str, *, is_default: bool) ->
     """By the pod; what a profile has is the operator's."""
     found = ipam(text)
     assert routes_default(found) is is_default
-    assert not routes_default(Ipam(type=found.type, document=found.document, profile="storage"))
+    profile = Ipam(type=found.type, document=found.document, profile="storage")
+    assert not routes_default(profile)
+    assert not tells_routes(profile)
+    assert list(ranges_of(profile)) == []
+
+
+def test_whether_routes_are_told() -> None:
+    """Then a rule must let the pod set them."""
+    assert tells_routes(ipam("{type: host-local, subnet: 192.0.2.0/24, routes: [{dst: 198.51.100.0/24}]}"))
+    assert not tells_routes(ipam("{type: host-local, subnet: 192.0.2.0/24, routes: []}"))
+    assert not tells_routes(ipam("{type: dhcp}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "item", "path", "most"),
+    [
+        ("{{type: static, addresses: [{items}]}}", "{{address: 192.0.2.{n}/24}}", "addresses", 32),
+        ("{{type: host-local, subnet: 192.0.2.0/24, routes: [{items}]}}", "{{dst: 198.51.{n}.0/24}}", "routes", 128),
+        ("{{type: host-local, ranges: [{items}]}}", "[{{subnet: 198.51.{n}.0/24}}]", "ranges", 16),
+        ("{{type: host-local, ranges: [[{items}]]}}", "{{subnet: 198.51.{n}.0/24}}", "ranges.1", 16),
+        ("{{type: whereabouts, range: 198.51.0.0/16, exclude: [{items}]}}", "198.51.{n}.0/24", "exclude", 16),
+    ],
+)
+def test_lists_are_bounded(text: str, item: str, path: str, most: int) -> None:
+    """A container's start waits for what they give."""
+    items = [item.format(n=n) for n in range(1, most + 2)]
+    assert ipam(text.format(items=", ".join(items[:most])))
+    assert read(text.format(items=", ".join(items)))[1] == [f"{path}: has {most + 1} items; it may have {most}"]
 
 
 def test_an_operator_tells_a_plugin_whatever_it_takes() -> None:

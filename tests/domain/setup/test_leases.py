@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from nri_netdev.domain.setup.leases import Lease, LeaseResult, read_result
-from nri_netdev.domain.setup.values import AddressSetup, Dad, RouteSetup
+from nri_netdev.domain.setup.leases import Lease, LeaseResult, read_result, with_result
+from nri_netdev.domain.setup.values import PLAIN, AddressSetup, Dad, RouteSetup
 from nri_netdev.errors import PluginError
 
 
@@ -150,3 +151,14 @@ def test_what_is_written_is_read(result: LeaseResult | None) -> None:
     written = lease(result=result)
     assert Lease.from_json(written.to_json()) == written
     assert written.container_id == written.mark
+
+
+@pytest.mark.parametrize("may_route_default", [False, True])
+def test_a_default_route_that_a_plugin_gives(*, may_route_default: bool) -> None:
+    """Is left out where none may be, also where it would be that to the network of an address."""
+    wide, narrow = AddressSetup(address="2001:db8::1/0"), AddressSetup(address="192.0.2.1/24")
+    route, default = RouteSetup(to="198.51.100.0/24"), RouteSetup(to="0.0.0.0/0", via="192.0.2.9")
+    result = LeaseResult(addresses=(wide, narrow), gateways=(None, None), routes=(default, route))
+    setup = with_result(PLAIN, result, may_route_default=may_route_default)
+    assert setup.addresses == (replace(wide, noprefixroute=not may_route_default), narrow)
+    assert setup.routes == ((replace(default, metric=4096), route) if may_route_default else (route,))

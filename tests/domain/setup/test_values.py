@@ -57,3 +57,9 @@ def test_an_address_without_its_prefix() -> None:
 def test_default_routes(to: str, *, is_default: bool) -> None:
     """Of either family."""
     assert RouteSetup(to=to).is_default is is_default
+
+
+def test_where_an_address_leads() -> None:
+    """To its network, or to that of the other end."""
+    assert AddressSetup(address="192.0.2.5/8").reach == "192.0.2.5/8"
+    assert AddressSetup(address="192.0.2.5/8", peer="10.0.0.1").reach == "10.0.0.1/8"

@@ -60,6 +60,19 @@ def test_what_an_earlier_pod_has_left_keeps_it_from_the_next(*, is_allowed: bool
         )
 
 
+@pytest.mark.parametrize("is_to_share", [False, True])
+def test_what_an_earlier_pod_has_left_is_told_to_whom_a_rule_gives_it(*, is_to_share: bool) -> None:
+    """Who that was is nobody else's business."""
+    owner, link = held("ens1f0").owner, by_name("ens1f0")
+    state = node(policy=policy_of("rules: [{namespaces: [tenant-a], interfaces: ['*'], share: true}]"))
+    for left in (replace(state, tainted={"ens1f0": owner}), replace(state, restoring={"ens1f0": owner})):
+        is_told = is_to_share or bool(left.tainted)
+        assert (PodAvailability(left, POD).why_not(link, is_to_share=is_to_share) is not None) is is_told
+        other = PodAvailability(left, replace(POD, namespace="tenant-b"))
+        assert other.why_not(link, is_to_share=is_to_share) is None
+        assert not other.may_get(link, is_to_share=is_to_share)
+
+
 def test_what_is_at_home_under_another_name_is_held_under_both() -> None:
     """Its own, and the one that it got because its own was taken."""
     holding = replace(held("ens1f0"), home_ifname="dev7")

@@ -9,6 +9,8 @@ import pytest
 
 from nri_netdev.domain.claim import Claim, State
 from nri_netdev.domain.links import Inventory
+from nri_netdev.domain.setup.fields import read_setup
+from nri_netdev.domain.snapshot import Snapshot
 from nri_netdev.domain.verdict.node import Held, NodeState
 from nri_netdev.domain.verdict.pools import PoolCount, count_pools
 from tests.domain.policy.test_rules import LINKS, NODE, POOLS, SOURCE_ROUTED, claim_on, policy_of
@@ -65,6 +67,14 @@ def test_what_is_at_home_under_another_name_is_not_free() -> None:
     """An interface whose name was taken when it came home is still held."""
     claim = replace(claim_on("ens77"), state=State.PARTIAL, home_ifname="ens2")
     assert counted(POOLS, [claim])["fast"].free == 2
+
+
+def test_what_is_shared_is_at_home() -> None:
+    """It counts once, whatever it is called now, and is not free."""
+    claim = replace(claim_on("ens2"), setup=read_setup('{"share": "macvlan"}'))
+    renamed = replace(claim, snapshot=Snapshot(link=replace(claim.snapshot.link, ifname="ens77")))
+    for one in (claim, renamed):
+        assert counted(POOLS, [one])["fast"] == PoolCount(size=4, free=2)
 
 
 def test_without_a_policy_there_are_no_pools() -> None:

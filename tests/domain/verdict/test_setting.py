@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from nri_netdev.domain.claim import State
 from nri_netdev.domain.effects import Attached, RdmaDevice
-from nri_netdev.domain.links import Inventory, Link
+from nri_netdev.domain.links import Address, Inventory, Link
 from nri_netdev.domain.policy.selectors import Facts
 from nri_netdev.domain.problem import Problem
 from nri_netdev.domain.setup.fields import read_setup
@@ -29,22 +30,38 @@ BRIDGE = Link(ifindex=6, ifname="br0", kind="bridge", netns_immutable=True, mtu=
 FACTS = {"vf0": Facts(pf="0000:3b:00.0"), "pf0": Facts(pci="0000:3b:00.0"), "stray0": Facts(pf="0000:3c:00.0")}
 STRAY = Link(ifindex=7, ifname="stray0")
 LINKS = (LO, NIC, VF, PF, PORT, BRIDGE, STRAY)
+ADDRESSES = {
+    4: (
+        Address(family=2, address="198.51.100.4", prefixlen=24),
+        Address(family=10, address="2001:db8::4", prefixlen=64),
+    )
+}
 MACVLAN, IPVLAN = Share(kind=ShareKind.MACVLAN, mode="bridge"), Share(kind=ShareKind.IPVLAN, mode="l2")
 
 
 def judged(
-    value: str, rule: str | None = None, *, holding: Iterable[Held] = (), names: Iterable[str] = ("lo", "eth0")
+    value: str,
+    rule: str | None = None,
+    *,
+    holding: Iterable[Held] = (),
+    names: Iterable[str] = ("lo", "eth0"),
+    leaving: Iterable[str] = (),
+    also: Iterable[Link] = (),
+    config: str = "",
+    **state: object,
 ) -> tuple[list[str], tuple[Problem, ...]]:
     """What is given, as `interface as name inside`, and the problems, for a pod that a rule is for."""
-    text = f"ipam: {{storage: {{type: dhcp}}}}\nrules: [{{namespaces: ['*'], interfaces: ['*'], {rule}}}]"
+    text = f"ipam: {{storage: {{type: dhcp}}}}\nrules: [{{namespaces: ['*'], interfaces: ['*'], {rule}}}]\n{config}"
     node = NodeState(
-        inventory=Inventory(links=LINKS, default_routes=frozenset({PF.ifindex})),
+        inventory=Inventory(links=(*LINKS, *also), addresses=ADDRESSES, default_routes=frozenset({PF.ifindex})),
         policy=None if rule is None else policy_of(text),
         held=tuple(holding),
         facts_of=lambda link: FACTS.get(link.ifname, Facts()),
         attached_of=lambda link: Attached(rdma=(RdmaDevice(name="mlx5_0"),) if link is VF else ()),
+        **state,  # type: ignore[arg-type]
     )
-    grants, problems = judge(entries(f"[{value}]"), node, netns=PodNetns(names=frozenset(names)), pod=POD)
+    netns = PodNetns(names=frozenset(names), leaving=frozenset(leaving))
+    grants, problems = judge(entries(f"[{value}]"), node, netns=netns, pod=POD)
     return [f"{grant.link.ifname} as {grant.entry.inside}" for grant in grants], problems
 
 
@@ -65,7 +82,8 @@ def is_given(value: str, rule: str | None = None, **more: object) -> list[str]:
 
 def shared(ifname: str, share: Share) -> Held:
     """A share of an interface, which another pod has."""
-    return replace(held(ifname), share=share)
+    link = next((link for link in LINKS if link.ifname == ifname), Link(ifindex=50, ifname=ifname))
+    return replace(held(ifname), link=link, share=share)
 
 
 # -- rules -------------------------------------------------------------------------------------------------------------
@@ -78,7 +96,15 @@ def shared(ifname: str, share: Share) -> Held:
         ("addresses: [192.0.2.1/24], keep_addresses: true", "count: 1"),
         ("promisc: true", "may: [promisc]"),
         ("promisc: true, routes: [{to: 0.0.0.0/0}], ipam: storage", "may: [all], default_route: true"),
-        ("vlan: {id: 5, name: v, mac: 02:00:5e:10:00:01, addresses: [192.0.2.1/24]}", "may: [vlan, addresses]"),
+        ("vlan: {id: 5, name: v, mac: 02:00:5e:10:00:01, addresses: [192.0.2.1/24]}", "may: [vlan, set_mac, addresses]"),
+        ("macvlan: {name: m, mac: 02:00:5e:10:00:01}", "may: [macvlan]"),
+        ("addresses: [{address: 192.0.2.1/32, peer: 192.0.2.2}]", "prefixes: [192.0.2.0/25]"),
+        ("addresses: [{address: 192.0.2.1/8, peer: 192.0.3.2}]", "may: [addresses]"),
+        ("addresses: [192.0.2.1/8]", "prefixes: [192.0.2.0/25]"),
+        ("addresses: [{address: 192.0.2.1/1, peer: 192.0.2.2}]", "prefixes: [192.0.2.0/25], default_route: true"),
+        ("ipam: {type: host-local, subnet: 192.0.2.0/24, routes: [{dst: 198.51.100.0/24}]}", "may: [ipam, routes]"),
+        ("ipam: {type: host-local, subnet: 192.0.2.0/24, routes: []}", "may: [ipam]"),
+        ("ipam: {type: static, addresses: [{address: 192.0.2.1/0}]}", "may: [ipam], default_route: true"),
         ("addresses: [192.0.2.1/24, '2001:db8::1/64']", "prefixes: [192.0.2.0/25, '2001:db8::/32']"),
         ("ipam: storage", "may: [ipam], prefixes: [192.0.2.0/25]"),
         ("ipam: {type: dhcp}", "may: [ipam], prefixes: [192.0.2.0/25]"),
@@ -129,7 +155,39 @@ def test_what_a_rule_lets_a_pod_set(fields: str, rule: str) -> None:
                 "vrf: {name: red, table: 9}, routes: [{to: 0.0.0.0/0, table: main}]",
                 "vrf: {name: red, table: main}, routes: [{to: 0.0.0.0/0}]",
                 "ipam: {type: host-local, subnet: 192.0.2.0/24, routes: [{dst: 0.0.0.0/0}]}",
+                "ipam: {type: host-local, subnet: 192.0.2.0/24, routes: [{dst: 128.0.0.0/1}]}",
+                "ipam: {type: static, addresses: [{address: '2001:db8::1/0'}]}",
+                "ipam: {type: host-local, ranges: [[{subnet: 192.0.2.0/24}], [{subnet: '::/6'}]]}",
+                "ipam: {type: whereabouts, range: 0.0.0.0/0, range_start: 192.0.2.1, range_end: 192.0.2.2}",
+                "addresses: [{address: 192.0.2.1/7, peer: 10.0.0.1}]",
+                "vlan: {id: 5, name: v, addresses: [{address: '2001:db8::1/6', peer: '2001:db8::2', noprefixroute: true}]}",
             )
+        ),
+        (
+            "ipam: {type: static, addresses: [{address: 192.0.2.1/24}], routes: [{dst: 198.51.100.0/24}]}",
+            "may: [ipam]",
+            [("ipam.routes", "rule 1 does not let a pod set routes; it would with may: [ipam, routes]")],
+        ),
+        (
+            "vlan: {id: 5, name: v, mac: 02:00:5e:10:00:01}",
+            "may: [vlan]",
+            [("vlan.mac", "rule 1 does not let a pod set set_mac; it would with may: [set_mac, vlan]")],
+        ),
+        (
+            (
+                "addresses: [{address: 192.0.2.5/8, peer: 10.0.0.1}], vlan: {id: 5, name: v, addresses: "
+                "[{address: 192.0.2.1/32, peer: 192.0.2.129}]}"
+            ),
+            "may: [all], prefixes: [192.0.2.0/25]",
+            [
+                ("addresses.1.peer", "rule 1 gives addresses of 192.0.2.0/25 only, not 10.0.0.1"),
+                ("vlan.addresses.1.peer", "rule 1 gives addresses of 192.0.2.0/25 only, not 192.0.2.129"),
+            ],
+        ),
+        (
+            "ipam: {type: whereabouts, range: 10.0.0.0/8, range_start: 192.0.2.1, range_end: 192.0.2.2}",
+            "may: [ipam], prefixes: [192.0.2.0/25]",
+            [("ipam", "rule 1 gives addresses of 192.0.2.0/25 only, not 10.0.0.0 to 10.255.255.255")],
         ),
         (
             "addresses: [192.0.2.1/24, 192.0.2.129/24], vlan: {id: 5, name: v, addresses: ['2001:db8::1/64']}",
@@ -169,6 +227,13 @@ def test_without_a_policy_everything_may_be_set() -> None:
         ('{"addresses": [], "keep_addresses": "true"}', {"addresses"}, False),
         ('{"set_mac": "02:00:5e:10:00:01", "routes": [{"to": "::/0"}]}', {"set_mac", "routes"}, True),
         ('{"macvlan": {"name": "m", "mac": "02:00:5e:10:00:01", "arp": "false"}}', {"macvlan", "arp"}, False),
+        ('{"vlan": {"name": "v", "id": "5", "mac": "02:00:5e:10:00:01"}}', {"vlan", "set_mac"}, False),
+        (
+            '{"ipam": {"type": "host-local", "subnet": "192.0.2.0/24", "routes": [{"dst": "0.0.0.0/1"}]}}',
+            {"ipam", "routes"},
+            True,
+        ),
+        ('{"ipam": "storage"}', {"ipam"}, False),
     ],
 )
 def test_what_is_needed(document: str, words: set[str], *, is_default: bool) -> None:
@@ -349,6 +414,156 @@ def test_what_cannot(entry: str, rule: str, holding: tuple[Held, ...], problem: 
     assert grants == []
     assert permission(found.message) == problem
     assert found.reason is reason
+
+
+IPVLAN_ON = Link(ifindex=20, ifname="iv0", kind="ipvlan", link=NIC.ifindex)
+MACVTAP_ON = Link(ifindex=21, ifname="mvt0", kind="macvtap", link=NIC.ifindex)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "address"),
+    [
+        ("addresses: [198.51.100.4/24]", "addresses.1", "198.51.100.4"),
+        ("addresses: [{address: 192.0.2.77/32, peer: 198.51.100.4}]", "addresses.1.peer", "198.51.100.4"),
+        (
+            "vlan: {id: 5, name: v, addresses: [{address: '2001:db8:1::1/128', peer: '2001:db8::4'}]}",
+            "vlan.addresses.1.peer",
+            "2001:db8::4",
+        ),
+        ("ipam: {type: static, addresses: [{address: 198.51.100.4/24}]}", "ipam", "198.51.100.4"),
+        (
+            "ipam: {type: host-local, subnet: 198.51.100.0/24, rangeStart: 198.51.100.4, rangeEnd: 198.51.100.4}",
+            "ipam",
+            "198.51.100.4",
+        ),
+    ],
+)
+def test_a_share_takes_no_packets_of_the_node(fields: str, field: str, address: str) -> None:
+    """Whoever names the address, and as whichever end: an ipvlan takes packets for the other one."""
+    text = f"{address} is an address of the node, whose packets it would take"
+    rule = "share: true, may: [all]"
+    assert told(f"{{interface: ens1, share: ipvlan, {fields}}}", rule) == [(field, text)]
+    assert is_given(f"{{interface: ens1, {fields}}}", rule) == ["ens1 as ens1"]
+
+
+@pytest.mark.parametrize(
+    ("share", "other", "problem"),
+    [
+        ("macvlan", IPVLAN_ON, "the ipvlan iv0 is on ens1, which does not go with macvlan in mode bridge"),
+        ("ipvlan", MACVTAP_ON, "the macvlan mvt0 is on ens1, which does not go with ipvlan in mode l2"),
+        (
+            "ipvlan",
+            replace(IPVLAN_ON, kind="ipvtap"),
+            "the ipvlan iv0 is on ens1, made by somebody else, and ipvlan in mode l2 would change its mode; delete it",
+        ),
+    ],
+)
+def test_what_others_have_made_on_it(share: str, other: Link, problem: str) -> None:
+    """At home, or given away itself: the kernel has one kind on an interface, and one mode of all ipvlans."""
+    entry = f"{{interface: ens1, share: {share}, name: a}}"
+    assert told(entry, "share: true", also=(other,)) == [("share", problem)]
+    assert told(entry, "share: true", holding=(replace(held("x"), link=other),)) == [("share", problem)]
+    assert is_given(entry, "share: true", also=(replace(other, link_netnsid=7),)) == ["ens1 as a"]
+    assert is_given(entry, "share: true", also=(replace(other, link=VF.ifindex),)) == ["ens1 as a"]
+
+
+def test_a_device_of_the_same_kind_is_looked_through() -> None:
+    """The kernel puts a share on what is below it, where others may be."""
+    assert is_given("{interface: ens1, share: macvlan}", "share: true", also=(MACVTAP_ON,)) == ["ens1 as ens1"]
+    assert is_given("{interface: mvt0, share: macvlan}", "share: true", also=(MACVTAP_ON,)) == ["mvt0 as mvt0"]
+    [(_, text)] = told("{interface: iv0, share: ipvlan}", "share: true", also=(IPVLAN_ON,))
+    assert text.startswith("the ipvlan iv0 is on iv0, made by somebody else")
+    [(_, text)] = told(
+        "{interface: mvt0, share: macvlan}", "share: true", also=(MACVTAP_ON,), holding=(shared("ens1", IPVLAN),)
+    )
+    assert "which does not go with macvlan in mode bridge" in text
+    both = "{interface: mvt0, share: macvlan, name: a}, {interface: ens1, share: ipvlan, name: b}"
+    assert (
+        "share",
+        "a macvlan in mode bridge on ens1 is wanted as a, which does not go with ipvlan in mode l2",
+    ) in told(both, "share: true", also=(MACVTAP_ON,))
+
+
+def test_a_shared_interface_that_is_renamed_is_shared_still() -> None:
+    """It stays at home, and so keeps its index; under its old name too it is given to nobody."""
+    renamed = replace(shared("ens1", MACVLAN), link=replace(NIC, ifname="old0"))
+    for holding in ((renamed,), (renamed, replace(renamed, share=replace(MACVLAN, mode="vepa")))):
+        grants, [problem] = judged("{interface: ens1}", "share: true", holding=holding)
+        assert grants == []
+        assert permission(problem.message) == 'interface "ens1" is held by pod default/web, container app for 0 s'
+    assert problem.reason is Reason.HELD
+    [(_, text)] = told("{interface: old0}", "share: true", holding=(renamed,))
+    assert text.startswith('interface "old0" is held by')
+    assert is_given("{interface: ens1, share: macvlan}", "share: true", holding=(renamed,)) == ["ens1 as ens1"]
+    [(_, text)] = told("{interface: ens1, share: ipvlan}", "share: true", holding=(renamed,))
+    assert text == (
+        "pod default/web, container app has a macvlan in mode bridge on ens1, which does not go with ipvlan in mode l2"
+    )
+
+
+def test_the_operators_protection_holds_for_shares() -> None:
+    """As for whole interfaces; what is found to be a lifeline may be shared all the same."""
+    more = {"config": "protected: [ens1]\n"}
+    entry = "{interface: ens1, share: macvlan}"
+    assert told(entry, "share: true", **more) == [
+        (
+            None,
+            (
+                'interface "ens1" is protected by the configuration (protected, 1); rule 1 does not name it with '
+                "allow_protected: true"
+            ),
+        )
+    ]
+    named = "rules: [{namespaces: ['*'], interfaces: [ens1], share: true, allow_protected: true}]"
+    for rule, is_allowed in ((named, True), (named.replace("[ens1]", "['ens*', pf0]"), False)):
+        node = NodeState(inventory=Inventory(links=LINKS), policy=policy_of(f"protected: [ens1]\n{rule}"))
+        grants, _ = judge(entries(f"[{entry}]"), node, netns=PodNetns(), pod=POD)
+        assert bool(grants) is is_allowed
+    assert is_given("{interface: pf0, share: macvlan}", "share: true", **more) == ["pf0 as pf0"]
+    assert is_given("{interface: 'ens*', share: macvlan}") == ["ens1 as ens1"]
+
+
+def test_what_an_earlier_pod_has_left_holds_for_shares() -> None:
+    """As for whole interfaces."""
+    owner = held("ens1").owner
+    entry, state = "{interface: ens1, share: macvlan}", {"tainted": {"ens1": owner}}
+    [(_, text)] = told(entry, "share: true", **state)
+    assert text.startswith('interface "ens1" something of pod default/web, container app is left on it')
+    assert told(entry, **state)
+    assert is_given(entry, "share: true, allow_partial: true", **state) == ["ens1 as ens1"]
+
+
+def test_what_is_still_being_restored_is_not_shared() -> None:
+    """That would be in the way, whatever a rule says; the whole of it may be had, with what is left to do."""
+    owner = held("ens1").owner
+    state = {"restoring": {"ens1": owner}, "tainted": {"ens1": owner}}
+    rule = "share: true, allow_partial: true"
+    grants, [problem] = judged("{interface: ens1, share: macvlan}", rule, **state)  # type: ignore[arg-type]
+    assert grants == []
+    assert problem.reason is Reason.BUSY
+    assert problem.message == (
+        'interface "ens1" is still being restored after pod default/web, container app, and not shared before: retry, '
+        "see `nri-netdev claims`, or end that by `nri-netdev release ens1`"
+    )
+    assert is_given("{interface: ens1}", rule, **state) == ["ens1 as ens1"]
+    [(_, text)] = told("{interface: ens1, share: macvlan}", rule, holding=(held("ens1", state=State.PARTIAL),))
+    assert "is being returned from" in text
+
+
+def test_names_that_will_soon_be_free() -> None:
+    """A container that starts anew waits for what its forerunner had."""
+    still = "is still taken in the pod, by an interface that is being returned; retry"
+    for entry, what in (
+        ("{interface: ens1, share: macvlan, name: net1}", 'the name "net1"'),
+        ("{interface: ens1, name: a, vlan: {id: 5, name: net1}}", 'the name "net1"'),
+        ("{interface: vf0, name: net1}", 'the name "net1"'),
+        ("{interface: ens1, name: a}", 'the name "enp1"'),
+    ):
+        names = ("enp1",) if "enp1" in what else ("net1",)
+        grants, found = judged(entry, names=names, leaving=names)
+        assert grants == []
+        assert {(problem.message, problem.reason) for problem in found} == {(f"{what} {still}", Reason.BUSY)}
+        assert {problem.reason for problem in judged(entry, names=names)[1]} == {Reason.POD}
 
 
 def permission(message: str) -> str:

@@ -15,7 +15,8 @@ import pytest
 from nri_netdev.shells.cni import leftovers
 from nri_netdev.shells.cni.leftovers import outlast
 
-MARK = f"nri-netdev-{os.getpid():016x}"
+KEY = f"{os.getpid():016x}"
+VARIABLE = f"NRI_NETDEV_LEASE={KEY}"
 
 
 @pytest.fixture
@@ -28,11 +29,11 @@ def processes() -> Iterator[list[subprocess.Popen[str]]]:
         process.communicate()
 
 
-def start(processes: list[subprocess.Popen[str]], mark: str, code: str = "input()") -> subprocess.Popen[str]:
-    """A process with a mark in its environment that lives until it is told to end."""
+def start(processes: list[subprocess.Popen[str]], key: str, code: str = "input()") -> subprocess.Popen[str]:
+    """A process with a key in its environment that lives until it is told to end."""
     process = subprocess.Popen(
         [sys.executable, "-c", f"print('ready', flush=True); {code}"],
-        env={"CNI_CONTAINERID": mark},
+        env={"NRI_NETDEV_LEASE": key},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -45,13 +46,13 @@ def start(processes: list[subprocess.Popen[str]], mark: str, code: str = "input(
 
 def test_none() -> None:
     """Nothing is waited for."""
-    assert outlast(MARK, 0)
+    assert outlast(VARIABLE, 0)
 
 
 def test_one_that_ends(processes: list[subprocess.Popen[str]]) -> None:
     """It is waited for; one that is not reaped counts as ended."""
-    process = start(processes, MARK)
-    waiting = threading.Thread(target=outlast, args=[MARK, 60])
+    process = start(processes, KEY)
+    waiting = threading.Thread(target=outlast, args=[VARIABLE, 60])
     waiting.start()
     assert process.stdin is not None
     process.stdin.write("x\n")
@@ -64,16 +65,16 @@ def test_one_that_ends(processes: list[subprocess.Popen[str]]) -> None:
 def test_one_that_does_not(processes: list[subprocess.Popen[str]]) -> None:
     """It is killed, whatever it does with signals; one of another claim is not."""
     ignoring = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('x', flush=True); input()"
-    process, other = start(processes, MARK, ignoring), start(processes, f"{MARK}0")
-    assert outlast(MARK, 0.05)
+    process, other = start(processes, KEY, ignoring), start(processes, f"{KEY}0")
+    assert outlast(VARIABLE, 0.05)
     assert process.wait(20) == -signal.SIGKILL
     assert other.poll() is None
 
 
 def test_another_that_has_its_number(processes: list[subprocess.Popen[str]]) -> None:
     """It is left alone."""
-    other = start(processes, f"{MARK}0")
-    leftovers._outlast(other.pid, f"CNI_CONTAINERID={MARK}".encode(), 0)
+    other = start(processes, f"{KEY}0")
+    leftovers._outlast(other.pid, VARIABLE.encode(), 0)
     assert other.poll() is None
     leftovers._outlast(1 << 22, b"x", 0)
 
@@ -81,8 +82,8 @@ def test_another_that_has_its_number(processes: list[subprocess.Popen[str]]) -> 
 def test_one_that_cannot_be_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The kernel holds it: that is told."""
     (tmp_path / "1").mkdir()
-    (tmp_path / "1/environ").write_bytes(f"A=1\0CNI_CONTAINERID={MARK}\0".encode())
+    (tmp_path / "1/environ").write_bytes(f"A=1\0{VARIABLE}\0".encode())
     monkeypatch.setattr(leftovers, "_PROC", tmp_path)
     monkeypatch.setattr(leftovers, "_KILL_S", 0.0)
     monkeypatch.setattr(leftovers, "_outlast", lambda *_: None)
-    assert not outlast(MARK, 0)
+    assert not outlast(VARIABLE, 0)

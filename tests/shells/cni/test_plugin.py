@@ -15,6 +15,7 @@ import pytest
 from nri_netdev.domain.setup.leases import Lease
 from nri_netdev.domain.setup.values import AddressSetup, RouteSetup
 from nri_netdev.errors import PluginError
+from nri_netdev.shells.cni import plugin
 from nri_netdev.shells.cni.plugin import DIRECTORIES, Plugins
 from tests.domain.setup import test_leases
 from tests.e2e.wait import wait_until
@@ -97,7 +98,7 @@ def test_static(tmp_path: Path) -> None:
 
 
 def test_what_a_plugin_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Variables of CNI and nothing of ours; the configuration on standard input; no shell, no controlling terminal."""
+    """Variables of CNI and the lease's key; the configuration on standard input; no shell, no controlling terminal."""
     monkeypatch.setenv("SECRET", "x")
     fake = script(
         tmp_path / "bin/fake",
@@ -105,11 +106,12 @@ def test_what_a_plugin_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         'cut -d" " -f5,6 < /proc/$$/stat > "$here/group"; ls /proc/$$/fd > "$here/fds"; pwd > "$here/cwd"\n'
         f"echo '{RESULT}'",
     )
-    asked = lease(type="fake", range="a b; $(touch /nowhere)")
+    asked = replace(lease(type="fake", range="a b; $(touch /nowhere)"), key="5ec3e7")
     plugins = Plugins([tmp_path / "nowhere", fake.parent])
     assert plugins.add(asked).addresses == (AddressSetup(address="192.0.2.7/24"),)
     environment = dict(line.split("=", 1) for line in (fake.parent / "environ").read_text().splitlines())
     assert environment == {
+        "NRI_NETDEV_LEASE": "5ec3e7",
         "CNI_COMMAND": "ADD",
         "CNI_CONTAINERID": asked.mark,
         "CNI_NETNS": "/run/netns/x",
@@ -275,3 +277,14 @@ def test_an_add_that_another_daemon_has_begun_is_waited_for(tmp_path: Path, monk
     for thread in threads:
         thread.join(20)
     assert (fake.parent / "log").read_text() == "ADD\nDEL\n"
+
+
+@pytest.mark.parametrize("key", ["5ec3e7", ""])
+def test_what_a_pod_knows_pins_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    """A process of the pod may have its claim's mark in its environment; that counts for leases without a key alone."""
+    fake = script(tmp_path / "bin/fake", "exit 0")
+    asked = replace(lease(type="fake"), key=key)
+    looked_for: list[str] = []
+    monkeypatch.setattr(plugin, "outlast", lambda variable, _limit_s: not looked_for.append(variable))
+    Plugins([fake.parent]).delete(asked)
+    assert looked_for == [f"NRI_NETDEV_LEASE={key}" if key else f"CNI_CONTAINERID={asked.mark}"]

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from nri_netdev.domain.setup.values import RuleSetup, Setup
 from nri_netdev.domain.snapshot import Away, Snapshot
 from nri_netdev.errors import KernelError
 from nri_netdev.faults import hooked
 from nri_netdev.shells.kernel import changes, homing, naming, restore
 from nri_netdev.shells.kernel.rtnetlink import Rtnl
+from nri_netdev.shells.kernel.setup import apply
 from tests.shells.conftest import Net
 from tests.shells.kernel.furniture import MARK, assert_same, captured, facts, fetch, furnish, give, settled
 
@@ -249,3 +251,24 @@ def test_one_that_is_gone(home: Net, pod: Net) -> None:
         homing.bring_home(pod.fd, 4242, Away(snapshot=snapshot, mark=MARK), home.fd)
     with pytest.raises(KernelError, match="No such device"):
         home.call(restore.restore, snapshot, 4242, MARK)
+
+
+def test_what_cannot_be_undone_in_the_pod_keeps_it_from_nothing(
+    home: Net, pod: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes home whole; what is left is in the pod, and in nobody's way."""
+    furnish_beside_another(home)
+    before = settled(home)
+    snapshot = give(home, pod)
+    setup = Setup(rules=(RuleSetup(source="192.0.2.0/24", table=7),), asked=frozenset({"rules"}))
+
+    def refuse(*_: object) -> None:
+        raise KernelError(action="remove rule", errno=16)
+
+    for name in ("remove_rules", "delete_beside", "leave_vrf"):
+        monkeypatch.setattr(apply, name, refuse)
+    away = Away(snapshot=snapshot, mark=MARK, setup=setup)
+    report = homing.bring_home(pod.fd, pod.link("net1").ifindex, away, home.fd)
+    home.call(naming.unmark, report.ifindex, MARK)
+    assert report.troubles() == ()
+    assert_same(before, home)

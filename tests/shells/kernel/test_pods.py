@@ -11,12 +11,13 @@ from typing import TypeVar
 
 import pytest
 
+from nri_netdev.domain.setup.values import RuleSetup, Setup
 from nri_netdev.domain.snapshot import Away
 from nri_netdev.shells.kernel.host import Host
 from nri_netdev.shells.kernel.netns import call_in_netns, is_netns
 from nri_netdev.shells.kernel.pods import Pods
 from tests.shells.conftest import Net
-from tests.shells.kernel.furniture import MARK, captured
+from tests.shells.kernel.furniture import MARK, captured, give
 
 pytestmark = pytest.mark.root
 
@@ -226,3 +227,22 @@ def test_what_a_container_made_on_it_does_not_stay_behind(node: Node, pod: Net, 
 
     assert report.troubles() == ()
     assert pod.names() == {"lo", "other0"}
+
+
+def test_what_was_set_in_the_pod_for_one_that_is_elsewhere(node: Node, pod: Net, nets: Callable[[], Net]) -> None:
+    """Its rules are removed there, those of others stay; where it is, nothing is touched but what is on it."""
+    own, both = RuleSetup(source="192.0.2.5/32", table=7), RuleSetup(source="192.0.2.0/24", table=7)
+    setup = Setup(rules=(own, both), asked=frozenset({"rules"}))
+    node.home.ip("link add dev0 type veth peer name peer0")
+    snapshot = give(node.home, pod)
+    away = nets()
+    pod.ip(f"link set net1 netns {away.path}")
+    for net in (pod, away):
+        for source in ("192.0.2.5", "192.0.2.0/24"):
+            net.ip(f"rule add from {source} table 7 proto static")
+    others = (Setup(rules=(both,)),)
+    told = Away(snapshot=snapshot, mark=MARK, setup=setup, others=others, pod_path=pod.path)
+    inside = away.link("net1").ifindex
+    node.call(lambda pods: pods.bring_home(away.path, inside, told))
+
+    assert (pod.ip("rule").count("lookup 7"), away.ip("rule").count("lookup 7")) == (1, 2)

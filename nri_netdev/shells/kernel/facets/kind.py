@@ -5,13 +5,14 @@ The mode of a macvlan, the remote of a tunnel, the token of IPv6, the VLAN of a 
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Iterator
 
 from nri_netdev.domain.snapshot import Messages
 from nri_netdev.errors import KernelError
 from nri_netdev.shells.kernel.attributes import NLA_F_NESTED, attributes, pack, pack_all, to_int, to_text, u32, walk
-from nri_netdev.shells.kernel.changes import set_link
+from nri_netdev.shells.kernel.changes import set_down, set_link, set_up
 from nri_netdev.shells.kernel.facets.facet import Change, Facet, Items, Key, Recorded, Refusals, Site
 from nri_netdev.shells.kernel.facets.objects import at_once, one_by_one
 from nri_netdev.shells.kernel.messages import (
@@ -145,7 +146,7 @@ TOKEN = Facet(
 
 # -- virtual functions -------------------------------------------------------------------------------------------------
 
-_VFINFO_LIST, _VF_INFO = 22, 1
+_VFINFO_LIST, _VF_INFO, _VF_MAC = 22, 1, 1
 _VF_STATE = {8, 13}  # statistics, broadcast address
 _VF_ATTRIBUTES = {
     1: "MAC address",
@@ -248,7 +249,21 @@ def read_own_vf(site: Site) -> Messages:
 
 def _put_own_vf(site: Site, _: Recorded, change: Change) -> Refusals:
     own = own_vf(site)
-    return {} if own is None else _put_vf_table(site, own[0], change)
+    if own is None:
+        return {}
+    refusals = _put_vf_table(site, own[0], change)
+    _take_over(site.again(), change.was.get((own[1], _VF_MAC), b""))
+    return refusals
+
+
+def _take_over(site: Site, packed: bytes) -> None:
+    """Have a driver take its permanent address from the physical function again, as igbvf does when it is set down."""
+    mac = packed[4:10].hex(":")
+    if site.link.permanent_mac in {None, mac} or not any(packed[4:]) or site.link.is_up:
+        return
+    with contextlib.suppress(KernelError):
+        set_up(site.rtnl, site.ifindex)
+        set_down(site.rtnl, site.ifindex)
 
 
 OWN_VF = Facet(

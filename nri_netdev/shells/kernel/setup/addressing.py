@@ -15,7 +15,7 @@ import contextlib
 import errno
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from nri_netdev.domain.children import children
@@ -46,7 +46,7 @@ from nri_netdev.shells.kernel.sysctls import has_ipv6, read_sysctl, write_sysctl
 SCOPES: Mapping[str, int] = {"global": 0, "site": 200, "link": 253, "host": 254}
 """`RT_SCOPE_*` by iproute2's words."""
 DAD_S = 2.0
-"""For how long a pod waits for duplicate address detection, at most."""
+"""For how long a pod waits for duplicate address detection, at most, on an interface and all devices on it."""
 _QUICK_DETECTION = {"ipv6/conf/router_solicitation_delay": "0", "ipv6/neigh/retrans_time_ms": "300"}
 """Sysctls while it is waited for. By default the kernel waits up to a second, sends one solicitation and waits another
 second for an answer (RFC 4862, 5.4.2), which is as long as engines wait for a plugin; on a link an answer takes less
@@ -63,19 +63,27 @@ _DISABLE_IPV6 = "ipv6/conf/disable_ipv6"
 # -- addresses ---------------------------------------------------------------------------------------------------------
 
 
-def set_addresses(target: Target) -> None:
-    """Give it its addresses, once those that it is not to have are gone; wait for duplicate detection where asked.
+def set_addresses(targets: Sequence[Target]) -> None:
+    """Give interfaces their addresses, once those that they are not to have are gone.
+
+    Duplicate detection is waited for where that is asked, but only once all have theirs, so that it takes as long for
+    many as for one.
 
     Raises:
         KernelError: The kernel refuses an address, or another host has it.
     """
-    waiting = {one.ip for one in target.setup.addresses or () if one.is_ipv6 and one.dad is Dad.WAIT}
-    if not waiting:
-        put_addresses(target)
-        return
-    with _quick_detection(target):
-        put_addresses(target)
-        _wait(target, waiting)
+    waiting = {target.ifindex: ips for target in targets if (ips := _waited_for(target))}
+    with contextlib.ExitStack() as quick:
+        for target in targets:
+            if target.ifindex in waiting:
+                quick.enter_context(_quick_detection(target))
+            put_addresses(target)
+        if waiting:
+            _wait([target for target in targets if target.ifindex in waiting], waiting)
+
+
+def _waited_for(target: Target) -> frozenset[str]:
+    return frozenset(one.ip for one in target.setup.addresses or () if one.is_ipv6 and one.dad is Dad.WAIT)
 
 
 @contextlib.contextmanager
@@ -220,24 +228,31 @@ def _free_tentative(target: Target, wanted: Iterable[Address]) -> None:
 # -- duplicate address detection ---------------------------------------------------------------------------------------
 
 
-def _wait(target: Target, waiting: set[str]) -> None:
-    """Wait until duplicate detection of some addresses is over."""
+def _wait(targets: Sequence[Target], waiting: Mapping[int, Collection[str]]) -> None:
+    """Wait until duplicate detection of some addresses is over; `waiting`: the addresses, by the ifindex of each."""
     deadline_s = time.monotonic() + DAD_S
     while True:
-        there = [address for address in target.addresses if address.address in waiting]
-        for address in there:
+        every = targets[0].rtnl.addresses()
+        there = [
+            (target, address)
+            for target in targets
+            for address in every.get(target.ifindex, ())
+            if address.address in waiting[target.ifindex]
+        ]
+        for target, address in there:
             if address.flags & _IFA_F_DADFAILED:
                 raise KernelError(
                     action=f"add address {address} on {target.ifname}",
                     errno=errno.EADDRINUSE,
                     reason=f"address {address.address} is in use on this network by another host",
                 )
-        tentative = [address for address in there if address.flags & _IFA_F_TENTATIVE]
+        tentative = [(target, address) for target, address in there if address.flags & _IFA_F_TENTATIVE]
         if not tentative:
             return
         if time.monotonic() > deadline_s:
+            target, address = tentative[0]
             raise KernelError(
-                action=f"wait for duplicate address detection of {tentative[0].address} on {target.ifname}",
+                action=f"wait for duplicate address detection of {address.address} on {target.ifname}",
                 errno=errno.ETIMEDOUT,
                 reason=f"it is not over after {DAD_S:.0f} s" + ("" if target.link.has_carrier else ": no carrier"),
                 hint="check the cable or the other end, or ask for dad: optimistic",

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from nri_netdev.domain.links import Link
 from nri_netdev.domain.setup.values import ChildSetup, VrfSetup
 from nri_netdev.errors import KernelError, Reason
 from nri_netdev.shells.kernel.attributes import from_text, to_int, u32
 from nri_netdev.shells.kernel.changes import delete, set_link
-from nri_netdev.shells.kernel.messages import IFF_UP, IFLA_IFALIAS, IFLA_IFNAME, IFLA_LINK, IFLA_MASTER
+from nri_netdev.shells.kernel.messages import IFF_UP, IFLA_GROUP, IFLA_IFALIAS, IFLA_IFNAME, IFLA_LINK, IFLA_MASTER
 from nri_netdev.shells.kernel.rtnetlink import Rtnl
 from nri_netdev.shells.kernel.setup.routing import IFLA_VRF_TABLE
-from nri_netdev.shells.kernel.setup.target import Target, kind_data, make_link, put_flag
+from nri_netdev.shells.kernel.setup.target import Target, kind_data, make_link, mode_data, put_flag
 
-_IFLA_VLAN_ID, _IFLA_VLAN_PROTOCOL, _IFLA_MACVLAN_MODE, _IFLA_IPVLAN_MODE = 1, 5, 1, 1
+_IFLA_VLAN_ID, _IFLA_VLAN_PROTOCOL = 1, 5
 _VLAN_PROTOCOLS = {"802.1Q": 0x8100, "802.1ad": 0x88A8}
-_MACVLAN_MODES = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
-_IPVLAN_MODES = {"l2": 0, "l3": 1, "l3s": 2}
 _STACKED = {"macvlan": frozenset({"macvlan", "macvtap"}), "ipvlan": frozenset({"ipvlan", "ipvtap"})}
 """Kinds on which a device of a kind is not put: the kernel puts it on the device below (`macvlan_common_newlink`)."""
 _OURS = "made by nri-netdev"
 """The alias of a VRF that is deleted with its last port."""
+_HALF_MADE = 0x6E72692D
+"""The group of a VRF that has no alias yet: a link is made with a group, but without an alias, even if it is given one
+(found so on Linux 6.18)."""
 
 
 # -- devices on the interface ------------------------------------------------------------------------------------------
@@ -53,10 +54,14 @@ def make_child(target: Target, child: ChildSetup) -> int:
     return there.ifindex
 
 
-def delete_beside(target: Target) -> None:
+def delete_beside(target: Target, kept: Collection[str] = ()) -> None:
     """Delete the devices that the kernel has put beside the interface, on the device below, rather than on it.
 
     Those on it are deleted by whoever brings it home.
+
+    Args:
+        target: the interface.
+        kept: the names of devices that others ask for.
 
     Raises:
         KernelError: The kernel refuses.
@@ -64,7 +69,7 @@ def delete_beside(target: Target) -> None:
     links = target.rtnl.links() if target.setup.children else ()
     link = next((link for link in links if link.ifindex == target.ifindex), None)
     for child in target.setup.children if link is not None else ():
-        there = next((one for one in links if one.ifname == child.name), None)
+        there = next((one for one in links if one.ifname == child.name and child.name not in kept), None)
         if link and there and link.kind in _STACKED.get(child.kind, ()) and _is_child(link, there, child):
             delete(target.rtnl, there.ifindex)
 
@@ -81,9 +86,7 @@ def _data_of(child: ChildSetup) -> Mapping[int, bytes]:
     if child.kind == "vlan":
         protocol = _VLAN_PROTOCOLS[child.protocol or "802.1Q"]
         return {_IFLA_VLAN_ID: struct.pack("=H", child.id or 0), _IFLA_VLAN_PROTOCOL: struct.pack(">H", protocol)}
-    if child.kind == "macvlan":
-        return {_IFLA_MACVLAN_MODE: u32(_MACVLAN_MODES[child.mode or "bridge"])}
-    return {_IFLA_IPVLAN_MODE: struct.pack("=H", _IPVLAN_MODES[child.mode or "l3"])}
+    return mode_data(child.kind, child.mode or ("bridge" if child.kind == "macvlan" else "l3"))
 
 
 # -- VRF ---------------------------------------------------------------------------------------------------------------
@@ -104,15 +107,16 @@ def enter_vrf(target: Target) -> None:
     action = f"make vrf {vrf.name} with table {vrf.table}"
     there = target.rtnl.link_called(vrf.name)
     if there is None:
-        attrs = {IFLA_IFNAME: from_text(vrf.name)}
+        attrs = {IFLA_IFNAME: from_text(vrf.name), IFLA_GROUP: u32(_HALF_MADE)}
         make_link(target.rtnl, action, "vrf", attrs, {IFLA_VRF_TABLE: u32(vrf.table)})
         there = target.rtnl.link_called(vrf.name)
         if there is None:
             raise KernelError(action=action, errno=errno.ENODEV, reason="it is gone again")
     _check_vrf(target.rtnl, vrf, there, action)
-    if not there.is_up:  # just made, perhaps before this was interrupted
+    if there.group == _HALF_MADE:  # just made, perhaps before this was interrupted
         set_link(target.rtnl, action, there.ifindex, {IFLA_IFALIAS: from_text(_OURS)})
-        put_flag(target.rtnl, there.ifindex, f"set {vrf.name} up", IFF_UP, is_set=True)
+        set_link(target.rtnl, action, there.ifindex, {IFLA_GROUP: u32(0)})
+    put_flag(target.rtnl, there.ifindex, f"set {vrf.name} up", IFF_UP, is_set=True)
     if target.link.master != there.ifindex:
         attrs = {IFLA_MASTER: u32(there.ifindex)}
         set_link(target.rtnl, f"put {target.ifname} into vrf {vrf.name}", target.ifindex, attrs)
@@ -126,8 +130,12 @@ def _check_vrf(rtnl: Rtnl, vrf: VrfSetup, there: Link, action: str) -> None:
         raise _taken(action, f"it is there with table {table}", "give that table, or another name")
 
 
-def leave_vrf(target: Target) -> None:
-    """Release the interface from its VRF, and delete that if it was made for it and has no other port.
+def leave_vrf(target: Target, kept: Collection[str] = ()) -> None:
+    """Release the interface from its VRF, and delete that if it was made by us, has no other port and is not kept.
+
+    Args:
+        target: the interface.
+        kept: the names of VRFs that others ask for: each is deleted with the last of them.
 
     Raises:
         KernelError: The kernel refuses.
@@ -140,7 +148,7 @@ def leave_vrf(target: Target) -> None:
     if target.ifindex in ports:
         action = f"take {ports.pop(target.ifindex)} out of vrf {there.ifname}"
         set_link(target.rtnl, action, target.ifindex, {IFLA_MASTER: u32(0)})
-    if not ports and there.alias == _OURS:
+    if not ports and vrf is not None and vrf.name not in kept and (there.alias == _OURS or there.group == _HALF_MADE):
         delete(target.rtnl, there.ifindex)
 
 

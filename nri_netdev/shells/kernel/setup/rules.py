@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from nri_netdev.domain.setup.values import RuleSetup
 from nri_netdev.errors import KernelError
@@ -52,10 +52,13 @@ def set_rules(target: Target) -> None:
             raise
 
 
-def remove_rules(rtnl: Rtnl, rules: Sequence[RuleSetup]) -> None:
+def remove_rules(rtnl: Rtnl, rules: Sequence[RuleSetup], kept: Sequence[RuleSetup] = ()) -> None:
     """Remove rules, if they are there just as asked for and as `set_rules` marks them (`proto static`).
 
-    One that two interfaces of a pod ask for goes with the first of them.
+    Args:
+        rtnl: a socket of the netns.
+        rules: the rules.
+        kept: what others ask for: what is that too stays, and goes with the last of them.
 
     Raises:
         KernelError: They cannot be read, or the kernel refuses.
@@ -63,6 +66,8 @@ def remove_rules(rtnl: Rtnl, rules: Sequence[RuleSetup]) -> None:
     for rule in rules:
         for payload in _found(rtnl, rule):
             if attributes(payload, _RULE.size).get(_FRA_PROTOCOL) != bytes([_RTPROT_STATIC]):
+                continue
+            if any(_is(payload, one) for one in kept):
                 continue
             try:
                 rtnl.change(f"remove rule {_text(rule)}", RTM_DELRULE, payload)
@@ -112,27 +117,29 @@ def _pack(rule: RuleSetup) -> bytes:
 
 def _found(rtnl: Rtnl, rule: RuleSetup) -> list[bytes]:
     """The rules of the kernel that are the same as one, whoever has added them; of any priority if it has none."""
-    lengths, wanted = _selectors(rule)
-    if wanted.get(_FRA_FWMARK) == u32(0):
-        del wanted[_FRA_FWMARK]  # the kernel tells the mask alone
     try:
         every = rtnl.dump("list rules", RTM_GETRULE, pack_rule(_family(rule)))
     except KernelError as error:
         if error.errno in {errno.EAFNOSUPPORT, errno.EOPNOTSUPP}:  # none of its family: adding it tells
             return []
         raise
-    return [payload for payload in every if _is_same(payload, rule, lengths, wanted)]
+    return [payload for payload in every if _is(payload, rule)]
 
 
-def _is_same(payload: bytes, rule: RuleSetup, lengths: tuple[int, int], wanted: Mapping[int, bytes]) -> bool:
-    _, to_length, from_length, tos, table, action, flags = _RULE.unpack_from(payload)
+def _is(payload: bytes, rule: RuleSetup) -> bool:
+    """Whether a rule of the kernel is the same as one."""
+    lengths, wanted = _selectors(rule)
+    if wanted.get(_FRA_FWMARK) == u32(0):
+        del wanted[_FRA_FWMARK]  # the kernel tells the mask alone
+    family, to_length, from_length, tos, table, action, flags = _RULE.unpack_from(payload)
     attrs = attributes(payload, _RULE.size)
     its_own = {number: value for number, value in attrs.items() if number not in _NOT_COMPARED}
     if its_own.get(_FRA_SUPPRESS_PREFIXLEN) == u32(_EVERY_BIT):
         del its_own[_FRA_SUPPRESS_PREFIXLEN]  # it suppresses nothing
     its_priority = to_int(attrs.get(_FRA_PRIORITY)) or 0
     return (
-        (action, tos, flags & _FIB_RULE_INVERT) == (_FR_ACT_TO_TBL, 0, 0)
+        family == _family(rule)
+        and (action, tos, flags & _FIB_RULE_INVERT) == (_FR_ACT_TO_TBL, 0, 0)
         and (to_int(attrs.get(_FRA_TABLE)) or table) == rule.table
         and (to_length, from_length) == lengths
         and rule.priority in {None, its_priority}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,7 @@ from functools import cached_property
 from nri_netdev.domain.links import Address, Link
 from nri_netdev.domain.setup.values import Setup
 from nri_netdev.errors import KernelError
-from nri_netdev.shells.kernel.attributes import NLA_F_NESTED, attributes, from_text, pack_all
+from nri_netdev.shells.kernel.attributes import NLA_F_NESTED, attributes, from_text, pack_all, u32
 from nri_netdev.shells.kernel.changes import set_down, set_flags
 from nri_netdev.shells.kernel.messages import (
     IFLA_INFO_KIND,
@@ -25,6 +26,12 @@ from nri_netdev.shells.kernel.messages import (
 from nri_netdev.shells.kernel.rtnetlink import Rtnl
 
 _IFLA_INFO_DATA = 2
+_MODE = 1
+"""`IFLA_MACVLAN_MODE` and `IFLA_IPVLAN_MODE` have the same number."""
+_MODES: Mapping[str, Mapping[str, bytes]] = {
+    "macvlan": {"private": u32(1), "vepa": u32(2), "bridge": u32(4), "passthru": u32(8)},
+    "ipvlan": {mode: struct.pack("=H", number) for number, mode in enumerate(("l2", "l3", "l3s"))},
+}
 _UNKNOWN_KIND = "Unknown device type"
 """The kernel's words for a kind of device that it lacks; before Linux 4.20 it has none for it."""
 
@@ -94,7 +101,14 @@ def kind_data(raw: bytes) -> dict[int, bytes]:
     return attributes(link_info(raw).get(_IFLA_INFO_DATA, b""))
 
 
-def make_link(rtnl: Rtnl, action: str, kind: str, attrs: Mapping[int, bytes], data: Mapping[int, bytes]) -> None:
+def mode_data(kind: str, mode: str) -> dict[int, bytes]:
+    """What belongs to the kind of a macvlan or an ipvlan of a mode (`IFLA_INFO_DATA`)."""
+    return {_MODE: _MODES[kind][mode]}
+
+
+def make_link(
+    rtnl: Rtnl, action: str, kind: str, attrs: Mapping[int, bytes], data: Mapping[int, bytes], *, ifindex: int = 0
+) -> None:
     """Make a link.
 
     Args:
@@ -103,12 +117,13 @@ def make_link(rtnl: Rtnl, action: str, kind: str, attrs: Mapping[int, bytes], da
         kind: vlan, vrf …
         attrs: `IFLA_*`, its name among them.
         data: what belongs to the kind.
+        ifindex: the index that it gets; 0 for one that the kernel chooses.
 
     Raises:
         KernelError: The kernel refuses; in words if it lacks the kind. `EEXIST` if the name is taken.
     """
     info = pack_all({IFLA_INFO_KIND: from_text(kind), _IFLA_INFO_DATA | NLA_F_NESTED: pack_all(data)})
-    payload = pack_link(0, {**attrs, IFLA_LINKINFO | NLA_F_NESTED: info})
+    payload = pack_link(ifindex, {**attrs, IFLA_LINKINFO | NLA_F_NESTED: info})
     try:
         rtnl.change(action, RTM_NEWLINK, payload, NLM_F_CREATE | NLM_F_EXCL)
     except KernelError as error:

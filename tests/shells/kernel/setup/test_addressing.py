@@ -13,12 +13,17 @@ from nri_netdev.domain.setup.values import AddressSetup, Dad, NeighborSetup, Set
 from nri_netdev.errors import KernelError, Reason
 from nri_netdev.shells.kernel.netns import call_in_netns
 from nri_netdev.shells.kernel.setup import addressing
-from nri_netdev.shells.kernel.setup.addressing import put_addresses, set_addresses, set_neighbors
+from nri_netdev.shells.kernel.setup.addressing import put_addresses, set_neighbors
+from nri_netdev.shells.kernel.setup.target import Target
 from tests.shells.kernel.setup.conftest import SetupPod
 
 pytestmark = pytest.mark.root
 
 V4, V6 = AddressSetup(address="192.0.2.5/24"), AddressSetup(address="2001:db8::5/64")
+
+
+def set_addresses(target: Target) -> None:
+    addressing.set_addresses([target])
 
 
 def shown(pod: SetupPod, ip: str) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -20,8 +22,10 @@ from nri_netdev.domain.setup.values import (
     VrfSetup,
 )
 from nri_netdev.errors import KernelError, Reason
-from nri_netdev.shells.kernel.setup import link, target
-from nri_netdev.shells.kernel.setup.apply import STEPS
+from nri_netdev.shells.kernel.rtnetlink import Rtnl
+from nri_netdev.shells.kernel.setup import addressing, link, target
+from nri_netdev.shells.kernel.setup import apply as applying
+from nri_netdev.shells.kernel.setup.apply import STEPS, undo
 from tests.shells.conftest import Net
 from tests.shells.kernel.setup.conftest import CutError, SetupPod, cut_at
 
@@ -248,3 +252,75 @@ def test_the_table_of_steps_is_fit_for_the_docs() -> None:
     """Each has a name of its own and a text."""
     assert len({each.name for each in STEPS}) == len(STEPS)
     assert all(each.text for each in STEPS)
+
+
+def test_duplicates_are_waited_for_once(setup_pod: SetupPod, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the interface and all that is on it together; routes that send from such an address come after."""
+
+    def waited(number: int) -> Setup:
+        address = f"2001:db8:{number}::5"
+        return Setup(
+            addresses=(AddressSetup(address=f"{address}/64", dad=Dad.WAIT),),
+            routes=(RouteSetup(to=f"2001:db8:ff{number}::/64", via=f"2001:db8:{number}::1", src=address),),
+        )
+
+    slept: list[float] = []
+    sleep = time.sleep
+    monkeypatch.setattr(addressing.time, "sleep", lambda seconds: (slept.append(seconds), sleep(seconds)))
+    children = tuple(ChildSetup(kind="macvlan", name=f"mv{n}", mode="bridge", setup=waited(n)) for n in range(1, 13))
+    setup_pod.apply(replace(waited(99), children=children))
+    assert 0 < sum(slept) < 1
+    assert setup_pod.addresses("mv12") == ["2001:db8:12::5/64"]
+    assert "tentative" not in setup_pod.net.ip("-6 addr show scope global")
+    for number in (99, 1, 12):
+        assert f"src 2001:db8:{number}::5" in setup_pod.net.ip(f"-6 route show 2001:db8:ff{number}::/64")
+    assert setup_pod.net.sysctl("ipv6/neigh/mv12/retrans_time_ms") == "1000"
+
+
+def test_an_address_of_a_device_on_it_that_another_host_has(setup_pod: SetupPod) -> None:
+    """It is refused, by the name of that device."""
+    setup_pod.far.ip("-6 addr add 2001:db8::6/64 dev far0 nodad")
+    child = Setup(addresses=(AddressSetup(address="2001:db8::6/64", dad=Dad.WAIT),))
+    asked = Setup(children=(ChildSetup(kind="macvlan", name="mv0", mode="bridge", setup=child),))
+    with pytest.raises(KernelError, match="cannot add address 2001:db8::6/64 on mv0: address 2001:db8::6 is in use"):
+        setup_pod.apply(asked)
+
+
+def test_what_others_ask_for_stays(setup_pod: SetupPod) -> None:
+    """Of rules of both the first to leave takes only its own; where it was not given to, none are its own."""
+    own, both = RuleSetup(source="192.0.2.5/32", table=100), RuleSetup(source="192.0.2.0/24", table=100)
+    mine = Setup(rules=(own, both))
+    others = Setup(children=(ChildSetup(kind="macvlan", name="mv0", setup=Setup(rules=(both,))),))
+    setup_pod.apply(mine)
+    setup_pod.net.call(lambda rtnl: undo(rtnl, setup_pod.ifindex, mine, is_away=True))
+    assert setup_pod.net.ip("rule").count("lookup 100") == 2
+    for _ in range(2):
+        setup_pod.net.call(undo, 0, mine, [others])
+        assert setup_pod.net.ip("rule").count("lookup 100") == 1
+    setup_pod.net.call(undo, 0, mine)
+    assert setup_pod.net.ip("rule").count("lookup 100") == 0
+
+
+def test_what_cannot_be_undone_keeps_nothing_else(
+    setup_pod: SetupPod, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each refusal is logged."""
+    first, second = RuleSetup(source="192.0.2.5/32", table=100), RuleSetup(source="192.0.2.6/32", table=100)
+    setup_pod.apply(Setup(rules=(first, second)))
+    real = applying.remove_rules
+
+    def remove(rtnl: Rtnl, rules: Sequence[RuleSetup], kept: Sequence[RuleSetup]) -> None:
+        if first in rules:
+            raise KernelError(action="remove rule", errno=16)
+        real(rtnl, rules, kept)
+
+    def refuse(*_: object) -> None:
+        raise KernelError(action="leave", errno=16)
+
+    monkeypatch.setattr(applying, "remove_rules", remove)
+    monkeypatch.setattr(applying, "delete_beside", refuse)
+    monkeypatch.setattr(applying, "leave_vrf", refuse)
+    with caplog.at_level("WARNING"):
+        setup_pod.undo(Setup(rules=(first, second)))
+    assert setup_pod.net.ip("rule").count("lookup 100") == 1
+    assert [record.getMessage() for record in caplog.records] == ["setup.left_behind"] * 3

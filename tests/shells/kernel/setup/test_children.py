@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import cast
+
 import pytest
 
+from nri_netdev.domain.links import Link
 from nri_netdev.domain.setup.values import AddressSetup, ChildSetup, Setup, VrfSetup
 from nri_netdev.errors import KernelError, Reason
-from nri_netdev.shells.kernel import changes
+from nri_netdev.shells.kernel import changes, rtnetlink
+from nri_netdev.shells.kernel.attributes import from_text, u32
+from nri_netdev.shells.kernel.messages import IFLA_GROUP, IFLA_IFNAME, RTM_DELLINK
+from nri_netdev.shells.kernel.setup import children
 from nri_netdev.shells.kernel.setup.children import delete_beside, enter_vrf, leave_vrf, make_child
+from nri_netdev.shells.kernel.setup.target import Target, make_link
 from tests.shells.kernel.setup.conftest import SetupPod
 
 pytestmark = pytest.mark.root
@@ -105,6 +113,8 @@ def test_a_macvlan_on_a_macvlan(setup_pod: SetupPod) -> None:
         mv0, shared0 = pod.link("mv0"), pod.link("shared0")
         assert (mv0.link, mv0.link_netnsid) == (shared0.link, shared0.link_netnsid)
         assert mv0.link_netnsid is not None
+    setup_pod.act(lambda target: delete_beside(target, {"mv0"}), setup)
+    assert "mv0" in pod.names()
     for _ in range(2):
         setup_pod.act(delete_beside, setup)
         assert "mv0" not in pod.names()
@@ -152,14 +162,66 @@ def test_a_vrf_of_somebody_else_stays(setup_pod: SetupPod) -> None:
     assert "red" in setup_pod.net.names()
 
 
-def test_a_vrf_that_was_made_halfway_is_finished(setup_pod: SetupPod) -> None:
-    """The daemon died when it had made it."""
+@pytest.mark.parametrize("is_entered", [True, False])
+def test_a_vrf_that_was_made_halfway(setup_pod: SetupPod, *, is_entered: bool) -> None:
+    """The daemon died when it had made it: it is known for ours, finished and deleted, or deleted at once."""
+    setup_pod.needs("vrf")
+    setup_pod.net.ip(f"link add red group {children._HALF_MADE} type vrf table 70")
+    if is_entered:
+        setup_pod.act(enter_vrf, VRF)
+        red = setup_pod.net.link("red")
+        assert (red.is_up, red.group, red.alias) == (True, 0, "made by nri-netdev")
+    setup_pod.act(leave_vrf, VRF)
+    assert "red" not in setup_pod.net.names()
+
+
+def test_a_vrf_of_somebody_else_that_is_down(setup_pod: SetupPod) -> None:
+    """It is set up, and is still somebody else's."""
     setup_pod.needs("vrf")
     setup_pod.net.ip("link add red type vrf table 70")
     setup_pod.act(enter_vrf, VRF)
-    assert setup_pod.net.link("red").is_up
     setup_pod.act(leave_vrf, VRF)
-    assert "red" not in setup_pod.net.names()
+    assert "red" in setup_pod.net.names()
+
+
+def test_a_link_is_made_with_its_group(setup_pod: SetupPod) -> None:
+    """So a VRF of ours is told by it until it has its alias; on any kernel."""
+    attrs = {IFLA_IFNAME: from_text("red"), IFLA_GROUP: u32(children._HALF_MADE)}
+    setup_pod.net.call(make_link, "make red", "bridge", attrs, {})
+    assert setup_pod.net.link("red").group == children._HALF_MADE
+
+
+RED = Link(ifindex=9, ifname="red", kind="vrf", alias="made by nri-netdev")
+
+
+@pytest.mark.parametrize(
+    ("red", "kept", "is_deleted"),
+    [
+        (RED, (), True),
+        (RED, ("blue",), True),
+        (RED, ("red",), False),
+        (replace(RED, alias=None), (), False),
+        (replace(RED, alias=None, is_up=True), (), False),
+        (replace(RED, alias=None, group=children._HALF_MADE), (), True),
+    ],
+    ids=["ours", "others ask for another", "others ask for it", "theirs, down", "theirs, up", "ours, half made"],
+)
+def test_which_vrf_is_deleted(red: Link, kept: tuple[str, ...], *, is_deleted: bool) -> None:
+    """On any kernel: ours, once nobody else asks for it."""
+    asked: list[int] = []
+
+    class Rtnl:
+        def link_called(self, _: str) -> Link:
+            return red
+
+        def links(self) -> tuple[Link, ...]:
+            return (red,)
+
+        def change(self, _action: str, kind: int, _payload: bytes, _flags: int = 0) -> None:
+            asked.append(kind)
+
+    leave_vrf(Target(rtnl=cast("rtnetlink.Rtnl", Rtnl()), ifindex=5, setup=VRF), kept)
+    assert asked == ([RTM_DELLINK] if is_deleted else [])
 
 
 def test_a_vrf_that_has_another_table(setup_pod: SetupPod) -> None:

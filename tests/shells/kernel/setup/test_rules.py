@@ -79,6 +79,23 @@ def test_removed_rules_leave_the_others(setup_pod: SetupPod) -> None:
     assert setup_pod.facts() == before
 
 
+def test_what_others_ask_for_stays(setup_pod: SetupPod) -> None:
+    """Until nobody does: a rule goes with the last of those that ask for it, whichever words they have for it."""
+    own = (RULES[0], RULES[2])
+    others = (RuleSetup(source="192.0.2.0/24", table=100, priority=50), RULES[6])
+    setup_pod.act(set_rules, Setup(rules=own))
+    setup_pod.act(set_rules, Setup(rules=others))
+    setup_pod.net.call(remove_rules, own, others)
+    assert shown(setup_pod) == [
+        "50: from 192.0.2.0/24 lookup 100 proto static",
+        "from 2001:db8::/64 lookup 100 proto static",
+    ]
+    setup_pod.net.call(remove_rules, others, own)
+    assert shown(setup_pod) == ["50: from 192.0.2.0/24 lookup 100 proto static"]
+    setup_pod.net.call(remove_rules, own)
+    assert shown(setup_pod) == []
+
+
 def test_a_rule_that_is_refused(setup_pod: SetupPod) -> None:
     """It is told as the annotation has it."""
     with pytest.raises(KernelError) as refusal:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from nri_netdev.domain.claim import share_ifindex
 from nri_netdev.domain.setup.values import ShareKind
 from nri_netdev.errors import KernelError
 from nri_netdev.faults import hooked
@@ -64,17 +65,16 @@ def refused(host: Net, pod: Net, new: NewShare = NEW) -> KernelError:
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("mode", ["bridge", "private", "vepa", "passthru"])
+@pytest.mark.parametrize("mode", ["bridge", "private", "vepa"])
 def test_a_macvlan_is_made_in_the_pod(host: Net, pod: Net, mode: str) -> None:
     """As iproute2 shows it: down, on the host's interface, with its mark."""
-    mac = host.link("dev0").mac if mode == "passthru" else NEW.mac
-    ifindex = make(host, pod, replace(NEW, mode=mode, mac=None if mode == "passthru" else mac))
+    ifindex = make(host, pod, replace(NEW, mode=mode))
     [shown] = pod.ip_json("-d link show dev net1")
 
-    assert shown["ifindex"] == ifindex
+    assert shown["ifindex"] == ifindex == share_ifindex(NEW.mark)
     assert shown["linkinfo"]["info_kind"] == "macvlan"
     assert shown["linkinfo"]["info_data"]["mode"] == mode
-    assert (shown["address"], shown["mtu"]) == (mac, NEW.mtu)
+    assert (shown["address"], shown["mtu"]) == (NEW.mac, NEW.mtu)
     assert shown["altnames"] == [NEW.mark]
     assert shown["link_index"] == host.link("dev0").ifindex
     assert "UP" not in shown["flags"]
@@ -159,8 +159,9 @@ def test_to_repeat_it_changes_nothing(host: Net, pod: Net) -> None:
 
 
 @pytest.mark.root
-def test_a_crash_before_the_mark(host: Net, pod: Net) -> None:
-    """What was made is found, and marked."""
+@pytest.mark.parametrize("touch", ["", "link set net1 up", "link set net1 name other0"])
+def test_a_crash_before_the_mark(host: Net, pod: Net, touch: str) -> None:
+    """What was made is found, whatever has been done to it since, and marked."""
 
     def die(name: str) -> None:
         if name == "share.made":
@@ -170,9 +171,42 @@ def test_a_crash_before_the_mark(host: Net, pod: Net) -> None:
         make(host, pod)
     left = pod.link("net1")
     assert left.altnames == ()
+    if touch:
+        pod.ip(touch)
 
-    assert make(host, pod) == left.ifindex
+    for _ in range(2):
+        assert make(host, pod) == left.ifindex
+        found = [(one.ifindex, one.altnames) for one in pod.call(Rtnl.links) if one.kind == "macvlan"]
+        assert found == [(left.ifindex, (NEW.mark,))]
+
+
+@pytest.mark.root
+def test_one_that_its_container_has_taken_the_mark_from(host: Net, pod: Net) -> None:
+    """It is marked again."""
+    ifindex = make(host, pod)
+    pod.ip(f"link property del dev net1 altname {NEW.mark}")
+
+    assert make(host, pod) == ifindex
     assert pod.link("net1").altnames == (NEW.mark,)
+
+
+@pytest.mark.root
+def test_it_keeps_its_index_in_another_netns(host: Net, pod: Net, nets_peer: Net) -> None:
+    """By which it is known there."""
+    ifindex = make(host, pod)
+    pod.ip(f"link set net1 netns {nets_peer.path} name hidden0")
+    hidden = nets_peer.link("hidden0")
+
+    assert (hidden.ifindex, hidden.link) == (ifindex, host.link("dev0").ifindex)
+    assert hidden.link_netnsid is not None
+
+
+@pytest.mark.root
+def test_a_name_that_an_interface_at_home_has(host: Net, pod: Net) -> None:
+    """It may have it in the pod."""
+    host.ip("link add net1 type ifb")
+
+    assert make(host, pod) == pod.link("net1").ifindex
 
 
 @pytest.mark.root
@@ -181,6 +215,7 @@ def test_a_crash_before_the_mark(host: Net, pod: Net) -> None:
     [
         "link add net1 type ifb",
         "link add link under0 name net1 type macvlan mode bridge",
+        f"link add link under0 name net1 index {share_ifindex(NEW.mark)} type macvlan mode bridge",
         "link property add dev under0 altname net1",
     ],
 )
@@ -236,14 +271,7 @@ def test_a_kind_that_the_kernel_may_lack(host: Net, pod: Net) -> None:
     [
         ("", replace(NEW, mtu=9000), "its MTU would be 9000, and that of dev0 is 1500 (EINVAL)"),
         ("", replace(NEW, kind=ShareKind.IPVLAN, mode="l2"), "in mode l2 it has the MAC address of dev0, and no other"),
-        ("", replace(NEW, mode="passthru"), "in mode passthru it has the MAC address of dev0, and no other"),
-        ("", replace(NEW, mode="l2"), "macvlan has the modes private, vepa, bridge, passthru"),
         ("link add br0 type bridge;link set dev0 master br0", NEW, "dev0 is a port of a bridge or a bond, or has "),
-        (
-            "link add mv0 link dev0 type macvlan",
-            replace(NEW, mode="passthru", mac=None),
-            "dev0 takes none, or none besides those",
-        ),
         (
             "link add mv0 link dev0 type macvlan mode passthru",
             NEW,

@@ -72,6 +72,13 @@ def test_a_kind_that_the_kernel_lacks_is_told_in_words(setup_pod: SetupPod) -> N
     assert refusal.value.errno == errno.EEXIST
 
 
+def test_a_link_with_an_index(setup_pod: SetupPod) -> None:
+    """It has that which is asked for."""
+    attrs = {IFLA_IFNAME: from_text("dev0")}
+    setup_pod.net.call(lambda rtnl: target.make_link(rtnl, "make dev0", "ifb", attrs, {}, ifindex=1 << 30))
+    assert setup_pod.net.link("dev0").ifindex == 1 << 30
+
+
 def test_names_for_messages(setup_pod: SetupPod) -> None:
     """Of one that has gone there is the index."""
 
