@@ -19,6 +19,8 @@ from tests.vm.kinds import Kind
 
 INSIDE = "net1"
 _STILL_S = 0.6
+_TRIED_AGAIN_S = 11.0
+"""How long the daemon takes to try twice more what an interface lacks."""
 
 
 class LackingError(Exception):
@@ -156,10 +158,16 @@ class Scene:
     # -- at home ---------------------------------------------------------------------------------------------------
 
     def troubles(self) -> list[str]:
-        """Wait until every claim is over, or says why it cannot be; returns what claims say is wrong."""
+        """Wait until every claim is over, or says why it cannot be; returns what claims say is wrong.
+
+        What a driver takes only once its link is up is tried again, after three and after six seconds.
+        """
         deadline = time.monotonic() + self.place.patience_s
+        told_since: float | None = None
         while claims := self.place.claims():
-            if all(claim["state"] in {"partial", "lost", "gone"} for claim in claims):
+            if not all(claim["state"] in {"partial", "lost", "gone"} for claim in claims):
+                told_since = None
+            elif time.monotonic() - (told_since := told_since or time.monotonic()) > _TRIED_AGAIN_S:
                 break
             assert time.monotonic() < deadline, f"not home after {self.place.patience_s:.0f} s: {claims}"
             time.sleep(0.2)

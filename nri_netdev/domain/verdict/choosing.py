@@ -68,7 +68,8 @@ def _take_named(case: Case, available: PodAvailability) -> None:
         case.refuse(obstacle.text, obstacle.reason)
     else:
         if entry.selector is not None and not available.describes(entry.selector, known):
-            case.refuse(f"interface {name} is not {entry.selector}", Reason.ANNOTATION)
+            hint = "mac is what it is found by; to give it another one, write set_mac" if entry.selector.mac else ""
+            case.refuse(f"interface {name} is not {entry.selector}", Reason.ANNOTATION, hint=hint)
         if entry.pool is not None and not available.is_member(known, entry.pool):
             case.refuse(f"interface {name} is not in the pool {quote(entry.pool)}", Reason.POOL)
         case.links = () if case.problems else (known,)
