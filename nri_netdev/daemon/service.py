@@ -33,6 +33,7 @@ from nri_netdev.daemon.returns import Returns
 from nri_netdev.daemon.unread import UnreadKey, UnreadKeys
 from nri_netdev.daemon.view import View
 from nri_netdev.domain.annotations.entries import entries_of
+from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.claim import Claim
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.policy.rules import Policy
@@ -303,7 +304,7 @@ class Daemon:
                 missing = custody.missing(pod, container, entries_of(pod, container))
                 if missing and self._settings.on_missed == OnMissed.ATTACH:
                     # A job of its own: it may have to be done again, and the lists are of this moment.
-                    self._lane.later(partial(_attach, pod=pod, container=container))
+                    self._lane.later(partial(_attach, pod=pod, container=container, missing=missing))
                 elif missing:
                     names = ", ".join(entry.interface for entry in missing)
                     raise RequestError(f"it runs without {names}: it was created while no nri-netdev was there")  # noqa: TRY301
@@ -435,13 +436,12 @@ def _stop(task: asyncio.Future[None], number: signal.Signals) -> None:
     task.cancel()
 
 
-def _attach(custody: Custody, *, pod: PodSandbox, container: Container) -> None:
-    """Give a container that runs what it was to have when it was created."""
+def _attach(custody: Custody, *, pod: PodSandbox, container: Container, missing: tuple[Entry, ...]) -> None:
+    """Give a container that runs what it was to have when it was created. It may have to be done again."""
     if custody.deaths.is_dead(container):
         return
     try:
-        if missing := custody.missing(pod, container, entries_of(pod, container)):
-            custody.start(pod, container, missing)
-            event(_log, logging.WARNING, "container.attached", **who(pod, container))
+        custody.start(pod, container, missing)
+        event(_log, logging.WARNING, "container.attached", **who(pod, container))
     except RequestError as error:
         event(_log, logging.ERROR, "container.missed", **who(pod, container), reason=str(error))

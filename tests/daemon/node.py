@@ -15,6 +15,7 @@ import pytest
 
 from nri_netdev.config.settings import Settings
 from nri_netdev.custody.custody import Custody
+from nri_netdev.custody.returning import Beside
 from nri_netdev.daemon.service import Daemon
 from nri_netdev.errors import RemoteError, StateError
 from nri_netdev.proto import nri_pb2
@@ -36,6 +37,9 @@ class Node:
         self.kernel = FakeKernel()
         self.ledger = FakeLedger()
         self.trouble: StateError | None = None
+        self.beside: Beside | None = None
+        """What custody does beside its jobs; None for at once."""
+        self.running: Daemon | None = None
         self.threads: set[str] = set()
         self.nic = self.kernel.add("ens1")
         self.netns = self.kernel.new_netns()
@@ -51,6 +55,7 @@ class Node:
             encode=lambda grants, handout: adjustment(grants, handout).SerializeToString(),
             now_s=time.time,
             monotonic_s=time.monotonic,
+            beside=self.beside,
         )
 
     def pod(self, value: str | None = "- ens1", pod_id: str = "p1") -> nri_pb2.PodSandbox:
@@ -64,7 +69,8 @@ class Node:
 
     @contextlib.asynccontextmanager
     async def daemon(self, environment: Mapping[str, str] | None = None) -> AsyncIterator[asyncio.Task[None]]:
-        task = asyncio.ensure_future(Daemon(self.settings, environment or {}, self.custody).run())
+        self.running = Daemon(self.settings, environment or {}, self.custody)
+        task = asyncio.ensure_future(self.running.run())
         try:
             yield task
         finally:

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from nri_netdev.custody.returning import Beside
 from nri_netdev.daemon import hooks
 from nri_netdev.domain.claim import State
 from nri_netdev.errors import RemoteError
 from nri_netdev.proto import nri_pb2
 from nri_netdev.wire.methods import event_mask
+from tests.custody.test_handing import FakeHandouts
 from tests.daemon.node import Node, announced, is_untouched, on_loop, until
 from tests.fakes import HOME
 
@@ -282,3 +284,17 @@ def test_the_daemon_subscribes_to_what_it_handles() -> None:
     """The mask is that of the table, so that subscription and handling cannot differ."""
     assert event_mask(*hooks.HANDLERS) == hooks.EVENTS
     assert {kind.name.lower() for kind in hooks.HANDLERS} == {handler.__name__ for handler in hooks.HANDLERS.values()}
+
+
+@on_loop
+async def test_what_cannot_be_handed_out_leaves_nothing(node: Node) -> None:
+    """A container whose directory cannot be made is refused, and has no interface."""
+    node.beside = Beside(handouts=FakeHandouts(is_full=True))
+    pod = node.pod("- {interface: ens1, name: net1}")
+    async with node.engine() as engine, node.daemon():
+        await engine.wait_plugin()
+        await engine.run_pod_sandbox(pod)
+        with pytest.raises(RemoteError, match="no room"):
+            await engine.create_container(pod, node.container())
+        await until(lambda: not node.ledger.kept)
+        assert not node.nic.link.altnames

@@ -11,11 +11,13 @@ from dataclasses import replace
 
 import pytest
 
+from nri_netdev.custody.returning import Beside
 from nri_netdev.daemon import service
 from nri_netdev.domain.claim import State
 from nri_netdev.errors import ConfigurationError, RemoteError, StateError
+from tests.custody.test_returning import Slow
 from tests.daemon.node import Node, announced, is_untouched, on_loop, until, until_given
-from tests.fakes import HOME
+from tests.fakes import HOME, FakePlugins
 
 
 @on_loop
@@ -237,6 +239,37 @@ async def test_a_list_that_names_the_dead(node: Node, caplog: pytest.LogCaptureF
             await until(lambda: "engine.synchronized" in caplog.messages)
             await engine.create_container(node.pod(), node.container(2))  # waits for its turn
     assert "container.missed" not in caplog.messages
+
+
+@on_loop
+async def test_what_is_attached_late_robs_nobody(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    """A missed container waits for its address; whoever has come since keeps what it has."""
+    caplog.set_level(logging.INFO)
+    slow = Slow()
+    node.settings = replace(node.settings, on_missed="attach")
+    node.beside = Beside(plugins=FakePlugins(), plugin_runs=slow)
+    missed = node.pod("- {interface: ens1, ipam: {type: dhcp}}")
+    nic, netns = node.kernel.add("ens2"), node.kernel.new_netns()
+    other, container = node.pod("- ens2", "p2"), node.container(2, "p2")
+    other.linux.namespaces[0].path = netns.path
+    async with node.engine() as engine:
+        await engine.run_pod_sandbox(missed)
+        await engine.create_container(missed, node.container())
+        await engine.start_container(missed, node.container())
+        async with node.daemon():
+            await until(lambda: slow.begun)
+            await engine.run_pod_sandbox(other)
+            await engine.create_container(other, container)
+            node.kernel.runtime_create(netns, {"ens2": "ens2"})
+            await engine.start_container(other, container)
+            await until(lambda: "claim.arrived" in caplog.messages)
+            assert node.running is not None
+            await asyncio.wrap_future(node.running._lane.later(lambda _: slow.go()))
+            node.running._lane.retry()
+            await until(lambda: "container.attached" in caplog.messages)
+
+            assert (node.nic.netns, nic.netns) == (node.netns.ino, netns.ino)
+            assert {claim.state for claim in node.ledger.rows.values()} == {State.HELD}
 
 
 @pytest.mark.parametrize("on_missed", ["report", "attach"])
