@@ -85,10 +85,7 @@ class Arrival:
             if claim.state is not State.PLANNED or claim.setup.ipam is None:
                 continue
             try:
-                found = self._settler.locate(claim)
-                if found.place is Place.HOST:
-                    self._move_in(claim, found, may_move=may_move)
-                    found = self._settler.locate(claim)
+                found, _ = self._inside(claim, may_move=may_move)
                 if found.link is not None and found.netns_path is not None:
                     self._kernel.pods.complete(found.netns_path, found.link.ifindex, claim.inside, (), is_up=True)
             except KernelError as error:
@@ -132,15 +129,19 @@ class Arrival:
 
     def _settle_in(self, claim: Claim, *, may_move: bool) -> bool:
         """Complete what is inside, and move in before what is not; whether the runtime should have moved it."""
-        found = self._settler.locate(claim)
-        is_left = found.place is Place.HOST
-        if is_left:
-            self._move_in(claim, found, may_move=may_move)
-            found = self._settler.locate(claim)
+        found, is_left = self._inside(claim, may_move=may_move)
         if found.place is not Place.POD:
             raise _not_arrived(claim, f"it is {PLACES[found.place]}")
         self._settler.adopt(claim, found)
         return is_left and not claim.is_share
+
+    def _inside(self, claim: Claim, *, may_move: bool) -> tuple[Found, bool]:
+        """Where an interface is once it was moved in if it was still on the host, and whether it was."""
+        found = self._settler.locate(claim)
+        if found.place is not Place.HOST:
+            return found, False
+        self._move_in(claim, found, may_move=may_move)
+        return self._settler.locate(claim), True
 
     def _move_in(self, claim: Claim, found: Found, *, may_move: bool) -> None:
         path = pod_path(self._kernel, claim.netns)
@@ -164,9 +165,8 @@ class Arrival:
         found = self._settler.locate(claim)
         if claim.state is not State.HELD or found.place is not Place.POD or not found.link or not found.netns_path:
             raise _not_arrived(claim, f"it is {PLACES[found.place]}")
-        setup = claim.setup
-        kept = () if setup.replaces_addresses else claim.snapshot.addresses
-        self._kernel.pods.complete(found.netns_path, found.link.ifindex, claim.inside, kept, is_up=setup.up)
+        ifindex, kept = found.link.ifindex, claim.kept_addresses
+        self._kernel.pods.complete(found.netns_path, ifindex, claim.inside, kept, is_up=claim.setup.up)
 
 
 def _not_arrived(claim: Claim, why: str) -> RequestError:

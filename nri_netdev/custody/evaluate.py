@@ -228,7 +228,7 @@ class Evaluator:
                 since_s=since_s,
                 boot_id=boot_id,
                 setup=grant.entry.setup,
-                may_route_default=grant.rule is None or grant.rule.default_route,
+                may_route_default=grant.may_route_default,
             )
             for grant, snapshot in zip(grants, snapshots, strict=True)
         ]

@@ -101,7 +101,7 @@ class Handing:
 
     def keep(self) -> None:
         """Remove what was for pods that hold nothing any more."""
-        if self._store is not None:
+        if self._store is not None and self._may_be_left:
             with reported("remove what pods were told"):
                 pods = self._claims.pods()
                 self._store.keep(pods)

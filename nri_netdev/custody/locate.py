@@ -53,6 +53,26 @@ def locate(kernel: Kernel, claim: Claim) -> Found:
     return Found(Place.HOST if claim.is_share else Place.NOWHERE)
 
 
+def mark(kernel: Kernel, claim: Claim) -> None:
+    """Give the interface of a claim at home its mark; a share gets it where it is made.
+
+    Raises:
+        KernelError: The kernel refuses.
+    """
+    if not claim.is_share:
+        kernel.host.mark(claim.snapshot.link.ifindex, claim.mark)
+
+
+def unmark(kernel: Kernel, claim: Claim, ifindex: int) -> None:
+    """Take the mark of a claim from its interface at home; a share has it nowhere else.
+
+    Raises:
+        KernelError: The interface is gone, or the kernel refuses.
+    """
+    if not claim.is_share:
+        kernel.host.unmark(ifindex, claim.mark)
+
+
 def pod_path(kernel: Kernel, netns: Netns) -> str | None:
     """A path that leads to a claim's netns now: its pin, or the engine's own."""
     pinned = kernel.pods.pinned(netns)

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 
 from nri_netdev.custody.claims import Claims, reported
 from nri_netdev.custody.evaluate import Asker, Evaluator
-from nri_netdev.custody.locate import is_mounted
+from nri_netdev.custody.locate import is_mounted, mark, unmark
 from nri_netdev.custody.ports import Kernel
 from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.claim import Claim, Netns, lasting
@@ -144,8 +144,7 @@ class Preparations:
         try:
             for claim in made.claims:
                 step("prepare.written")
-                if not claim.is_share:
-                    self._kernel.host.mark(claim.snapshot.link.ifindex, claim.mark)
+                mark(self._kernel, claim)
             step("prepare.marked")
             links = self._links(made.claims)
             self._kernel.host.revision()  # the marks are no change
@@ -283,9 +282,8 @@ class Preparations:
     def _end(self, claims: Sequence[Claim]) -> None:
         self._claims.end(Trigger.WITHDRAWN, *claims)
         for claim in claims:
-            if not claim.is_share:
-                with contextlib.suppress(KernelError):  # an interface that is gone
-                    self._kernel.host.unmark(claim.snapshot.link.ifindex, claim.mark)
+            with contextlib.suppress(KernelError):  # an interface that is gone
+                unmark(self._kernel, claim, claim.snapshot.link.ifindex)
 
     def _let_go(self, netns: Netns) -> None:
         """Take the pin away if nobody needs it."""
@@ -296,8 +294,7 @@ class Preparations:
 
 def _given(grant: Grant) -> tuple[object, ...]:
     """What a claim keeps of a grant; a policy may change it, by an IPAM profile or a rule's `default_route`."""
-    may_route_default = grant.rule is None or grant.rule.default_route
-    return grant.link.ifindex, grant.entry.inside, grant.entry.setup, may_route_default
+    return grant.link.ifindex, grant.entry.inside, grant.entry.setup, grant.may_route_default
 
 
 def _plain(addresses: Iterable[Address]) -> list[tuple[str, int, int]]:

@@ -11,6 +11,7 @@ from nri_netdev.custody.claims import Claims
 from nri_netdev.custody.deaths import Deaths
 from nri_netdev.custody.evaluate import Evaluation
 from nri_netdev.custody.holders import Holders
+from nri_netdev.custody.locate import mark
 from nri_netdev.custody.ports import Kernel
 from nri_netdev.custody.settle import Settler
 from nri_netdev.domain.annotations.request import Entry
@@ -140,8 +141,7 @@ class Promiser:
             self._kernel.pods.pin(netns)
             for claim in given:
                 step("custody.pinned")
-                if not claim.is_share:
-                    self._kernel.host.mark(claim.snapshot.link.ifindex, claim.mark)
+                mark(self._kernel, claim)
             step("custody.marked")
             for claim in given:
                 if claim.setup.vf is not None:

@@ -17,7 +17,7 @@ from functools import partial
 from nri_netdev.custody.claims import Claims, about, reported
 from nri_netdev.custody.holders import Holders
 from nri_netdev.custody.leases import Leases
-from nri_netdev.custody.locate import Found, locate, pod_path
+from nri_netdev.custody.locate import Found, locate, pod_path, unmark
 from nri_netdev.custody.ports import Kernel, Returns
 from nri_netdev.custody.returning import AtOnce, Outcome, StillReturning
 from nri_netdev.domain.claim import Claim, State
@@ -238,7 +238,7 @@ class Settler:
             self._ask(claim)
             return
         self._refuse_own(claim, setup)
-        kept = () if setup.replaces_addresses else claim.snapshot.addresses
+        kept = claim.kept_addresses
         pods.complete(found.netns_path, ifindex, claim.inside, kept, is_up=True)
         step("custody.completed")
         if not setup.is_plain:
@@ -267,7 +267,7 @@ class Settler:
         """
         if not claim.is_share:
             return
-        own = {one.address for addresses in self._kernel.host.inventory().addresses.values() for one in addresses}
+        own = self._kernel.host.inventory().own_addresses
         for address in setup.addresses or ():
             if address.ip in own:
                 raise KernelError(
@@ -362,8 +362,7 @@ class Settler:
             return
         self.forget(claim, Trigger.HOME)
         step("custody.forgotten")
-        if not claim.is_share:
-            self._kernel.host.unmark(report.ifindex, claim.mark)
+        unmark(self._kernel, claim, report.ifindex)
         event(_log, logging.INFO, "claim.home", **about(claim))
 
     def _lose(self, claim: Claim, _: Found) -> None:

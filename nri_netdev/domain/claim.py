@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from nri_netdev.domain.links import Link
+from nri_netdev.domain.links import Address, Link
 from nri_netdev.domain.scope import Scope
 from nri_netdev.domain.setup.values import PLAIN, Setup
 from nri_netdev.domain.snapshot import Snapshot
@@ -139,6 +139,11 @@ class Claim:
         """The names that it takes in the pod, with those of the devices on it."""
         devices = (child.name for child in self.setup.children)
         return frozenset((self.inside, self.mark, *self.snapshot.link.altnames, *devices))
+
+    @property
+    def kept_addresses(self) -> tuple[Address, ...]:
+        """The addresses of home that it is to have in the pod."""
+        return () if self.setup.replaces_addresses else self.snapshot.addresses
 
     @property
     def is_share(self) -> bool:

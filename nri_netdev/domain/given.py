@@ -10,11 +10,8 @@ from nri_netdev.domain.links import Address, Link
 from nri_netdev.domain.metadata import Given
 from nri_netdev.domain.policy.selectors import Facts, kind_of
 from nri_netdev.domain.setup.devices import CharDevice
-from nri_netdev.domain.setup.values import Setup
+from nri_netdev.domain.setup.values import MAIN_TABLE, SCOPES, Setup
 from nri_netdev.domain.setup.words import route_text
-
-_SCOPE_LINK = 253
-_MAIN = 254
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +74,12 @@ def _gateways(setup: Setup) -> tuple[str, ...]:
     """Those of default routes in the main table."""
     if setup.vrf is not None:
         return ()
-    vias = (route.via for route in setup.routes if route.is_default and route.table in {None, _MAIN})
+    vias = (route.via for route in setup.routes if route.is_default and route.table in {None, MAIN_TABLE})
     return tuple(dict.fromkeys(via for via in vias if via is not None))
 
 
 def _seen(inside: Inside) -> tuple[str, ...]:
-    return tuple(str(address) for address in inside.addresses if address.scope < _SCOPE_LINK)
+    return tuple(str(address) for address in inside.addresses if address.scope < SCOPES["link"])
 
 
 def _expected(claim: Claim, setup: Setup) -> tuple[str, ...]:

@@ -112,6 +112,11 @@ class Inventory:
     pod_netnsids: frozenset[int] = frozenset()
     """The values of `Link.link_netnsid` that are known to be netns of pods."""
 
+    @property
+    def own_addresses(self) -> frozenset[str]:
+        """Every address of the host."""
+        return frozenset(one.address for addresses in self.addresses.values() for one in addresses)
+
     def by_name(self, ifname: str) -> Link | None:
         """The interface with this primary name."""
         return next((link for link in self.links if link.ifname == ifname), None)

@@ -10,14 +10,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from nri_netdev.domain.setup import ip
-from nri_netdev.domain.setup.values import AddressSetup, ChildSetup, Dad, RouteSetup, RuleSetup, Setup, ShareKind
+from nri_netdev.domain.setup.values import (
+    MAIN_TABLE,
+    AddressSetup,
+    ChildSetup,
+    Dad,
+    RouteSetup,
+    RuleSetup,
+    Setup,
+    ShareKind,
+)
 from nri_netdev.domain.text.names import quote
 from nri_netdev.domain.text.shape import Unfit
 
 T = TypeVar("T")
 
 IPV6_MIN_MTU = 1280
-_MAIN = 254
 
 
 def unfit_address(address: AddressSetup) -> Iterator[Unfit]:
@@ -57,7 +65,7 @@ def unfit(setup: Setup) -> Iterator[Unfit]:
 
 
 def _unfit_device(setup: Setup) -> Iterator[Unfit]:
-    table = setup.vrf.table if setup.vrf else _MAIN
+    table = setup.vrf.table if setup.vrf else MAIN_TABLE
     yield from _twice("addresses", setup.addresses or (), lambda one: one.ip)
     yield from _twice("routes", setup.routes, lambda one: (one.to, one.metric or 0, one.table or table))
     yield from _twice("rules", setup.rules, lambda one: one)

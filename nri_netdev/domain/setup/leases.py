@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Self, TypeAlias
 
 from nri_netdev.domain.setup.ip import is_wide
-from nri_netdev.domain.setup.values import AddressSetup, Dad, RouteSetup, Setup
+from nri_netdev.domain.setup.values import SCOPES, AddressSetup, Dad, RouteSetup, Setup
 from nri_netdev.errors import PluginError
 
 _VERSIONS = frozenset({"0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"})
 """The versions of CNI whose results have `ips` and `routes`."""
-_SCOPES = {0: "global", 200: "site", 253: "link", 254: "host"}
-_LINK = 253
+_WORDS = {number: word for word, number in SCOPES.items()}
+"""Of scopes."""
 _DEFAULT_METRIC = 4096
 """Of a default route that a plugin gives without one: the pod has one of its cluster's network already, which stays the
 better one. A pod that wants another asks for it by `routes`."""
@@ -183,21 +183,21 @@ def _result(document: object) -> LeaseResult:
 def _route(fields: Mapping[str, Any], gateways: Mapping[int, _Address]) -> RouteSetup:
     to = _network(fields.get("dst"))
     scope = _number(fields, "scope")
-    if scope is not None and scope not in _SCOPES:
-        raise ValueError(f"the route to {to} has scope {scope}, which is none of {', '.join(map(str, _SCOPES))}")
+    if scope is not None and scope not in _WORDS:
+        raise ValueError(f"the route to {to} has scope {scope}, which is none of {', '.join(map(str, _WORDS))}")
     if _number(fields, "advmss"):
         raise ValueError(f"the route to {to} has advmss, which cannot be set here; use mtu")
     via = _optional(_host, fields.get("gw"), "gw")
     if via is not None and via.version != to.version:
         raise ValueError(f"the gateway {via} is not of the family of the route to {to}")
-    if via is None and scope != _LINK:
+    if via is None and scope != SCOPES["link"]:
         via = gateways.get(to.version)
     return RouteSetup(
         to=str(to),
         via=None if via is None else str(via),
         metric=_number(fields, "priority") or None,
         table=_number(fields, "table") or None,
-        scope=None if scope is None else _SCOPES[scope],
+        scope=None if scope is None else _WORDS[scope],
         mtu=_number(fields, "mtu") or None,
     )
 

@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nri_netdev.domain.setup import ip
-from nri_netdev.domain.setup.values import AddressSetup
+from nri_netdev.domain.setup.values import TABLES, AddressSetup
 from nri_netdev.domain.text.names import why_invalid
 from nri_netdev.domain.text.shape import Text, like, unobjected, whole_number, words
 
-_TABLES = {"main": 254, "default": 253}
 _MAX_U32 = 0xFFFFFFFF
 
 IFNAME = unobjected(why_invalid, pattern="^[!-.0-9;-~]{1,15}$")
@@ -28,8 +27,8 @@ IPVLAN_MODE = words("l2", "l3", "l3s")
 
 
 def _table(text: str) -> int:
-    if text in _TABLES:
-        return _TABLES[text]
+    if text in TABLES:
+        return TABLES[text]
     if text in {"local", "255", "0", "unspec"}:
         raise ValueError("is a table that the kernel keeps; give a number from 1, main or default")
     try:

@@ -14,6 +14,13 @@ MAX_ADDRESSES, MAX_ROUTES, MAX_OTHERS = 32, 128, 64
 """Of one interface: a container's start waits for them."""
 
 
+SCOPES: Mapping[str, int] = {"global": 0, "site": 200, "link": 253, "host": 254}
+"""`RT_SCOPE_*` by iproute2's words."""
+TABLES: Mapping[str, int] = {"main": 254, "default": 253}
+"""`RT_TABLE_*` by iproute2's words: those that the kernel's own rules lead to."""
+MAIN_TABLE = TABLES["main"]
+
+
 class Dad(StrEnum):
     """What becomes of duplicate address detection for an IPv6 address."""
 

@@ -21,6 +21,11 @@ class Grant:
     rule: Rule | None = None
     """The rule that gives it; None without a policy."""
 
+    @property
+    def may_route_default(self) -> bool:
+        """Whether the pod may have a default route by it."""
+        return self.rule is None or self.rule.default_route
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:

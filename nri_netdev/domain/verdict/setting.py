@@ -12,16 +12,11 @@ from nri_netdev.domain.policy.selectors import yaml_text
 from nri_netdev.domain.problem import Obstacle
 from nri_netdev.domain.setup.ip import Networks, is_wide
 from nri_netdev.domain.setup.ipam import ranges_of, routes_default, tells_routes
-from nri_netdev.domain.setup.values import Ipam, Setup, Share, ShareKind
+from nri_netdev.domain.setup.values import MAIN_TABLE, TABLES, Ipam, Setup, Share, ShareKind
 from nri_netdev.domain.text.names import did_you_mean, quote
 from nri_netdev.domain.verdict.availability import PodAvailability
 from nri_netdev.domain.verdict.outcome import Grant
 from nri_netdev.errors import Reason
-
-_MAIN = 254
-_ALWAYS_LOOKED_UP = frozenset({253, _MAIN})
-"""The tables that the kernel's own rules lead to: default and main."""
-
 
 _ON_PORTS = {
     "macvlan": ShareKind.MACVLAN,
@@ -99,7 +94,7 @@ def _needed(setup: Setup) -> Iterator[tuple[str, frozenset[str]]]:
 def is_routing_default(setup: Setup) -> bool:
     """Whether it asks for a default route of the pod, or for as much of one as makes a few of them one."""
     by_hand = any(
-        is_wide(route.to) and (route.table or (each.vrf.table if each.vrf else _MAIN)) in _ALWAYS_LOOKED_UP
+        is_wide(route.to) and (route.table or (each.vrf.table if each.vrf else MAIN_TABLE)) in TABLES.values()
         for each in setup.every()
         for route in each.routes
     )
@@ -220,7 +215,7 @@ def _by_shares_beside(share: Share, link: Link, before: Sequence[Grant]) -> Iter
 
 def _by_own_addresses(setup: Setup, available: PodAvailability) -> Iterator[Objection]:
     """What has an address of the node beside the node's own interface takes its packets."""
-    own = {one.address for addresses in available.node.inventory.addresses.values() for one in addresses}
+    own = available.node.inventory.own_addresses
     wanted = [(field, address.partition("/")[0]) for field, address in _addresses(setup)]
     if setup.ipam is not None:
         wanted += [("ipam", first) for first, last in ranges_of(setup.ipam) if first == last]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import difflib
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from nri_netdev.domain.snapshot import Away, HomeReport, Snapshot
+from nri_netdev.faults import hooked
 from nri_netdev.shells.kernel import capture, changes, homing, naming
 from nri_netdev.shells.kernel.rtnetlink import Rtnl
 from nri_netdev.shells.kernel.sysctls import Sysctls
@@ -150,3 +153,21 @@ def fetch(home: Net, pod: Net, snapshot: Snapshot, ifname: str = "net1") -> Home
     report = homing.bring_home(pod.fd, pod.link(ifname).ifindex, Away(snapshot=snapshot, mark=MARK), home.fd)
     home.call(naming.unmark, report.ifindex, MARK)
     return report
+
+
+class CutError(Exception):
+    """The daemon dies here."""
+
+
+@contextmanager
+def cut_at(number: int) -> Iterator[list[str]]:
+    """Fail at the numbered fault point that is passed."""
+    passed: list[str] = []
+
+    def hook(name: str) -> None:
+        passed.append(name)
+        if len(passed) == number + 1:
+            raise CutError(name)
+
+    with hooked(hook):
+        yield passed

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,22 @@ import pytest
 from nri_netdev.domain.setup.values import RuleSetup, Setup
 from nri_netdev.domain.snapshot import Away, Snapshot
 from nri_netdev.errors import KernelError
-from nri_netdev.faults import hooked
 from nri_netdev.shells.kernel import changes, homing, naming, restore
 from nri_netdev.shells.kernel.rtnetlink import Rtnl
 from nri_netdev.shells.kernel.setup import apply
 from tests.shells.conftest import Net
-from tests.shells.kernel.furniture import MARK, assert_same, captured, facts, fetch, furnish, give, settled
+from tests.shells.kernel.furniture import (
+    MARK,
+    CutError,
+    assert_same,
+    captured,
+    cut_at,
+    facts,
+    fetch,
+    furnish,
+    give,
+    settled,
+)
 
 pytestmark = pytest.mark.root
 
@@ -174,24 +183,6 @@ def test_index_taken_at_home(home: Net, pod: Net) -> None:
     assert report.troubles() == ()
     assert report.ifindex != index
     assert_same(before, home)
-
-
-class CutError(Exception):
-    """The daemon dies here."""
-
-
-@contextmanager
-def cut_at(number: int) -> Iterator[list[str]]:
-    """Fail at the numbered fault point that is passed."""
-    passed: list[str] = []
-
-    def hook(name: str) -> None:
-        passed.append(name)
-        if len(passed) == number + 1:
-            raise CutError(name)
-
-    with hooked(hook):
-        yield passed
 
 
 def test_cut_short_anywhere(nets: Callable[[], Net]) -> None:

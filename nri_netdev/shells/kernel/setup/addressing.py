@@ -21,7 +21,7 @@ from dataclasses import replace
 from nri_netdev.domain.children import children
 from nri_netdev.domain.effects import why_left_behind
 from nri_netdev.domain.links import Address
-from nri_netdev.domain.setup.values import AddressSetup, Dad
+from nri_netdev.domain.setup.values import SCOPES, AddressSetup, Dad
 from nri_netdev.errors import KernelError, Reason
 from nri_netdev.shells.kernel.addresses import identity, missing, without_dad
 from nri_netdev.shells.kernel.attributes import pack_all
@@ -43,8 +43,6 @@ from nri_netdev.shells.kernel.rtnetlink import Rtnl
 from nri_netdev.shells.kernel.setup.target import Target
 from nri_netdev.shells.kernel.sysctls import has_ipv6, read_sysctl, write_sysctl
 
-SCOPES: Mapping[str, int] = {"global": 0, "site": 200, "link": 253, "host": 254}
-"""`RT_SCOPE_*` by iproute2's words."""
 DAD_S = 2.0
 """For how long a pod waits for duplicate address detection, at most, on an interface and all devices on it."""
 _QUICK_DETECTION = {"ipv6/conf/router_solicitation_delay": "0", "ipv6/neigh/retrans_time_ms": "300"}

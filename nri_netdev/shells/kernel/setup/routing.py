@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from nri_netdev.domain.children import listing
-from nri_netdev.domain.setup.values import RouteSetup
+from nri_netdev.domain.setup.values import SCOPES, RouteSetup
 from nri_netdev.errors import KernelError, Reason
 from nri_netdev.shells.kernel.attributes import NLA_F_NESTED, attributes, pack, pack_all, to_int, to_text, u32
 from nri_netdev.shells.kernel.messages import (
@@ -39,7 +39,6 @@ from nri_netdev.shells.kernel.messages import (
     link_info,
     nexthops,
 )
-from nri_netdev.shells.kernel.setup.addressing import SCOPES
 from nri_netdev.shells.kernel.setup.target import Target, kind_data
 
 IFLA_VRF_TABLE = 1

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from nri_netdev.domain.links import Address
 from nri_netdev.domain.setup.values import PLAIN, Setup
-from nri_netdev.faults import hooked
 from nri_netdev.shells.kernel import changes
 from nri_netdev.shells.kernel.rtnetlink import awaited
 from nri_netdev.shells.kernel.setup.apply import apply, undo
@@ -125,24 +123,6 @@ def _told(value: Any) -> Any:
 
 def _is_link_local(shown: dict[str, Any]) -> bool:
     return (shown.get("family"), shown.get("scope")) == ("inet6", "link")
-
-
-class CutError(Exception):
-    """The daemon dies here."""
-
-
-@contextmanager
-def cut_at(number: int) -> Iterator[list[str]]:
-    """Fail at the numbered fault point that is passed."""
-    passed: list[str] = []
-
-    def hook(name: str) -> None:
-        passed.append(name)
-        if len(passed) == number + 1:
-            raise CutError(name)
-
-    with hooked(hook):
-        yield passed
 
 
 @pytest.fixture

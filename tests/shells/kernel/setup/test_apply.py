@@ -27,7 +27,8 @@ from nri_netdev.shells.kernel.setup import addressing, link, target
 from nri_netdev.shells.kernel.setup import apply as applying
 from nri_netdev.shells.kernel.setup.apply import STEPS, undo
 from tests.shells.conftest import Net
-from tests.shells.kernel.setup.conftest import CutError, SetupPod, cut_at
+from tests.shells.kernel.furniture import CutError, cut_at
+from tests.shells.kernel.setup.conftest import SetupPod
 
 pytestmark = pytest.mark.root
 
