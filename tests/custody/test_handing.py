@@ -156,3 +156,13 @@ def test_devices_are_read_once_before_the_interface_leaves(world: World, monkeyp
         assert handout.source is None
         assert [device.path for device in handout.devices] == ["/dev/infiniband/uverbs0"]
     assert len(read) == 1
+
+
+def test_rdma_without_devices_is_refused(world: World) -> None:
+    """The container would open nothing; the refusal says what to load."""
+    pod = world.run_pod()
+    asked = entries(("ens1", "net1"), setup={"rdma": True})
+    world.kernel.attached = lambda _: Attached(rdma=(RdmaDevice(name="rxe0"),))  # type: ignore[method-assign]
+    container = world.answer(pod, "app", asked)
+    with pytest.raises(RequestError, match="no character devices; load ib_uverbs"):
+        world.custody.handing.for_container(pod, container, asked)
