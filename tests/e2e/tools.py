@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from tests.e2e import images
 from tests.e2e.debian import ROOT, debian_tool
@@ -39,6 +40,10 @@ def _find_system_programs() -> None:
 _CONTAINERD = "github.com/containerd/containerd/v2"
 _CONTAINERD_1 = "github.com/containerd/containerd"
 _CRIO = "github.com/cri-o/cri-o"
+_SECCOMP: dict[str, Any] = {"tags": "seccomp,netgo,osusergo", "libraries": ("libseccomp-dev",)}
+"""How runc is built for nodes: the kubelet gives each pod a seccomp profile."""
+_KUBERNETES = "k8s.io/kubernetes"
+_KUBERNETES_PARTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl")
 _CNI = "github.com/containernetworking/plugins/plugins"
 _CONTAINERD_TAGS = "no_btrfs,no_zfs,no_devmapper"
 
@@ -73,7 +78,7 @@ TOOLS = (
         versions={f"{_CONTAINERD}/version.Version": _CONTAINERD},
     ),
     go_tool("kustomize", "sigs.k8s.io/kustomize/kustomize/v5", module=PINS / "kustomize"),
-    go_tool("runc", "github.com/opencontainers/runc", has_cgo=True),
+    go_tool("runc", "github.com/opencontainers/runc", has_cgo=True, **_SECCOMP),
     go_tool("cni", f"{_CNI}/main/ptp", f"{_CNI}/main/loopback", f"{_CNI}/ipam/host-local"),
     go_tool("ipam", f"{_CNI}/ipam/dhcp", f"{_CNI}/ipam/static", module=PINS / "ipam"),
     go_tool(
@@ -97,6 +102,7 @@ TOOLS = (
         module=PINS / "runc-1.3",
         place=CACHE / "runc-1.3",
         has_cgo=True,
+        **_SECCOMP,
     ),
     go_tool(
         "crio",
@@ -106,6 +112,14 @@ TOOLS = (
         tags="containers_image_openpgp,exclude_graphdriver_btrfs,exclude_graphdriver_devicemapper",
     ),
     c_tool("pinns", sources="pinns/src", of=_CRIO, module=PINS / "crio", place=CACHE / "crio"),
+    go_tool("etcd", "go.etcd.io/etcd/server/v3", module=PINS / "etcd", place=CACHE / "etcd"),
+    go_tool(
+        "kubernetes",
+        *(f"{_KUBERNETES}/cmd/{part}" for part in _KUBERNETES_PARTS),
+        module=PINS / "kubernetes",
+        place=CACHE / "kubernetes",
+        versions={"k8s.io/component-base/version.gitVersion": _KUBERNETES},
+    ),
     debian_tool("crun", "crun", programs=("crun",)),
     debian_tool(
         "dump-tools",
