@@ -1,7 +1,8 @@
-"""An OCI runtime for machines whose root lacks some capability: it asks for no more than there are.
+"""An OCI runtime for machines whose root lacks some capability or cgroup: it asks for no more than there are.
 
 CRI-O gives a privileged container every capability that is known, and the runtime fails where one of them is not to be
-had. containerd gives those that it has itself. Run as ``fewer_capabilities.py RUNTIME
+had. containerd gives those that it has itself. So it is with the limits of huge pages, which the kubelet always sets,
+where no hierarchy of cgroups has them. Run as ``fewer_capabilities.py RUNTIME
 ARGUMENTS…``.
 """
 
@@ -34,9 +35,13 @@ def _fewer(config: Path) -> None:
     capabilities = spec.get("process", spec).get("capabilities", {})
     for kind in _KINDS:
         capabilities[kind] = [name for name in capabilities.get(kind, []) if name not in lacking]
+    if not any(map(Path.exists, _HUGETLB)):
+        spec.get("linux", {}).get("resources", {}).pop("hugepageLimits", None)
     config.write_text(json.dumps(spec))
 
 
+_HUGETLB = (Path("/sys/fs/cgroup/hugetlb"), Path("/sys/fs/cgroup/cgroup.controllers"))
+"""What is there where huge pages can be limited."""
 _HEADER = (  # linux/capability.h
     "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
     "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT "

@@ -1,0 +1,136 @@
+"""What the tests on a real Kubernetes share: one cluster and one installation for all of them; NICs for each test.
+
+Which engines and OCI runtimes they run on is said in `CELLS`; the environment chooses as for tests/e2e.
+"""
+
+import contextlib
+import itertools
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import cells, tools
+from tests.e2e.cells import Cell
+from tests.e2e.conftest import _require
+from tests.e2e.container_image import ARCHIVE, IMAGE
+from tests.e2e.crio import Crio
+from tests.e2e.fewer_capabilities import write_wrapper
+from tests.e2e.machine import CommandError, Machine
+from tests.e2e.node import Node
+from tests.e2e.toolbox import MissingError
+from tests.e2e.wait import wait_until
+from tests.kubernetes import cluster as kubernetes
+from tests.kubernetes.cluster import Cluster
+from tests.kubernetes.nics import Nics
+from tests.kubernetes.product import IMAGE as IMAGE_NAME
+from tests.kubernetes.product import Product
+
+CELLS = (cells.DEFAULT, cells.cell("crio", "crun"))
+_outcomes: dict[str, Counter[str]] = {}
+_numbers = itertools.count(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test below this directory."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.kubernetes)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run every test on each of the cells, or on the one that the environment names."""
+    if "cell" in metafunc.fixturenames:
+        one = os.environ.get("ENGINE") or os.environ.get("RUNTIME")
+        chosen = cells.chosen(is_matrix=False) if one else CELLS
+        metafunc.parametrize("cell", chosen, ids=str, indirect=True, scope="session")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Count what came of it; show the daemon's log with a test that fails."""
+    report = yield
+    arguments = getattr(item, "funcargs", {})
+    if isinstance(arguments.get("cell"), Cell) and (report.when == "call" or report.failed):
+        _outcomes.setdefault(str(arguments["cell"]), Counter())[report.outcome] += 1
+    product = arguments.get("uninstalled")
+    if report.failed and isinstance(product, Product):
+        with contextlib.suppress(CommandError):  # the cluster may be over
+            report.sections.append(("how the pods are", product.cluster.story()))
+            report.sections.append(("end of the daemon's log", "\n".join(product.log_text().splitlines()[-60:])))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was found to work with what."""
+    if _outcomes:
+        terminalreporter.section(f"Kubernetes {kubernetes.VERSION}")
+        terminalreporter.write_line(cells.table(_outcomes))
+
+
+@pytest.fixture(scope="session", name="cell")
+def session_cell(request: pytest.FixtureRequest) -> Cell:
+    """Give the engine and the OCI runtime that a test runs on."""
+    chosen: Cell = request.param
+    needs = (*chosen.needs(), *kubernetes.NEEDS)
+    _require(tools.missing(needs), of=f" on Kubernetes with {chosen}", is_optional=chosen.is_optional)
+    return chosen
+
+
+@pytest.fixture(scope="session", name="archive")
+def image_archive() -> Path:
+    """Give the image, built if anything in it has changed."""
+    try:
+        IMAGE.ensure()
+    except MissingError as error:
+        _require([str(error)])
+    return ARCHIVE
+
+
+@pytest.fixture(scope="session", name="cluster")
+def session_cluster(cell: Cell, archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Run one cluster for all tests of a cell; its engine has the image of nri-netdev."""
+    with Machine(tmp_path_factory.mktemp("machine")) as machine:
+        handlers = cell.handlers()
+        if cell.engine is Crio:
+            handlers = {name: write_wrapper(machine, program) for name, program in handlers.items()}
+        with cell.engine(machine, handlers=handlers) as engine:
+            engine.load_image(archive, IMAGE_NAME)
+            Node(machine)
+            with Cluster(engine) as cluster:
+                yield cluster
+
+
+@pytest.fixture(scope="session")
+def uninstalled(cluster: Cluster, cell: Cell, tmp_path_factory: pytest.TempPathFactory) -> Product:
+    """Give what can be installed; for tests that do it themselves."""
+    overlay = "crio" if cell.engine is Crio else "containerd"
+    return Product(cluster, tmp_path_factory.mktemp("kustomization"), overlay=overlay)
+
+
+@pytest.fixture
+def product(uninstalled: Product) -> Product:
+    """Give nri-netdev as installed; what an earlier test changed of it is put back."""
+    uninstalled.install()
+    return uninstalled
+
+
+@pytest.fixture
+def nics(cluster: Cluster) -> Iterator[Nics]:
+    """Give the node's interfaces that a test makes; at the end every one must be home as it was."""
+    nics = Nics(Node(cluster.machine))
+    yield nics
+    nics.remove()
+
+
+@pytest.fixture
+def namespace(cluster: Cluster, nics: Nics) -> Iterator[str]:
+    """Give a namespace; at the end its pods are deleted, and then every interface must come home as it was."""
+    with cluster.namespace(f"test-{next(_numbers)}") as name:
+        yield name
+    wait_until(nics.are_home, timeout_s=15, what=nics.differences)
+

@@ -1,0 +1,106 @@
+"""nri-netdev on a cluster as an operator has it: installed by the manifests, seen by kubectl."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nri_netdev import __version__
+from tests.e2e.container_image import ROOT
+from tests.kubernetes.cluster import Cluster
+
+NAMESPACE = "nri-netdev"
+DAEMON_SET = "daemonset/nri-netdev"
+IMAGE = f"localhost/nri-netdev:{__version__}"
+CONFIG = {"rules": [{"namespaces": ["*"], "interfaces": [{"interface": "nic*"}]}]}
+"""Gives the interfaces of the tests to everybody."""
+
+
+class Product:
+    """nri-netdev on a cluster.
+
+    Args:
+        cluster: where.
+        directory: for kustomizations.
+        overlay: which of manifests/overlays.
+    """
+
+    def __init__(self, cluster: Cluster, directory: Path, *, overlay: str) -> None:
+        self.cluster = cluster
+        self._directory = directory
+        self._overlay = overlay
+
+    def kustomization(
+        self, *, config: Any = CONFIG, components: Sequence[str] = (), image: str = IMAGE, base: Path = ROOT
+    ) -> Path:
+        """Write a kustomization as docs/operators.md has it, and return its directory.
+
+        Args:
+            config: what stands in config.yaml.
+            components: of manifests/components.
+            image: name and tag of the image.
+            base: where `manifests` is.
+        """
+        shutil.rmtree(self._directory, ignore_errors=True)
+        shutil.copytree(base / "manifests", self._directory / "manifests")
+        name, _, tag = image.rpartition(":")
+        self._directory.joinpath("config.yaml").write_text(yaml.safe_dump(config))
+        made = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "namespace": NAMESPACE,
+            "resources": [f"manifests/overlays/{self._overlay}"],
+            "components": [f"manifests/components/{found}" for found in components],
+            "images": [{"name": "localhost/nri-netdev", "newName": name, "newTag": tag}],
+            "configMapGenerator": [
+                {
+                    "name": "nri-netdev",
+                    "behavior": "merge",
+                    "files": ["config.yaml"],
+                    "options": {"disableNameSuffixHash": True},
+                }
+            ],
+        }
+        self._directory.joinpath("kustomization.yaml").write_text(yaml.safe_dump(made))
+        return self._directory
+
+    def install(self, **how: Any) -> None:
+        """Apply the manifests and wait until the daemon is ready; `how` as for `kustomization`."""
+        self.cluster.kubectl("apply", "-k", self.kustomization(**how))
+        self.wait_rolled_out()
+
+    def remove(self) -> None:
+        """Remove it as docs/operators.md has it."""
+        self.exec("release", "--all", "--yes")
+        self.cluster.kubectl("delete", "-k", self._directory, timeout_s=120)
+
+    def wait_rolled_out(self) -> None:
+        """Wait until the daemon of the latest manifests is ready on the node."""
+        self.kubectl("rollout", "status", DAEMON_SET, "--timeout=60s", timeout_s=90)
+
+    def kubectl(self, *arguments: str | Path, **options: Any) -> str:
+        """Run kubectl in its namespace."""
+        return self.cluster.kubectl("-n", NAMESPACE, *arguments, **options)
+
+    def pods(self) -> list[dict[str, Any]]:
+        """Return its daemons' pods that are not being deleted, oldest first."""
+        selector = "app.kubernetes.io/name=nri-netdev,app.kubernetes.io/component=daemon"
+        found = self.cluster.get("pods", "-n", NAMESPACE, "-l", selector)["items"]
+        alive = [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+        return sorted(alive, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+
+    def exec(self, *arguments: str, timeout_s: float = 60) -> str:
+        """Run a command of nri-netdev in the daemon's pod."""
+        return self.kubectl("exec", DAEMON_SET, "--", "nri-netdev", *arguments, timeout_s=timeout_s)
+
+    def claims(self) -> list[dict[str, Any]]:
+        """Return what the daemon holds."""
+        found: list[dict[str, Any]] = json.loads(self.exec("claims", "--json"))
+        return found
+
+    def log_text(self) -> str:
+        """Return the log of its daemons that are there."""
+        return self.kubectl("logs", "-l", "app.kubernetes.io/name=nri-netdev", "--tail=-1", "--prefix=false")
