@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CACHE := .cache
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-fast e2e e2e-matrix e2e-ipam e2e-tools e2e-vm e2e-vm-all vm-disk sabotage bench bench-pods bench-setups profile protos check-protos docs image manifests fmt lint type cover check clean
+.PHONY: help dev demo test meanwhile test-fast e2e e2e-matrix newest e2e-kubernetes e2e-kubernetes-all e2e-kubernetes-rolls e2e-ipam e2e-docker e2e-tools e2e-vm e2e-vm-all vm-disk sabotage bench bench-pods bench-setups profile protos check-protos docs image kubectl-netdev manifests chart fmt lint type cover check clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -20,8 +20,11 @@ $(VENV)/.done: pyproject.toml
 demo: $(VENV)/.done ## Run the main job here and now, on a stand-in for a node
 	$(BIN)/nri-netdev demo
 
-test: $(VENV)/.done vm-disk ## Every test, real engines, OCI runtimes and drivers included
+test: $(VENV)/.done meanwhile vm-disk ## Every test, real engines, OCI runtimes and drivers included
 	$(BIN)/python -m pytest
+
+meanwhile: $(VENV)/.done e2e-tools
+	$(BIN)/python -m tests.e2e.tools --meanwhile
 
 test-fast: $(VENV)/.done ## The tests that need neither root nor Go
 	$(BIN)/python -m pytest -m 'not root and not upstream and not e2e'
@@ -33,9 +36,29 @@ e2e-matrix: export CELLS := all
 e2e-matrix: $(VENV)/.done e2e-tools ## The end-to-end tests on every pair of engine and OCI runtime
 	$(BIN)/python -m pytest tests/e2e
 
+newest: $(VENV)/.done ## Try the newest version of everything on a copy, what broke first; NEWEST=--kubernetes adds 20 min (root)
+	$(BIN)/python -m tests.newest $(NEWEST)
+
+e2e-kubernetes: $(VENV)/.done e2e-tools ## The tests on a real Kubernetes, which takes 10 to 20 minutes to build (root)
+	$(BIN)/python -m tests.e2e.tools etcd kubernetes
+	$(BIN)/python -m pytest tests/kubernetes
+
+e2e-kubernetes-all: export KUBERNETES := all
+e2e-kubernetes-all: e2e-kubernetes ## The same with what takes long
+
+e2e-kubernetes-rolls: export ROLLS ?= 20
+e2e-kubernetes-rolls: export PODS ?= 500
+e2e-kubernetes-rolls: $(VENV)/.done e2e-tools ## Pods created while the daemon is replaced 20 times on a real Kubernetes (ROLLS=… PODS=…)
+	$(BIN)/python -m tests.e2e.tools etcd kubernetes
+	$(BIN)/python -m pytest -s tests/kubernetes/test_upgrade.py -k rolls
+
 e2e-ipam: export IPAM_ROUNDS ?= 200
 e2e-ipam: $(VENV)/.done e2e-tools ## Addresses of an IPAM plugin while the daemon is killed 200 times (IPAM_ROUNDS=…)
 	$(BIN)/python -m pytest tests/e2e/test_as_asked_killed.py -k through_kills
+
+e2e-docker: $(VENV)/.done e2e-tools ## The end-to-end tests beside CRI: ctr, and a real Docker, which takes minutes to build
+	$(BIN)/python -m tests.e2e.tools docker
+	$(BIN)/python -m pytest tests/e2e/test_other_engines.py
 
 e2e-tools: $(VENV)/.done ## Build or find engines, OCI runtimes, crictl and CNI plugins for the end-to-end tests
 	$(BIN)/python -m tests.e2e.tools
@@ -81,9 +104,16 @@ docs: $(VENV)/.done ## Write what the docs take from the code, and build them as
 image: ## Build the container image, as in: make image BASE=NAME@sha256:… (without BASE: on a base made here, as root)
 	$(PYTHON) image/build.py $(if $(BASE),--base=$(BASE))
 
-manifests: $(VENV)/.done ## Build and validate the Kubernetes manifests
+kubectl-netdev: $(VENV)/.done ## Write the plugin of kubectl as one file, .cache/kubectl-netdev
+	$(BIN)/python image/kubectl_netdev.py
+
+manifests: $(VENV)/.done ## Build and validate the Kubernetes manifests and the Helm chart
+	$(BIN)/python -m tests.e2e.tools kustomize helm registry
+	$(BIN)/python -m pytest tests/test_manifests.py tests/test_chart.py
+
+chart: $(VENV)/.done ## Write the Helm chart from the Kubernetes manifests
 	$(BIN)/python -m tests.e2e.tools kustomize
-	$(BIN)/python -m pytest tests/test_manifests.py
+	$(BIN)/python manifests/chart.py
 
 fmt: $(VENV)/.done ## Format the code
 	$(BIN)/ruff format .

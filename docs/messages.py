@@ -75,6 +75,12 @@ GROUPS = (
         "colon are mostly the plugin's own. An address that is not taken back is tried again until it is.",
     ),
     Group(
+        title="Events of Kubernetes",
+        modules=("shells/kube/*", "events/*"),
+        text="`nri-netdev events` tells pods; the operator checks its service account's rights and the way to the API "
+        "server. It tries again by itself; the daemon does not need it.",
+    ),
+    Group(
         title="The kernel",
         modules=("shells/*", "domain/snapshot.py", "domain/claim.py", "domain/links.py", "custody/ports.py"),
         text="`cannot DO SOMETHING: the kernel's words (ERRNO)`. Moves and restores are tried again on every occasion; "
@@ -116,10 +122,15 @@ EVENTS = {
     "daemon.ready": "The daemon is registered with the engine, and its ledger is writable.",
     "daemon.unready": "The daemon can give nothing now; `reason` is why. It still brings home what it can.",
     "daemon.standby": "Another daemon has the state directory; this one waits until that one ends.",
+    "daemon.stands_by": "This daemon is registered, answers nothing, and takes over when the other one ends.",
+    "daemon.handed_over": "The daemon ends, and leaves the engine's events to the one that stands by.",
+    "daemon.took_over": "The daemon that stood by answers from now on; it knows this many `pods` and `containers`.",
     "facet.unread": "A driver does not tell some of an interface just now; that is not compared at home.",
     "holder.died": "A container's first process has ended, and the engine has not told yet; its interface comes home.",
     "health.waits": "The address of the probes is in use, mostly by the active daemon while this one is in standby.",
     "page.bug": "A bug in a page of the status or metrics: report it with the traceback. Nothing else is affected.",
+    "notice.refused": "`nri-netdev events`: the API server refused an Event, or is away; what passes is tried again.",
+    "notices.started": "`nri-netdev events` runs, and tells pods what becomes of their interfaces.",
     "pools.uncounted": "The kernel refused to list the host's interfaces for the metrics of pools.",
     "daemon.started": "The daemon runs.",
     "daemon.stopped": "The daemon has ended in order.",
@@ -147,6 +158,10 @@ EVENTS = {
     "runtime.ignored": "An OCI runtime or engine ignores `linux.netDevices`; nri-netdev moves interfaces. Upgrade.",
     "start.prevented": "A container whose interfaces did not arrive was killed before it ran (CRI-O).",
     "start.refused": "A container was refused at its start; the pod's events have the same reason.",
+    "stream.away": "`nri-netdev events`: no daemon tells of pods at the socket. It is looked for every second.",
+    "stream.back": "`nri-netdev events`: the daemon tells again.",
+    "stream.lost": "`nri-netdev events` was away for too long: it missed `count` events, which the daemon's log has.",
+    "stream.unavailable": "`nri-netdev events` hears nothing: the socket of `events` cannot be made.",
     "status.unavailable": "`nri-netdev status` gets no answer: the run directory cannot be written.",
     "teardown.late": "The engine is answered before an interface is home; the work goes on. Logged at level debug.",
 }

@@ -10,6 +10,7 @@
     │   └── RemoteError     the peer answered a request of ours with an error status
     ├── KernelError         the kernel refused; carries its errno
     ├── PluginError         the node's operator: an IPAM plugin refuses, fails or is not there
+    ├── ClusterError        the cluster's operator: the API server refuses, or cannot be reached
     ├── StateError          the node's operator: the ledger or its directory cannot be used
     └── LocalProtocolError  us: our own code asked the wire for something that the protocol does not allow
 
@@ -163,6 +164,38 @@ class PluginError(NriNetdevError):
         doing = "give an address" if self.command == "ADD" else "take an address back"
         text = f"the IPAM plugin {self.plugin} did not {doing}: {self.reason}"
         return f"{text}; {self.hint}" if self.hint else text
+
+
+class ClusterError(NriNetdevError):
+    """The API server of Kubernetes refused a request, or cannot be reached.
+
+    Attributes:
+        action: what was asked, as in "PATCH /api/v1/namespaces/default/events/web".
+        status: that of HTTP; 0 if there was no answer.
+        reason: its kind, of Kubernetes' `Status`: "Forbidden", "NotFound" …; "" if it has none.
+        message: the server's own words, or those of the system.
+        retry_after_s: how long the server wants to be left alone.
+    """
+
+    def __init__(
+        self, *, action: str, status: int = 0, reason: str = "", message: str = "", retry_after_s: float = 0.0
+    ) -> None:
+        super().__init__(action, status, reason, message)
+        self.action = action
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.retry_after_s = retry_after_s
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether the same request may well be granted later: nothing is wrong with it."""
+        return self.status in {0, 401, 408, 429} or self.status >= 500
+
+    def __str__(self) -> str:
+        if not self.status:
+            return f"cannot reach the API server for {self.action}: {self.message}"
+        return f"the API server refused {self.action}: {self.message or self.reason} (status {self.status})"
 
 
 class StateError(NriNetdevError):

@@ -68,7 +68,7 @@ class JsonFormatter(KeyValueFormatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line, with the fields of the text format."""
         head = {"time": _moment(record), "level": record.levelname, "event": record.getMessage()}
-        return json.dumps(head | {key: _plain(value) for key, value in self.fields(record).items()})
+        return json.dumps(head | {key: plain(value) for key, value in self.fields(record).items()})
 
 
 _FORMATTERS: Mapping[str, type[KeyValueFormatter]] = {"text": KeyValueFormatter, "json": JsonFormatter}
@@ -78,8 +78,8 @@ def _moment(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _plain(value: object) -> object:
-    """A value as JSON has it."""
+def plain(value: object) -> object:
+    """A value as JSON has it, cut."""
     if isinstance(value, bool | int | float):
         return value
     return [_cut(str(one)) for one in value] if isinstance(value, tuple | list) else _cut(str(value))

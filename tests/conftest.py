@@ -1,6 +1,11 @@
-"""What every test relies on: a child process begins with the default actions of signals, however pytest was started."""
+"""What every test relies on: a child process begins with the default actions of signals, however pytest was started.
+
+Tests marked `last` come last: what they run may still be in the making when the others begin.
+"""
 
 import signal
+
+import pytest
 
 _SENT = (signal.SIGINT, signal.SIGHUP)
 """What tests send to children."""
@@ -16,3 +21,9 @@ def pytest_configure() -> None:
     for number in _SENT:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda _number, _frame: None)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put last what is marked so."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)

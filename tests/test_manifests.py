@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from nri_netdev import __version__, cli
 from nri_netdev.cli.inputs import read_settings
 from nri_netdev.config.settings import Settings
 from nri_netdev.config.watched import DEFAULT_PATH, Watched
+from nri_netdev.domain.address import ListenAddress
 from nri_netdev.domain.annotations.manifest import validate_text
+from nri_netdev.shells.observe.health import STARTUP
 from nri_netdev.shells.observe.metrics import METRICS
 from tests.e2e.tools import BIN
 
@@ -74,8 +77,9 @@ def the(kind: str, objects: list[Object], name: str = "") -> Object:
 
 
 def container(objects: list[Object]) -> Object:
-    """The DaemonSet's container."""
-    (found,) = the("DaemonSet", objects)["spec"]["template"]["spec"]["containers"]
+    """The daemon's container."""
+    containers = the("DaemonSet", objects)["spec"]["template"]["spec"]["containers"]
+    (found,) = (one for one in containers if one["name"] == "nri-netdev")
     return dict(found)
 
 
@@ -118,10 +122,27 @@ def test_all_components_together(tmp_path: Path) -> None:
     check(with_components(tmp_path, "overlays/crio", *COMPONENTS))
 
 
-def test_two_never_serve_one_node() -> None:
-    """No surge: two plugins of one name fail every container that asks."""
-    strategy = the("DaemonSet", build(MANIFESTS / "base"))["spec"]["updateStrategy"]
-    assert strategy["rollingUpdate"]["maxSurge"] == 0
+def test_the_new_daemon_is_there_before_the_old_one_goes(tmp_path: Path) -> None:
+    """A surge, with no port of the host in its way; the new pod counts once it says itself that it is there."""
+    objects = with_components(tmp_path, "base", *COMPONENTS)
+    strategy = the("DaemonSet", objects)["spec"]["updateStrategy"]
+    assert strategy["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    found = container(objects)
+    assert "ports" not in found
+    program, command, *options = found["startupProbe"]["exec"]["command"]
+    probe = cli.parser().parse_args([command, *options])
+    (own,) = (address for address in ListenAddress.parse_all(health_of(found)) if address.path is not None)
+    volumes = {volume["name"]: volume for volume in the("DaemonSet", objects)["spec"]["template"]["spec"]["volumes"]}
+    (mount,) = (mount for mount in found["volumeMounts"] if Path(mount["mountPath"]) == own.path.parent)
+
+    assert (program, probe.service) == ("nri-netdev", STARTUP)
+    assert ListenAddress.parse(read_settings(probe).health) == own
+    assert "emptyDir" in volumes[mount["name"]]
+
+
+def health_of(found: Mapping[str, Any]) -> str:
+    """The option `--health` of a container."""
+    return next(argument.partition("=")[2] for argument in found["args"] if argument.startswith("--health="))
 
 
 def test_no_rights_in_the_cluster() -> None:
@@ -152,6 +173,15 @@ def test_privilege_is_asked_for_where_propagation_needs_it(tmp_path: Path) -> No
     assert set(found["securityContext"]["capabilities"]["add"]) == {"NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE", "KILL"}
 
 
+def test_what_an_overlay_sets_stays_without_privilege(tmp_path: Path) -> None:
+    """The SELinux type is needed most by a container that is not privileged."""
+    context = container(with_components(tmp_path, "overlays/crio", "unprivileged"))["securityContext"]
+    assert (
+        context["seLinuxOptions"] == container(build(MANIFESTS / "overlays/crio"))["securityContext"]["seLinuxOptions"]
+    )
+    assert context["privileged"] is False
+
+
 def test_plugins_find_in_the_container_what_they_have_on_the_host(tmp_path: Path) -> None:
     """The component of IPAM plugins mounts programs and what they keep where the daemon and they look for them."""
     objects = with_components(tmp_path, "base", "ipam")
@@ -171,13 +201,17 @@ def test_plugins_find_in_the_container_what_they_have_on_the_host(tmp_path: Path
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_arguments_are_ours(overlay: str, tmp_path: Path) -> None:
     """The daemon understands each, also what the components add, and each probe asks a port that it listens on."""
-    found = container(with_components(tmp_path, overlay, "pod-monitor"))
+    objects = with_components(tmp_path, overlay, "pod-monitor")
+    found = container(objects)
     arguments = [argument.replace("$(POD_IP)", "192.0.2.1") for argument in found["args"]]
     options = cli.parser().parse_args(arguments)
     settings = read_settings(options)
-    assert settings.health == f"192.0.2.1:{found['livenessProbe']['grpc']['port']}"
-    assert found["readinessProbe"]["grpc"] == {"port": found["livenessProbe"]["grpc"]["port"], "service": "readiness"}
-    assert settings.metrics.endswith(f":{next(p['containerPort'] for p in found['ports'] if p['name'] == 'metrics')}")
+    port = found["livenessProbe"]["grpc"]["port"]
+    assert ListenAddress(host="192.0.2.1", port=port) in ListenAddress.parse_all(settings.health)
+    assert found["readinessProbe"]["grpc"] == {"port": port, "service": "readiness"}
+    relabelings = the("PodMonitor", objects)["spec"]["podMetricsEndpoints"][0]["relabelings"]
+    ports = {rule["replacement"].rpartition(":")[2] for rule in relabelings if rule.get("targetLabel") == "__address__"}
+    assert ports == {settings.metrics.rpartition(":")[2]}
     assert {mount["mountPath"] for mount in found["volumeMounts"]} >= {
         str(settings.socket.parent),
         str(settings.state_dir),

@@ -43,6 +43,10 @@ SHARED: Mapping[str, Mapping[str, Any]] = {
 """Options that several commands have."""
 _STATE = ("--config", "--state-dir", "--run-dir")
 _MANIFESTS: Option = ("files", {"nargs": "*", "metavar": "FILE", "help": "manifests, - for standard input"})
+_LOG: tuple[Option, ...] = (
+    ("--log-level", {"metavar": "LEVEL", "help": "debug, info, warning or error (info)"}),
+    ("--log-format", {"metavar": "FORMAT", "help": "text or json (text)"}),
+)
 
 COMMANDS = (
     Command(
@@ -52,13 +56,13 @@ COMMANDS = (
         options=(
             ("--name", {"help": "plugin name (nri-netdev)"}),
             ("--index", {"metavar": "NN", "help": "plugin index, two digits (10)"}),
-            ("--log-level", {"metavar": "LEVEL", "help": "debug, info, warning or error (info)"}),
-            ("--log-format", {"metavar": "FORMAT", "help": "text or json (text)"}),
+            *_LOG,
             (
                 "--health",
                 {"metavar": "WHERE", "help": "answer gRPC probes at unix:///PATH or ADDRESS:PORT (nowhere)"},
             ),
             ("--metrics", {"metavar": "ADDRESS:PORT", "help": "serve metrics to Prometheus (nowhere)"}),
+            ("--events", {"metavar": "WHERE", "help": "tell `nri-netdev events` of pods at unix:///PATH (nowhere)"}),
         ),
     ),
     Command(
@@ -124,6 +128,19 @@ COMMANDS = (
         text="Whether this node is fit, and what to change where it is not.",
         shared=(*_STATE, "--socket", "--json"),
         options=(("--engine-config", {"type": Path, "metavar": "FILE", "help": "the engine's configuration (found)"}),),
+    ),
+    Command(
+        name="events",
+        text="Tell pods what became of their interfaces, as Events of Kubernetes; runs beside the daemon.",
+        options=(
+            (
+                "--events",
+                {"metavar": "WHERE", "required": True, "help": "where the daemon tells of pods: unix:///PATH"},
+            ),
+            ("--node", {"metavar": "NAME", "help": "name of this node (NODE_NAME of the environment)"}),
+            ("--kubeconfig", {"type": Path, "metavar": "FILE", "help": "the cluster (the pod's service account)"}),
+            *_LOG,
+        ),
     ),
     Command(
         name="demo",

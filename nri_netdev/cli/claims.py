@@ -9,6 +9,7 @@ from typing import Any
 
 from nri_netdev.cli.inputs import read_settings
 from nri_netdev.cli.node_state import binding_claims
+from nri_netdev.cli.shown import CLAIMS
 from nri_netdev.cli.table import print_table
 from nri_netdev.config.settings import Settings
 from nri_netdev.custody.locate import Found, locate
@@ -16,10 +17,7 @@ from nri_netdev.custody.ports import Kernel
 from nri_netdev.domain.claim import Claim
 from nri_netdev.domain.given import Inside, given_of
 from nri_netdev.domain.metadata import Given, described
-from nri_netdev.domain.text.age import age
 from nri_netdev.shells.kernel.node import open_kernel
-
-HEAD = ("INTERFACE", "STATE", "HOLDER", "SINCE", "PLACE", "NAME NOW", "CLAIM", "WRONG")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -39,7 +37,7 @@ def _show(settings: Settings, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(claims, indent=2))
     else:
-        print_table(HEAD, [_row(claim, int(time.time())) for claim in claims])
+        print_table(CLAIMS.head, [CLAIMS.row(claim, int(time.time())) for claim in claims])
 
 
 def _described(claim: Claim, kernel: Kernel) -> dict[str, Any]:
@@ -50,6 +48,7 @@ def _described(claim: Claim, kernel: Kernel) -> dict[str, Any]:
         "claim": claim.mark,
         "state": claim.state.value,
         "holder": str(claim.owner),
+        "namespace": claim.owner.namespace,
         "scope": claim.owner.scope.value,
         "container_id": claim.owner.container_id,
         "pod_id": claim.owner.pod_id,
@@ -71,16 +70,3 @@ def _given(claim: Claim, found: Found, kernel: Kernel) -> Given:
     if found.link is not None and found.netns_path is not None:
         inside = Inside(link=found.link, addresses=kernel.pods.addresses(found.netns_path, found.link.ifindex))
     return given_of(claim, claim.setup, kernel.host.facts()(claim.snapshot.link), inside)
-
-
-def _row(claim: dict[str, Any], at_s: int) -> tuple[object, ...]:
-    return (
-        claim["ifname"] if claim["share"] is None else f"{claim['ifname']} ({claim['share']})",
-        claim["state"],
-        claim["holder"],
-        age(at_s - claim["since_s"]),
-        claim["place"],
-        claim["ifname_now"] or "-",
-        claim["claim"],
-        "; ".join(claim["troubles"]) or "-",
-    )

@@ -9,13 +9,12 @@ from typing import Any
 
 from nri_netdev.cli.inputs import read_settings
 from nri_netdev.cli.node_state import read_node_state
+from nri_netdev.cli.shown import DEVICES, effects
 from nri_netdev.cli.table import print_table
 from nri_netdev.domain.links import Link
 from nri_netdev.domain.text.names import quote
 from nri_netdev.domain.verdict.availability import Availability
 from nri_netdev.errors import NriNetdevError
-
-HEAD = ("NAME", "KIND", "DRIVER", "PCI", "MAC", "MTU", "STATE", "MASTER", "ADDRESSES", "POOLS", "RULES", "FREE")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -32,10 +31,9 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(devices, indent=2))
         return 0
-    print_table(HEAD, [_row(device) for device in devices])
-    for device in devices if options.interfaces else ():
-        for text in device.get("effects", ()):
-            print(f"{device['ifname']}: {text}")
+    print_table(DEVICES.head, [DEVICES.row(device, 0) for device in devices])
+    for line in effects(devices) if options.interfaces else ():
+        print(line)
     return 0
 
 
@@ -76,16 +74,3 @@ def _device(link: Link, available: Availability) -> dict[str, Any]:
         "why_not": reason and reason.text,
         "effects": list(available.effects(link)),
     }
-
-
-def _row(device: dict[str, Any]) -> tuple[object, ...]:
-    """Cells below `HEAD`; a device that is not on the host has only a name and a holder."""
-    return (
-        device["ifname"],
-        *(device.get(name) or "-" for name in ("kind", "driver", "pci", "mac")),
-        device.get("mtu", "-"),
-        *(device.get(name) or "-" for name in ("state", "master")),
-        *(" ".join(device.get(name, ())) or "-" for name in ("addresses", "pools")),
-        ", ".join(device.get("rules", ())) or "-",
-        "yes" if device["free"] else f"no: {device['why_not']}",
-    )

@@ -41,6 +41,9 @@ CAPABILITIES = {
 }
 """Name and purpose of each capability that the daemon needs, by its number."""
 
+_WITHOUT_SANDBOXES = "docker"
+"""The engine that tells plugins of its containers alone, as it calls itself."""
+
 
 def run(options: argparse.Namespace) -> int:
     """Print every check; 0 if nothing must be changed."""
@@ -228,7 +231,16 @@ def _registered(settings: Settings) -> LiveEngine | None:
 
 def _visited(settings: Settings, visited: Visit) -> Iterator[Check]:
     engine, pid = visited.engine, visited.pid
-    yield Check(topic="engine", found=f"{engine.runtime_name} {engine.runtime_version} answers at {settings.socket}")
+    has_sandboxes = engine.runtime_name != _WITHOUT_SANDBOXES
+    yield Check(
+        topic="engine",
+        found=f"{engine.runtime_name} {engine.runtime_version} answers at {settings.socket}",
+        verdict=CheckVerdict.OK if has_sandboxes else CheckVerdict.CHANGE,
+        advice=""
+        if has_sandboxes
+        else "its containers have no pod sandbox, and get no interface; run nri-netdev with "
+        "--socket PATH of containerd or CRI-O",
+    )
     yield _nri(engine)
     for kind, name in (("net", "hostNetwork"), ("pid", "hostPID")):
         same = is_same_namespace(kind, pid) if pid else False

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 from nri_netdev.cli.inputs import read_file, read_settings
 from nri_netdev.cli.node_state import read_node_state
+from nri_netdev.cli.shown import explained
 from nri_netdev.config.settings import Settings
 from nri_netdev.domain.annotations.manifest import pods_in
 from nri_netdev.domain.claim import Netns
@@ -37,22 +38,12 @@ def run(options: argparse.Namespace) -> int:
     """Print what would become of each entry; 0 if all would be given."""
     settings = read_settings(options)
     node = read_node_state(settings)
-    explained = [(one.title, explanation) for one in _asked(options, settings) for explanation in _explain(one, node)]
-    if options.json:
-        print(json.dumps([{"pod": title, **asdict(explanation)} for title, explanation in explained], indent=2))
-    elif not explained:
-        print("Nothing is asked for.")
-    else:
-        for title, explanation in explained:
-            print(f"{title}, container {explanation.container}, {explanation.asked}")
-            for line in _lines(explanation):
-                print(f"  {line}")
-    return 0 if all(explanation.is_granted for _, explanation in explained) else 1
-
-
-def _lines(explanation: Explanation) -> tuple[str, ...]:
-    sets = (f"sets {'; '.join(explanation.sets)}",) if explanation.sets else ()
-    return *explanation.steps, explanation.verdict, *sets, *explanation.effects
+    explanations = [
+        (one.title, explanation) for one in _asked(options, settings) for explanation in _explain(one, node)
+    ]
+    documents = [{"pod": title, **asdict(explanation)} for title, explanation in explanations]
+    print(json.dumps(documents, indent=2) if options.json else explained(documents))
+    return 0 if all(explanation.is_granted for _, explanation in explanations) else 1
 
 
 def _explain(asked: _Asked, node: NodeState) -> tuple[Explanation, ...]:

@@ -15,6 +15,6 @@ def run(options: argparse.Namespace) -> int:
     where = read_settings(options).health
     if not where:
         raise ConfigurationError("health: set where the daemon answers: health in the configuration file, or --health")
-    serves = check(ListenAddress.parse(where), options.service)
+    serves = check(ListenAddress.parse_all(where)[0], options.service)
     print("serving" if serves else "not serving")
     return 0 if serves else 1

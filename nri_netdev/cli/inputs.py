@@ -10,7 +10,7 @@ from nri_netdev.config.settings import Settings
 from nri_netdev.config.watched import Watched
 from nri_netdev.errors import ConfigurationError
 
-_OPTIONS = ("socket", "name", "index", "state_dir", "run_dir", "log_level", "log_format", "health", "metrics")
+_OPTIONS = ("socket", "name", "index", "state_dir", "run_dir", "log_level", "log_format", "health", "metrics", "events")
 """Options that are settings."""
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from nri_netdev.domain.text.age import age
-from nri_netdev.shells.observe.status import Document
+
+if TYPE_CHECKING:  # it is shown where nothing of a daemon is loaded
+    from nri_netdev.shells.observe.status import Document
 
 
 def page(document: Document, *, now_s: float) -> str:

@@ -69,10 +69,11 @@ def _absolute(text: str) -> Path:
     return Path(text)
 
 
-def _where(meaning: str, *, may_be_path: bool) -> Text[Any]:
+def _where(meaning: str, *, may_be_path: bool = False, most: int = 1) -> Text[Any]:
     def parse(text: str) -> str:
         try:
-            is_wrong = bool(text) and ListenAddress.parse(text).path is not None and not may_be_path
+            found = ListenAddress.parse_all(text)
+            is_wrong = len(found) > most or (not may_be_path and any(address.path is not None for address in found))
         except ValueError:
             is_wrong = True
         if is_wrong:
@@ -141,14 +142,20 @@ class Settings:
     )
     health: str = _setting(
         "",
-        "where gRPC probes are answered, `unix:///PATH` or `ADDRESS:PORT`; nowhere if empty",
-        _where("unix:///PATH or ADDRESS:PORT", may_be_path=True),
+        "where gRPC probes are answered: `unix:///PATH`, `ADDRESS:PORT`, or both with a comma; nowhere if empty",
+        _where("unix:///PATH or ADDRESS:PORT", may_be_path=True, most=2),
         at_start=True,
     )
     metrics: str = _setting(
         "",
         "where Prometheus scrapes, `ADDRESS:PORT`; nowhere if empty",
-        _where("ADDRESS:PORT", may_be_path=False),
+        _where("ADDRESS:PORT"),
+        at_start=True,
+    )
+    events: str = _setting(
+        "",
+        "the socket, `unix:///PATH`, at which `nri-netdev events` hears what to tell pods; nowhere if empty",
+        like("(unix:///.+)?", "unix:///PATH"),
         at_start=True,
     )
     policy: Policy = field(default_factory=Policy)

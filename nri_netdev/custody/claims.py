@@ -181,6 +181,7 @@ def about(claim: Claim) -> dict[str, object]:
     return {
         "ifname": claim.ifname,
         "pod": f"{owner.namespace}/{owner.pod}",
+        "pod_uid": owner.pod_uid,
         "container": owner.container,
         "claim": claim.mark,
     }

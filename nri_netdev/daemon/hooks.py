@@ -142,14 +142,17 @@ class Hooks:
 
     def create_container(self, connection: EngineConnection, request: Request) -> None:
         """CreateContainer: decide, promise, and answer with the adjustment, or refuse with the reason."""
-        is_asking = mentions(request.pod.annotations)
+        pod, container = pod_of(request.pod, request.container), container_of(request.container)
+        is_asking = mentions(pod.annotations)
         self._meters.count(CONTAINERS, "true" if is_asking else "false")
         if not is_asking:
             connection.reply(request, None)
             return
         begin_s = time.perf_counter()
-        pod, container = pod_of(request.pod), container_of(request.container)
         self._unread.container_comes(pod.id, container.name)
+        if container.id in self._lane.holders:  # its adjustment is from the daemon before us, which has just let go
+            connection.reply(request, None)
+            return
         asks = self._injection.asks(pod.runtime_handler)
         try:
             entries = entries_of(pod, container)
@@ -240,7 +243,7 @@ class Hooks:
         pod, container = pod_of(request.pod), container_of(request.container)
         if not self.heeds_start_errors and container.pid and pod.netns_path:
             is_dead = await asyncio.to_thread(kill_in_netns, container.pid, pod.netns_path)
-            event(_log, logging.WARNING, "start.prevented", **who(pod, container), dead=is_dead)
+            event(_log, logging.WARNING, "start.prevented", **who(pod, container), dead=is_dead, reason=str(error))
         refuse(connection, request, error, doing="start")
 
     # -- StopContainer, RemoveContainer, StopPodSandbox ------------------------------------------------------------
@@ -318,7 +321,8 @@ EVENTS = event_mask(*HANDLERS)
 
 def who(pod: PodSandbox, container: Container) -> dict[str, str]:
     """The fields of log lines about a container that asks."""
-    return {"pod": f"{pod.namespace}/{pod.name}", "container": container.name or container.id[:12]}
+    name = f"{pod.namespace}/{pod.name}".lstrip("/")
+    return {"pod": name, "pod_uid": pod.uid, "container": container.name or container.id[:12]}
 
 
 def refuse(connection: EngineConnection, request: Request, error: RequestError, *, doing: str) -> None:

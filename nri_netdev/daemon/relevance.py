@@ -38,8 +38,11 @@ class Relevance:
         self._strangers.clear()
 
     def of_peek(self, peek: Peek) -> bool:
-        """Whether an event concerns us: its pod may have an annotation for us, or has claims."""
-        if peek.pod_id in self._holders() or may_mention(peek.pod):
+        """Whether an event concerns us: its pod may have an annotation for us, or has claims.
+
+        Where the container is its own pod, the annotations are the container's, of which perhaps not all is here.
+        """
+        if peek.pod_id in self._holders() or may_mention(peek.pod) or peek.is_own_pod:
             return True
         if peek.method == _CREATE_CONTAINER:
             self._meters.count(CONTAINERS, "false")

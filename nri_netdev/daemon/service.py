@@ -15,41 +15,41 @@ import os
 import random
 import signal
 import sys
-import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from functools import partial
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
 from nri_netdev import __version__
-from nri_netdev.config.settings import Injection, OnMissed, Settings
-from nri_netdev.config.watched import Reload, Watched
+from nri_netdev.config.settings import Injection, Settings
+from nri_netdev.config.watched import Watched
 from nri_netdev.custody.custody import Custody
 from nri_netdev.daemon.assembly import open_custody
 from nri_netdev.daemon.background import Background, readable
-from nri_netdev.daemon.hooks import ENGINES_THAT_HEED_START_ERRORS, EVENTS, Hooks, who
+from nri_netdev.daemon.hooks import ENGINES_THAT_HEED_START_ERRORS, EVENTS, Hooks
+from nri_netdev.daemon.in_force import InForce
 from nri_netdev.daemon.injection import InjectionMemory
 from nri_netdev.daemon.lane import Lane, patience_s
+from nri_netdev.daemon.missed import seek
 from nri_netdev.daemon.relevance import Relevance
 from nri_netdev.daemon.returns import Returns
+from nri_netdev.daemon.roster import Roster
+from nri_netdev.daemon.standby import EVERYBODY, Standby
+from nri_netdev.daemon.succession import POLL_S, Succession
 from nri_netdev.daemon.unread import UnreadKey, UnreadKeys
 from nri_netdev.daemon.view import View
-from nri_netdev.domain.annotations.entries import entries_of
-from nri_netdev.domain.annotations.request import Entry
 from nri_netdev.domain.claim import Claim
-from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.policy.rules import Policy
-from nri_netdev.errors import ConfigurationError, RequestError, StateError
+from nri_netdev.errors import ConfigurationError, StateError
 from nri_netdev.log import event, set_level
 from nri_netdev.shells.engine.connection import EngineConnection, connect, launched_socket, stay_connected
 from nri_netdev.shells.kernel.mirror import host_events
 from nri_netdev.shells.kernel.netns import is_same_namespace
 from nri_netdev.shells.observe.metrics import Meters
-from nri_netdev.shells.store.lock import Lock
+from nri_netdev.wire.peek import Peek
 from nri_netdev.wire.session import Closed, Configured, Event, PluginSession, Refused, Registered, Request, Synchronized
 
 _log = logging.getLogger(__name__)
 
 TICK_S = 1.0
-STANDBY_S = 0.5
 SWITCH_S = 0.0002
 """How long a thread may compute while another waits, in seconds. An engine waits for the thread that reads from it; by
 default that one would wait up to 5 ms for custody's."""
@@ -75,8 +75,7 @@ class Daemon:
         watched: Watched | None = None,
     ) -> None:
         env = os.environ if environment is None else environment
-        self._settings = settings
-        self._watched = watched
+        self.in_force = InForce(settings, watched, self._apply)
         self.meters = Meters()
         self._new_custody = new_custody or self._open_custody
         self._injection = InjectionMemory(Injection(settings.injection))
@@ -87,7 +86,7 @@ class Daemon:
         self._returns = Returns(self._lane)
         self._plugin_runs = Returns(self._lane, at_one_time=8, doing="run an IPAM plugin")
         self._background = Background()
-        self._relevance = Relevance(lambda: self._lane.holders, self.meters)
+        self._relevance = Relevance(self._concerned, self.meters)
         self._unread = UnreadKeys()
         self._hooks = Hooks(
             self._lane,
@@ -97,16 +96,16 @@ class Daemon:
             meters=self.meters,
             spawn=self._background.spawn,
         )
-        self.answer_now = self._hooks.answer_now
-        self._lock: Lock | None = None
+        self._succession = Succession(settings.state_dir)
+        self._standby = Standby(self._succession, lambda: self._lane.limit_s)
+        self._serving: asyncio.Future[None] | None = None
+        """The connection to the engine, made and made again."""
         self.engine: Configured | None = None
         self._connection: EngineConnection | None = None
         self._is_healthy = False
         self._links_changed = asyncio.Event()
         self._opened = asyncio.Event()
         """Set once there is custody."""
-        self._rereading = threading.Lock()
-        """The timer reads the configuration again, and whatever an engine passes comes on another thread."""
 
     # -- what others read -------------------------------------------------------------------------------------------
 
@@ -121,6 +120,12 @@ class Daemon:
         return self._connection is not None and self._is_healthy and self._lane.custody is not None
 
     @property
+    def is_started(self) -> bool:
+        """Whether it is registered with the engine, and answers it or stands by."""
+        is_in_place = self._succession.is_answering or self._succession.is_standing_by
+        return self._connection is not None and self._is_healthy and is_in_place
+
+    @property
     def trouble(self) -> str:
         """Why nothing can be given, or ""."""
         return self._lane.trouble
@@ -128,7 +133,7 @@ class Daemon:
     @property
     def policy(self) -> Policy:
         """The policy in force."""
-        return self._settings.policy
+        return self.in_force.settings.policy
 
     @property
     def unread(self) -> tuple[UnreadKey, ...]:
@@ -145,24 +150,30 @@ class Daemon:
         """
         event(_log, logging.INFO, "daemon.started", version=__version__, pid=os.getpid())
         self._background.begin()
-        view = View(settings=self._settings, meters=self.meters, daemon=self)
-        async with view.probed(), self._locked(), view.shown():
+        view = View(settings=self.in_force.settings, meters=self.meters, daemon=self)
+        async with view.probed(), self._locked():
             await self._open()
-            works = (self._serve(), self._tick(), self._watch_links(), self._watch_holders())
-            tasks = [asyncio.ensure_future(work) for work in works]
-            try:
-                ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                for task in ended:
-                    task.result()
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-                await self._drain()
+            async with view.shown():
+                await self._work()
+
+    async def _work(self) -> None:
+        """Serve, then drain."""
+        self._serving = self._serving or asyncio.ensure_future(self._serve())
+        works = (self._tick(), self._watch_links(), self._watch_holders())
+        tasks = [self._serving, *map(asyncio.ensure_future, works)]
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._drain()
 
     @contextlib.asynccontextmanager
     async def _locked(self) -> AsyncIterator[None]:
-        """Hold the lock of the state directory; wait for it as long as another daemon serves.
+        """Hold the lock of the state directory; stand by as long as another daemon serves.
 
         Where there can be no lock there can be no ledger either: then the daemon serves, and gives nothing.
         """
@@ -170,36 +181,50 @@ class Daemon:
         try:
             while (pid := self._take_lock()) is not None:
                 if pid != logged:
-                    state_dir = self._settings.state_dir
+                    state_dir = self.in_force.settings.state_dir
                     event(_log, logging.INFO, "daemon.standby", serving_pid=pid, state_dir=state_dir)
                     logged = pid
-                await asyncio.sleep(STANDBY_S)
+                if self._fd is None and self._serving is None:
+                    self._serving = asyncio.ensure_future(self._serve())
+                self._succession.stand_by(is_registered=self._standby.is_settled)
+                await asyncio.sleep(POLL_S)
             yield
         finally:
-            if self._lock is not None:
-                self._lock.close()
+            if self._serving is not None:
+                self._serving.cancel()
+            if self._connection is not None:
+                self._connection.close()
+            self._succession.close()
 
     def _take_lock(self) -> int | None:
         """Take the lock if it is not ours yet; the process that has it, None if that is us or there can be none."""
         try:
-            self._lock = self._lock or Lock(self._settings.state_dir)
-            return self._lock.take()
+            return self._succession.take()
         except StateError as error:
             self._log_trouble(error)
             return None
 
     async def _open(self) -> None:
-        """Open ledger and kernel; without a ledger the daemon serves, and gives nothing."""
+        """Open ledger and kernel, and answer the engine; without a ledger the daemon serves, and gives nothing."""
         pid = self._take_lock()
         if pid is not None:
             self._log_trouble(StateError(f"the state directory is served by process {pid}", hint="stop one of the two"))
-        if pid is not None or self._lock is None:
             return
-        try:
-            await self._lane.open(lambda: self._new_custody(self._settings))
-            self._opened.set()
-        except StateError as error:
-            self._log_trouble(error)
+        if not self._succession.is_lockless:
+            try:
+                await self._lane.open(lambda: self._new_custody(self.in_force.settings))
+                self._opened.set()
+            except StateError as error:
+                self._log_trouble(error)
+        self._succession.take_over(self._begin)
+
+    def _begin(self) -> None:
+        """Go on from what was heard while another daemon served."""
+        roster, self._standby.roster = self._standby.roster, None
+        if roster is not None and self._connection is not None:
+            self._lane.later(lambda custody: roster.add_unheard(custody.claims))
+            self._go_on(self._connection, roster)
+            event(_log, logging.INFO, "daemon.took_over", pods=len(roster.pods), containers=len(roster.containers))
 
     def _log_trouble(self, error: StateError) -> None:
         """Log why nothing can be given; once, not every second."""
@@ -209,9 +234,9 @@ class Daemon:
 
     async def _serve(self) -> None:
         if self._fd is None:
-            event(_log, logging.INFO, "engine.connecting", socket=self._settings.socket)
+            event(_log, logging.INFO, "engine.connecting", socket=self.in_force.settings.socket)
             await stay_connected(
-                self._settings.socket,
+                self.in_force.settings.socket,
                 self._session,
                 self,
                 rng=random.Random(),  # noqa: S311 - jitter, not a secret
@@ -223,7 +248,11 @@ class Daemon:
         await closed
 
     async def _drain(self) -> None:
-        """Wait for the answers that are under way, then hang up."""
+        """Hand over to a successor, or go on to the end; wait for the answers that are under way, then hang up."""
+        if self._succession.has_successor():
+            await asyncio.to_thread(self._returns.wait, DRAIN_S)  # a successor would have to wait for these
+            self._succession.hand_over()
+            event(_log, logging.INFO, "daemon.handed_over")
         await self._background.finish(DRAIN_S)
         if self._connection is not None:
             self._connection.close()
@@ -236,6 +265,10 @@ class Daemon:
 
     # -- the engine, on the thread that reads from it ----------------------------------------------------------------
 
+    def _concerned(self) -> Collection[str]:
+        """The ids of pods and containers whose events concern us."""
+        return self._lane.holders if self._succession.is_answering else EVERYBODY
+
     def _open_custody(self, settings: Settings) -> Custody:
         return open_custody(settings, self.meters, returns=self._returns, plugin_runs=self._plugin_runs)
 
@@ -247,10 +280,12 @@ class Daemon:
     def handle(self, connection: EngineConnection, what: Event) -> None:
         """Take an event of the session."""
         self._connection = None if isinstance(what, Closed) else connection
+        if self._connection is None:
+            self._standby.roster = None
         self.engine = self.engine if self._connection else None
         match what:
             case Request():
-                self._hooks.handle(connection, what)
+                self._pass_on(connection, what)
             case Synchronized():
                 self._synchronize(connection, what)
             case Configured():
@@ -264,9 +299,7 @@ class Daemon:
     def _configured(self, what: Configured) -> None:
         self.engine = what
         self._injection.forget()
-        watched = self._watched
-        if watched is not None:
-            self._reread(lambda: watched.configure(what.config))
+        self.in_force.configure(what.config)
         self._hooks.heeds_start_errors = what.runtime_name in ENGINES_THAT_HEED_START_ERRORS
         self._lane.limit_s = patience_s(what.request_timeout_ms)
         event(
@@ -280,36 +313,35 @@ class Daemon:
         )
 
     def _synchronize(self, connection: EngineConnection, what: Synchronized) -> None:
-        pods: tuple[PodSandbox, ...] = what.pods
-        containers: tuple[Container, ...] = what.containers
         connection.reply(what.request, None)
-        shares_pids = is_same_namespace("pid", connection.peer_pid()) is True
         self._is_healthy = True
-        self._unread.synchronize(pods, containers)
         event(_log, logging.INFO, "engine.synchronized", pods=what.pod_count, containers=what.container_count)
+        roster = Roster(what.pods, what.containers, since_s=time.time())
+        self._succession.pass_on(lambda: self._go_on(connection, roster), lambda: self._standby.begin(roster))
+
+    def _go_on(self, connection: EngineConnection, roster: Roster) -> None:
+        """Go on from what exists."""
+        shares_pids = is_same_namespace("pid", connection.peer_pid()) is True
+        on_missed = self.in_force.settings.on_missed
+        self._unread.synchronize(roster.pods, roster.containers)
 
         def job(custody: Custody) -> None:
+            pods, containers = roster.pods, roster.containers
             custody.synchronize(pods, containers, shares_pids=shares_pids)
-            self._seek_missed(custody, {pod.id: pod for pod in pods if pod.annotations}, containers)
+            seek(custody, pods, containers, on_missed=on_missed, later=self._lane.later)
 
         self._lane.later(job)
 
-    def _seek_missed(self, custody: Custody, pods: Mapping[str, PodSandbox], containers: Iterable[Container]) -> None:
-        """Find running containers that were created while no daemon ran; the others are found when they start."""
-        for container in containers:
-            pod = pods.get(container.pod_id)
-            if pod is None or not container.is_running or custody.deaths.is_dead(container):
-                continue
-            try:
-                missing = custody.missing(pod, container, entries_of(pod, container))
-                if missing and self._settings.on_missed == OnMissed.ATTACH:
-                    # A job of its own: it may have to be done again, and the lists are of this moment.
-                    self._lane.later(partial(_attach, pod=pod, container=container, missing=missing))
-                elif missing:
-                    names = ", ".join(entry.interface for entry in missing)
-                    raise RequestError(f"it runs without {names}: it was created while no nri-netdev was there")  # noqa: TRY301
-            except RequestError as error:
-                event(_log, logging.ERROR, "container.missed", **who(pod, container), reason=str(error))
+    def answer_now(self, connection: EngineConnection, peek: Peek) -> bool:
+        """Answer an event that was recognised without decoding, if that takes no time."""
+        return self._succession.is_answering and self._hooks.answer_now(connection, peek)
+
+    def _pass_on(self, connection: EngineConnection, request: Request) -> None:
+        is_ours = self._succession.pass_on(
+            lambda: self._hooks.handle(connection, request), lambda: self._standby.note(request)
+        )
+        if not is_ours and not self._standby.answer(connection, request):
+            self._hooks.handle(connection, request)
 
     async def _done(self, job: Callable[[Custody], None]) -> None:
         """Have custody do a job, and wait until it is done."""
@@ -317,26 +349,8 @@ class Daemon:
 
     # -- what goes on beside the engine -----------------------------------------------------------------------------
 
-    def reload(self) -> None:
-        """Read the configuration again; what is wrong in it is logged, and the old one stays in force."""
-        if self._watched is not None:
-            self._reread(self._watched.reload)
-
-    def _reread(self, read: Callable[[], Reload | None]) -> None:
-        """Read the configuration again, one thread at a time, and put a change into force."""
-        with self._rereading:
-            change = read()
-            if change is not None:
-                self._apply(change)
-
-    def _apply(self, change: Reload) -> None:
-        for problem in change.problems:
-            event(_log, logging.ERROR, "config.refused", problem=problem, effect="the old one stays in force")
-        if change.needs_restart:
-            event(_log, logging.WARNING, "config.needs_restart", settings=change.needs_restart)
-        if change.problems:
-            return
-        self._settings = settings = change.settings
+    def _apply(self, settings: Settings) -> None:
+        """Put changed settings into force."""
         self._injection.mode = Injection(settings.injection)
         set_level(settings.log_level)
 
@@ -345,12 +359,11 @@ class Daemon:
             custody.preparations.refresh()
 
         self._lane.later(job)
-        event(_log, logging.INFO, "config.in_force", rules=len(settings.policy.rules))
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            self.reload()
+            self.in_force.reload()
             self._unread.tick()
             if self._lane.custody is None:
                 await self._open()
@@ -417,7 +430,7 @@ def serve(watched: Watched) -> int:
         loop = asyncio.get_running_loop()
         daemon = Daemon(watched.settings, watched=watched)
         task = asyncio.ensure_future(daemon.run())
-        loop.add_signal_handler(signal.SIGHUP, daemon.reload)
+        loop.add_signal_handler(signal.SIGHUP, daemon.in_force.reload)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, _stop, task, number)
         with contextlib.suppress(asyncio.CancelledError):
@@ -434,14 +447,3 @@ def _stop(task: asyncio.Future[None], number: signal.Signals) -> None:
         os._exit(128 + number)
     event(_log, logging.INFO, "daemon.stopping", signal=number.name)
     task.cancel()
-
-
-def _attach(custody: Custody, *, pod: PodSandbox, container: Container, missing: tuple[Entry, ...]) -> None:
-    """Give a container that runs what it was to have when it was created. It may have to be done again."""
-    if custody.deaths.is_dead(container):
-        return
-    try:
-        custody.start(pod, container, missing)
-        event(_log, logging.WARNING, "container.attached", **who(pod, container))
-    except RequestError as error:
-        event(_log, logging.ERROR, "container.missed", **who(pod, container), reason=str(error))

@@ -65,6 +65,7 @@ class _WatchedPod:
     """A pod with keys that nobody has read yet."""
 
     name: str
+    uid: str
     is_whole: bool
     """Whether all of its containers have been seen to come."""
     waiting: dict[str, str]
@@ -86,10 +87,9 @@ class _WatchedPod:
         if key in self.told:
             return
         self.told[key] = UnreadKey(pod=self.name, key=quote_key(key), reason=reason)
+        pod = {"pod": self.name, "pod_uid": self.uid}
         names = tuple(self.came)
-        event(
-            _log, logging.WARNING, "key.unread", pod=self.name, key=key, why=why.value, reason=reason, containers=names
-        )
+        event(_log, logging.WARNING, "key.unread", **pod, key=key, why=why.value, reason=reason, containers=names)
 
     def meant(self, container: str) -> str:
         """A question after the name of a container, if it is near one that no key names."""
@@ -196,6 +196,7 @@ class UnreadKeys:
         named = {key: container for key in keys if (container := named_container(key))}
         watched = _WatchedPod(
             name=f"{pod.namespace}/{pod.name}",
+            uid=pod.uid,
             is_whole=is_whole,
             waiting=dict(list(named.items())[:MOST_KEYS]),
             named=frozenset(named.values()),

@@ -1,7 +1,7 @@
-"""What a running daemon lets others see of it: the document of `nri-netdev status`, probes, metrics.
+"""What a running daemon lets others see of it: the document of `nri-netdev status`, probes, metrics, the stream.
 
-Only reads. The servers are in `nri_netdev.shells.observe`; those of probes and metrics are started, and loaded,
-only where the settings name an address.
+Only reads. The servers are in `nri_netdev.shells.observe`; those of probes, metrics and the stream are started, and
+loaded where they cost something, only where the settings name an address.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from nri_netdev.errors import KernelError
 from nri_netdev.log import event, observed
 from nri_netdev.shells.kernel.rtnetlink import read_inventory
 from nri_netdev.shells.kernel.sysfs import facts_reader
-from nri_netdev.shells.observe import health, prometheus, status
+from nri_netdev.shells.observe import health, prometheus, status, stream
 from nri_netdev.shells.observe.metrics import CLAIMS, CONTAINERS, POOL_FREE, POOL_SIZE, READY, REFUSALS, Gauges, Meters
 from nri_netdev.shells.observe.probes import Probes
 from nri_netdev.wire.session import Configured
@@ -63,6 +63,10 @@ class DaemonView(Able, Protocol):
         """The annotation keys that nobody reads."""
 
     @property
+    def is_started(self) -> bool:
+        """Whether it is registered with the engine, and answers it or stands by."""
+
+    @property
     def engine(self) -> Configured | None:
         """The engine's description of itself; None while none is connected."""
 
@@ -92,11 +96,14 @@ class View:
         self._started_s = time.time()
         self._readiness = Readiness(daemon, settings.state_dir)
         self._pools: tuple[float, Policy, Mapping[str, PoolCount]] | None = None
-        self._probes = self._new_probes()
-
-    def _new_probes(self) -> Probes:
-        address = ListenAddress.parse(self.settings.health) if self.settings.health else None
-        return Probes(address, {health.LIVENESS: self._turns, health.READINESS: self._serves, "": self._serves})
+        services = {
+            health.LIVENESS: self._turns,
+            health.READINESS: self._serves,
+            health.STARTUP: lambda: daemon.is_started,
+            "": self._serves,
+        }
+        self._ring = stream.EventRing()
+        self._probes = tuple(Probes(address, services) for address in ListenAddress.parse_all(settings.health))
 
     def document(self) -> status.Document:
         """What `nri-netdev status --json` prints."""
@@ -155,28 +162,35 @@ class View:
 
     @contextlib.asynccontextmanager
     async def probed(self) -> AsyncIterator[None]:
-        """Answer probes for as long as a block lasts, as soon as the address is free: while standing by already."""
+        """Count events, and answer probes where an address is free, while a block runs: while standing by already."""
         self._loop = asyncio.get_running_loop()
-        async with self._probes.standing_by():
+        async with contextlib.AsyncExitStack() as stack:
+            stack.enter_context(observed(self.meters.count_event))
+            if self.settings.events:
+                stack.enter_context(observed(self._ring.note))
+            for probes in self._probes:
+                await stack.enter_async_context(probes.standing_by())
             yield
 
     @contextlib.asynccontextmanager
     async def shown(self) -> AsyncIterator[None]:
-        """Serve status, probes and metrics for as long as a block lasts, within `probed`; probes end with it.
+        """Serve status, probes, metrics and stream for as long as a block lasts, within `probed`; probes end with it.
 
         Raises:
             ConfigurationError: An address of the settings cannot be listened on.
         """
         async with contextlib.AsyncExitStack() as stack:
-            stack.enter_context(observed(self.meters.count_event))
             watching = asyncio.ensure_future(self._readiness.watch())
             stack.callback(watching.cancel)
             await stack.enter_async_context(status.serving(self.settings.run_dir, self.document))
-            self._probes.listen()
-            stack.push_async_callback(self._probes.close)
+            for probes in self._probes:
+                probes.listen()
+                stack.push_async_callback(probes.close)
             if self.settings.metrics:
                 address = ListenAddress.parse(self.settings.metrics)
                 await stack.enter_async_context(prometheus.serving(address, self.meters, self.gauges))
+            if path := ListenAddress.parse(self.settings.events).path if self.settings.events else None:
+                await stack.enter_async_context(stream.serving(path, self._ring))
             yield
 
     def _turns(self) -> bool:

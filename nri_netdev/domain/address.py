@@ -36,6 +36,15 @@ class ListenAddress:
             raise ValueError(f'"{text}": unix:///PATH or ADDRESS:PORT')
         return cls(host=host, port=int(port))
 
+    @classmethod
+    def parse_all(cls, text: str) -> tuple[Self, ...]:
+        """Read several, separated by commas; none of an empty text.
+
+        Raises:
+            ValueError: One is neither form.
+        """
+        return tuple(map(cls.parse, text.split(","))) if text else ()
+
     @property
     def target(self) -> str:
         """As gRPC writes it."""

@@ -43,6 +43,17 @@ class Peek(NamedTuple):
     pod: memoryview
     container: memoryview
 
+    @property
+    def is_own_pod(self) -> bool:
+        """Whether the container is its own pod: its engine has no pod sandboxes."""
+        if not self.container:
+            return False
+        try:
+            begin, end = _field(self.container, 0, _ID)
+        except (IndexError, ValueError):
+            return False
+        return bytes(self.container[begin:end]) == self.pod_id.encode()
+
     def container_names(self) -> tuple[str, str]:
         """The container's id and name; both "" unless id, pod id and name are its first fields."""
         found = []

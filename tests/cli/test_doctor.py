@@ -20,7 +20,9 @@ from nri_netdev.errors import ConfigurationError
 from nri_netdev.shells.observe.status import serving
 from nri_netdev.shells.store.ledger import Ledger
 from nri_netdev.shells.store.lock import Lock
+from nri_netdev.testing.engine import Engine
 from tests.cli.conftest import run
+from tests.loop import within
 from tests.shells.store.test_ledger import claim
 
 
@@ -102,6 +104,18 @@ def test_no_engine(tmp_path: Path) -> None:
     assert check.verdict is CheckVerdict.CHANGE
     assert "io.containerd.nri.v1.nri" in check.advice
     assert "enable_nri = true" in check.advice
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict"), [("containerd", CheckVerdict.OK), ("cri-o", CheckVerdict.OK), ("docker", CheckVerdict.CHANGE)]
+)
+@within(60)
+async def test_an_engine(tmp_path: Path, name: str, verdict: CheckVerdict) -> None:
+    """It answers; Docker's containers get nothing all the same."""
+    async with Engine(tmp_path / "nri.sock", runtime_name=name, runtime_version="2.4.2"):
+        (check,) = (await asyncio.to_thread(checks, tmp_path))["engine"]
+    assert check.found == f"{name} 2.4.2 answers at {tmp_path / 'nri.sock'}"
+    assert (check.verdict, "no pod sandbox" in check.advice) == (verdict, name == "docker")
 
 
 def test_the_daemon_is_registered(tmp_path: Path) -> None:

@@ -262,6 +262,25 @@ async def test_an_engine_that_does_not_tell_names(node: Node) -> None:
 
 
 @on_loop
+@pytest.mark.parametrize("filler", ["", "x" * 8192], ids=["peeked", "decoded"])
+async def test_an_engine_without_pod_sandboxes(node: Node, filler: str) -> None:
+    """Docker's containers are pods of their own: one that asks is refused, however long the event; others run."""
+    async with node.engine() as engine, node.daemon():
+        await engine.wait_plugin()
+        pod = nri_pb2.PodSandbox(id="d1", name="/web")
+        container = nri_pb2.Container(id="d1", pod_sandbox_id="d1", name="/web", labels={"app": filler})
+        assert not (await engine.create_container(pod, container)).ByteSize()
+        container.annotations["nri-netdev.io/pod"] = "- ens1"
+        with pytest.raises(RemoteError, match="nri-netdev: pod web, container web: a container without a pod sandbox"):
+            await engine.create_container(pod, container)
+        container.annotations["nri-netdev.io/pod"] = "- {}"
+        with pytest.raises(RemoteError, match=r"nri-netdev\.io/pod"):
+            await engine.create_container(pod, container)
+        assert is_untouched(node)
+        assert node.nic.netns == HOME
+
+
+@on_loop
 async def test_a_bug_in_a_hook_costs_no_more_than_its_event(node: Node) -> None:
     """The container that met it is refused with a reason, teardown goes on, and so does the connection."""
 

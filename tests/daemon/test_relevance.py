@@ -6,6 +6,7 @@ from nri_netdev.daemon.relevance import Relevance
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.proto import nri_pb2
 from nri_netdev.shells.observe.metrics import CONTAINERS, Meters
+from nri_netdev.wire.peek import Peek
 
 ASKING = nri_pb2.PodSandbox(id="asking", annotations={"nri-netdev.io/x": ""})
 STRANGER = nri_pb2.PodSandbox(id="stranger", annotations={"app": "x"})
@@ -42,6 +43,22 @@ def test_what_holds_something_is_kept() -> None:
 def test_a_container_may_be_told_before_its_pod() -> None:
     """Then it is kept, for its pod may ask for something."""
     assert container_of(Relevance(frozenset, Meters()), "not told yet") is not None
+
+
+def test_which_events_are_not_answered_at_once() -> None:
+    """Those of pods that ask or hold, and of containers that are their own pods; of the others each create counts."""
+    meters = Meters()
+    relevance = Relevance(lambda: frozenset({"held"}), meters)
+
+    def concerns(pod: nri_pb2.PodSandbox, container_id: str) -> bool:
+        container = encoded(nri_pb2.Container(id=container_id))
+        return relevance.of_peek(Peek(1, "CreateContainer", pod.id, encoded(pod), container))
+
+    assert concerns(ASKING, "c")
+    assert concerns(nri_pb2.PodSandbox(id="held"), "c")
+    assert concerns(STRANGER, "stranger")
+    assert not concerns(STRANGER, "c")
+    assert dict(meters.counters) == {(CONTAINERS.name, ("false",)): 1}
 
 
 def test_which_events_are_decoded() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import socket
@@ -119,21 +118,6 @@ async def test_what_ended_unseen_comes_home_on_synchronize(node: Node) -> None:
             await engine.wait_plugin(timeout_s=20)
             await until(lambda: node.nic.netns == HOME)
             await until(lambda: not tuple(node.ledger.rows.values()))
-
-
-@on_loop
-async def test_two_daemons(node: Node) -> None:
-    """The second waits and is registered nowhere until the first has gone."""
-    async with node.engine() as engine, node.daemon() as first:
-        await engine.wait_plugin()
-        async with node.daemon():
-            await asyncio.sleep(0.3)
-            assert engine.plugins == ("10-nri-netdev",)
-            first.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await first
-            await until(lambda: not engine.plugins)
-            assert await engine.wait_plugin(timeout_s=20) == "10-nri-netdev"
 
 
 @on_loop

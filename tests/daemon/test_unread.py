@@ -26,7 +26,7 @@ OWN = "nri-netdev.io/container."
 def pod(*keys: str, pod_id: str = "p1", **fields: Any) -> PodSandbox:
     """A pod with these keys; what has no slash is a container's name."""
     annotations = {key if "/" in key else OWN + key: "[ens1]" for key in keys}
-    return PodSandbox(id=pod_id, namespace="default", name="web", annotations=annotations, **fields)
+    return PodSandbox(id=pod_id, uid="u1", namespace="default", name="web", annotations=annotations, **fields)
 
 
 def container(name: str, container_id: str = "c", *, is_running: bool = True) -> Container:
@@ -83,6 +83,7 @@ def test_a_slip_is_told_when_no_further_container_comes(watch: Watch) -> None:
     assert watch.told == [
         {
             "pod": "default/web",
+            "pod_uid": "u1",
             "key": "nri-netdev.io/container.ap",
             "why": "container",
             "reason": reason,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.e2e import tools
 from tests.e2e.crio import Crio
-from tests.e2e.engine import Containerd, Engine, OldContainerd
+from tests.e2e.engine import Containerd, ContainerdBefore, Engine, NextContainerd, OldContainerd
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,13 @@ _RUNTIMES = (
         tells_net_devices=True,
     ),
     Runtime(
+        name="runc-rc",
+        tool="runc-rc",
+        program=tools.CACHE / "runc-rc" / "runc",
+        moves_net_devices=True,
+        tells_net_devices=True,
+    ),
+    Runtime(
         name="runc-1.3",
         tool="runc-1.3",
         program=tools.CACHE / "runc-1.3" / "runc",
@@ -64,7 +71,9 @@ _RUNTIMES = (
         tells_net_devices=False,
     ),
 )
-ENGINES: Mapping[str, type[Engine]] = {engine.name: engine for engine in (Containerd, Crio, OldContainerd)}
+ENGINES: Mapping[str, type[Engine]] = {
+    engine.name: engine for engine in (Containerd, Crio, ContainerdBefore, OldContainerd, NextContainerd)
+}
 RUNTIMES: Mapping[str, Runtime] = {runtime.name: runtime for runtime in _RUNTIMES}
 
 
@@ -106,7 +115,16 @@ def cell(engine: str, runtime: str) -> Cell:
 
 DEFAULT = cell("containerd", "runc")
 TESTED = (DEFAULT, cell("crio", "crun"), cell("containerd-1.7", "runc-1.3"))
-ALL = (*TESTED, cell("containerd", "crun"), cell("crio", "runc"), cell("containerd", "youki"))
+NEXT = cell("containerd-next", "runc-rc")
+"""What is not released yet."""
+ALL = (
+    *TESTED,
+    NEXT,
+    cell("containerd-2.3", "runc"),
+    cell("containerd", "crun"),
+    cell("crio", "runc"),
+    cell("containerd", "youki"),
+)
 
 
 def chosen(*, is_matrix: bool) -> tuple[Cell, ...]:

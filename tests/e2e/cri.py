@@ -53,7 +53,7 @@ class CriError(Exception):
     """
 
     def __init__(self, stderr: str) -> None:
-        said = re.findall(r' level=fatal msg="((?:[^"\\]|\\.)*)"', stderr)
+        said = re.findall(r' level=(?:error|fatal) msg="((?:[^"\\]|\\.)*)"', stderr)
         super().__init__(re.sub(r'\\(["\\])', r"\1", said[-1]) if said else stderr.strip())
         self.stderr = stderr
 

@@ -10,10 +10,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.e2e.toolbox import CACHE, MissingError, Tool, ensure_program, run
+from tests.e2e.toolbox import CACHE, OTHERS, MissingError, Tool, ensure_program, run
 
-SUITE = "forky"
-"""The first Debian with a crun that moves interfaces; its version follows Debian's, so it is asked for."""
+SUITE = OTHERS["debian"]
+"""The Debian whose packages these are; their versions follow it, so they are asked for."""
 
 ROOT = CACHE / "debian"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")

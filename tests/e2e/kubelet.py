@@ -62,6 +62,7 @@ class DaemonSet:
         (config_map,) = (x for x in objects if x["kind"] == "ConfigMap" and "config.yaml" in x["data"])
         self._config = config if config is not None else config_map["data"]["config.yaml"]
         self._node_ip = node_ip
+        self.pod_uid = ""
         self.pod_id = ""
         self.container_id = ""
         self._log = Path()
@@ -73,7 +74,7 @@ class DaemonSet:
         """Run the pod and its container, by a runtime handler."""
         assert self._spec["hostNetwork"] is True
         assert self._spec["hostPID"] is True
-        uid = str(uuid.uuid4())
+        self.pod_uid = uid = str(uuid.uuid4())
         name = f"{self._meta['name']}-{uid[:5]}"
         namespaces = {"network": _NODE, "pid": _NODE, "ipc": 0}
         labels = {
@@ -203,6 +204,9 @@ class DaemonSet:
             host_path = f"/var/lib/kubelet/{volume['configMap']['name']}"
             self._path(host_path).mkdir(parents=True, exist_ok=True)
             self._path(f"{host_path}/config.yaml").write_text(self._config)
+        elif "emptyDir" in volume:
+            host_path = f"/run/kubelet/{self.pod_uid}/{volume['name']}"
+            self._path(host_path).mkdir(parents=True)
         else:
             host_path = volume["hostPath"]["path"]
             assert volume["hostPath"]["type"] == "DirectoryOrCreate"

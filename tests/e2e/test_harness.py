@@ -54,7 +54,7 @@ def test_runtime_tells_net_devices(cell: Cell) -> None:
     """The OCI runtime is the one that the cell stands for, and says of netDevices what is expected of it."""
     said = subprocess.run([cell.runtime.program, "features"], check=True, capture_output=True).stdout
 
-    assert cell.runtime.version().startswith(cell.runtime.name.partition("-")[2])
+    assert cell.runtime.name.partition("-")[2] in cell.runtime.version()
     known = json.loads(said)["linux"].get("netDevices") or {}
     assert known.get("enabled", False) == cell.runtime.tells_net_devices
 

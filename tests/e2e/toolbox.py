@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,6 +14,8 @@ CACHE = HERE.parents[1] / ".cache" / "e2e"
 BIN = CACHE / "bin"
 PINS = HERE / "pins"
 """A directory with a go.mod for each program that cannot share the go.mod of this one."""
+OTHERS: Mapping[str, str] = tomllib.loads((PINS / "others.toml").read_text())
+"""The versions that no go.mod pins, by what they are of."""
 
 
 class MissingError(Exception):

@@ -75,8 +75,14 @@ def annotated(*values: str, container: str = "app", **keys: str) -> Case:
     return lambda: entries_of(pod, Container(id="c1", name=container, pod_id="p1"))
 
 
+def without_sandbox() -> object:
+    """A container of Docker, which is its own pod."""
+    return entries_of(PodSandbox(id="d1", name="web", annotations={POD: "[a]"}), Container(id="d1", name="web"))
+
+
 ANNOTATIONS: dict[str, Case] = {
     "no container name": annotated("[a]", container=""),
+    "no pod sandbox": without_sandbox,
     "unknown key": annotated(**{"nri-netdev.io/containers.app": "[a]"}),
     "unknown key, nothing near": annotated(**{"nri-netdev.io/zz": "[a]"}),
     "rival keys": annotated("[a]", **{POD: "[b]", "nri-netdev.io": "[c]"}),

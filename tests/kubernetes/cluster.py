@@ -22,11 +22,11 @@ from tests.e2e.wait import wait_until
 
 Object = dict[str, Any]
 
-NEEDS = ("etcd", "kubernetes")
-"""What must have been made beside the engine."""
 VERSION = tools.required_version(tools.PINS / "kubernetes", "k8s.io/kubernetes").removeprefix("v")
 NODE = "node"
 NODE_IP = "192.0.2.2"
+STATIC_PODS = Path("/etc/kubernetes/manifests")
+"""Of the pods that the kubelet runs by itself."""
 
 _BIN = tools.CACHE / "kubernetes"
 _ETCD = tools.CACHE / "etcd" / "server"
@@ -50,12 +50,14 @@ _KUBELET: Mapping[str, Any] = {
     "authorization": {"mode": "AlwaysAllow"},
     "cgroupDriver": "cgroupfs",
     "clusterDNS": ["10.96.0.10"],  # there is none; without it each pod gets an event
+    "crashLoopBackOff": {"maxContainerRestartPeriod": "2s"},
     "failCgroupV1": False,
     "failSwapOn": False,
     "healthzBindAddress": "127.0.0.1",
     "nodeStatusUpdateFrequency": "2s",
     "oomScoreAdj": 0,  # without CAP_SYS_RESOURCE the kernel refuses to lower it
     "resolvConf": "",
+    "staticPodPath": os.fspath(STATIC_PODS),
     "syncFrequency": "10s",
     # The disks of the real machine are not to be judged.
     "evictionHard": {"memory.available": "1Mi"}
@@ -77,7 +79,7 @@ _PREPARE = f"""
 # As systemd has it: Bidirectional mounts of pods need it.
 mount --make-rshared /
 # A user namespace may mount a /proc of its own only where one without mounts upon it can be seen.
-mkdir -p /run/whole-proc {_ETC}/pki /var/lib/kubelet /var/lib/etcd
+mkdir -p /run/whole-proc {_ETC}/pki {STATIC_PODS} /var/lib/kubelet /var/lib/etcd
 mount -t proc proc /run/whole-proc
 # Volumes of pods cannot lie upon an overlay.
 mount -t tmpfs tmpfs /var/lib/kubelet
@@ -204,6 +206,29 @@ class Cluster:
         process.kill()
         process.wait(timeout=20)
 
+    def pids(self) -> set[int]:
+        """Return its processes that run, as seen from outside the machine."""
+        return {process.pid for process in self._processes.values()}
+
+    @contextlib.contextmanager
+    def without_kubelet(self) -> Iterator[None]:
+        """Have the kubelet dead, killed on the spot, while a block runs."""
+        self.kill9("kubelet")
+        try:
+            yield
+        finally:
+            self.start_part("kubelet")
+
+    def contained(self) -> dict[int, str]:
+        """Return the pids, as seen from outside the machine, and command lines of all that runs in pods."""
+        found = {}
+        for path in self.machine.cgroups():
+            with contextlib.suppress(OSError):
+                for pid in Path(path, "cgroup.procs").read_text().split():
+                    line = Path("/proc", pid, "cmdline").read_bytes()
+                    found[int(pid)] = line.replace(b"\0", b" ").decode().strip()
+        return found
+
     def log_tail(self, part: str, lines: int = 15) -> str:
         """Return the end of the log of a part."""
         path = self._log(part)
@@ -217,7 +242,9 @@ class Cluster:
         Raises:
             CommandError: its status is not 0.
         """
-        return self.machine.run(_BIN / "kubectl", *arguments, text_in=text_in, timeout_s=timeout_s, env=self.environment)
+        return self.machine.run(
+            _BIN / "kubectl", *arguments, text_in=text_in, timeout_s=timeout_s, env=self.environment
+        )
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -269,7 +296,8 @@ class Cluster:
             self.kubectl("delete", "namespace", name, "--wait=false")
             kinds = ("deployments", "statefulsets", "daemonsets", "jobs", "pods")
             self.kubectl("delete", ",".join(kinds), "--all", "-n", name, "--grace-period=1", timeout_s=120)
-            self.kubectl("wait", "--for=delete", f"namespace/{name}", "--timeout=60s", timeout_s=90)
+            # That the namespace itself goes takes seconds more, and nobody uses its name again.
+            self.wait(lambda: not self.get("pods", "-n", name)["items"], what=f"no pods in {name}")
 
     # --- within -------------------------------------------------------------------------------------
 

@@ -27,19 +27,26 @@ from tests.kubernetes.cluster import Cluster
 from tests.kubernetes.nics import Nics
 from tests.kubernetes.product import IMAGE as IMAGE_NAME
 from tests.kubernetes.product import Product
+from tests.kubernetes.scene import Scene
 
+IS_ALL = os.environ.get("KUBERNETES") == "all"
 CELLS = (cells.DEFAULT, cells.cell("crio", "crun"))
 _outcomes: dict[str, Counter[str]] = {}
 _numbers = itertools.count(1)
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test below this directory."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark every test below this directory; leave out what takes too long for each time, unless all is asked for."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.e2e)
             item.add_marker(pytest.mark.kubernetes)
+            item.add_marker(pytest.mark.last)
+    left_out = [] if IS_ALL else [item for item in items if item.get_closest_marker("kubernetes_all")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -76,8 +83,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def session_cell(request: pytest.FixtureRequest) -> Cell:
     """Give the engine and the OCI runtime that a test runs on."""
     chosen: Cell = request.param
-    needs = (*chosen.needs(), *kubernetes.NEEDS)
-    _require(tools.missing(needs), of=f" on Kubernetes with {chosen}", is_optional=chosen.is_optional)
+    needs = (*chosen.needs(), *tools.KUBERNETES)
+    _require(tools.wait_for(needs), of=f" on Kubernetes with {chosen}", is_optional=chosen.is_optional)
     return chosen
 
 
@@ -115,7 +122,7 @@ def uninstalled(cluster: Cluster, cell: Cell, tmp_path_factory: pytest.TempPathF
 @pytest.fixture
 def product(uninstalled: Product) -> Product:
     """Give nri-netdev as installed; what an earlier test changed of it is put back."""
-    uninstalled.install()
+    uninstalled.reinstall()
     return uninstalled
 
 
@@ -128,9 +135,47 @@ def nics(cluster: Cluster) -> Iterator[Nics]:
 
 
 @pytest.fixture
+def validating(cluster: Cluster) -> Iterator[None]:
+    """Have the engine refuse containers of pods that require a plugin which is not there."""
+    for is_on in (True, False):
+        cluster.engine.has_nri_validator = is_on
+        cluster.engine.configure()
+        cluster.engine.restart()
+        cluster.wait(cluster.is_node_ready)
+        if is_on:
+            yield
+
+
+@contextlib.contextmanager
+def _scene(product: Product) -> Iterator[Scene]:
+    product.reinstall()
+    cluster = product.cluster
+    nics = Nics(Node(cluster.machine))
+    try:
+        with cluster.namespace(f"test-{next(_numbers)}") as name:
+            yield Scene(cluster, nics, name)
+        wait_until(nics.are_home, timeout_s=15, what=nics.differences)
+    finally:
+        nics.remove()
+
+
+@pytest.fixture
+def scene(uninstalled: Product) -> Iterator[Scene]:
+    """Give a namespace and interfaces; at the end every one must be home as it was."""
+    with _scene(uninstalled) as scene:
+        yield scene
+
+
+@pytest.fixture(scope="class")
+def shared_scene(uninstalled: Product) -> Iterator[Scene]:
+    """Give the same for all tests of a class."""
+    with _scene(uninstalled) as scene:
+        yield scene
+
+
+@pytest.fixture
 def namespace(cluster: Cluster, nics: Nics) -> Iterator[str]:
     """Give a namespace; at the end its pods are deleted, and then every interface must come home as it was."""
     with cluster.namespace(f"test-{next(_numbers)}") as name:
         yield name
     wait_until(nics.are_home, timeout_s=15, what=nics.differences)
-

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from tests.e2e.node import Node
@@ -21,14 +22,25 @@ class Nics:
 
     def add(self, name: str = "nic0", *, is_plain: bool = False) -> str:
         """Make an interface with addresses, unless it is to be plain, and note how it is."""
-        self.node.add_veth(name, addresses=() if is_plain else ADDRESSES)
-        wait_until(lambda: "tentative" not in json.dumps(self._look(name)), timeout_s=10, what=f"addresses of {name}")
-        self._before[name] = self._look(name)
+        self.add_named([name], is_plain=is_plain)
         return name
 
-    def add_many(self, count: int) -> list[str]:
+    def add_many(self, count: int, *, stem: str = "nic") -> list[str]:
         """Make nic0 to nicN, plain."""
-        return [self.add(f"nic{number}", is_plain=True) for number in range(count)]
+        return self.add_named([f"{stem}{number}" for number in range(count)], is_plain=True)
+
+    def add_named(self, names: Sequence[str], *, is_plain: bool = False) -> list[str]:
+        """Make several, which takes the time of one."""
+        for name in names:
+            self.node.add_veth(name, addresses=() if is_plain else ADDRESSES)
+        for name in names:
+            self._note(name)
+        return list(names)
+
+    def rename(self, name: str, to: str) -> None:
+        """Give a plain one another name."""
+        self._before[to] = {**self._before.pop(name), "ifname": to}
+        self.node.ip("link", "set", name, "name", to)
 
     def forget(self, name: str) -> None:
         """Do not ask of this one that it is home."""
@@ -37,6 +49,11 @@ class Nics:
     def is_home(self, name: str = "nic0") -> bool:
         """Whether an interface is on the node as it was."""
         return self._look(name) == self._before[name]
+
+    def is_back(self, name: str = "nic0") -> bool:
+        """Whether it is, but for an alternative name, as a promise of it to a pod that comes again gives it."""
+        found, before = ({**(link or {}), "altnames": None} for link in (self._look(name), self._before[name]))
+        return bool(found == before)
 
     def are_home(self) -> bool:
         """Whether every one is."""
@@ -53,6 +70,15 @@ class Nics:
     def remove(self) -> None:
         """Take them away."""
         self.node.clean()
+
+    def _note(self, name: str) -> None:
+        """Note how it is, once it has its link-local address for good."""
+
+        def settled() -> Any:
+            found = json.dumps(link := self._look(name))
+            return link if "fe80:" in found and "tentative" not in found else None
+
+        self._before[name] = wait_until(settled, timeout_s=10, what=f"addresses of {name}")
 
     def _look(self, name: str) -> Any:
         return _steady(self.node.link(name))

@@ -15,8 +15,16 @@ from tests.kubernetes.cluster import Cluster
 NAMESPACE = "nri-netdev"
 DAEMON_SET = "daemonset/nri-netdev"
 IMAGE = f"localhost/nri-netdev:{__version__}"
-CONFIG = {"rules": [{"namespaces": ["*"], "interfaces": [{"interface": "nic*"}]}]}
-"""Gives the interfaces of the tests to everybody."""
+_ORDINALS = [
+    {
+        "namespaces": ["*"],
+        "pods": {"matchLabels": {"apps.kubernetes.io/pod-index": str(number)}},
+        "interfaces": [f"ordinal{number}"],
+    }
+    for number in range(2)
+]
+CONFIG = {"rules": [{"namespaces": ["*"], "interfaces": [{"interface": "nic*"}]}, *_ORDINALS]}
+"""Gives the interfaces of the tests to everybody, and to each pod of a StatefulSet one of its own."""
 
 
 class Product:
@@ -26,12 +34,16 @@ class Product:
         cluster: where.
         directory: for kustomizations.
         overlay: which of manifests/overlays.
+
+    Attributes:
+        cluster: where.
+        overlay: which of manifests/overlays.
     """
 
     def __init__(self, cluster: Cluster, directory: Path, *, overlay: str) -> None:
         self.cluster = cluster
         self._directory = directory
-        self._overlay = overlay
+        self.overlay = overlay
 
     def kustomization(
         self, *, config: Any = CONFIG, components: Sequence[str] = (), image: str = IMAGE, base: Path = ROOT
@@ -52,7 +64,7 @@ class Product:
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
             "namespace": NAMESPACE,
-            "resources": [f"manifests/overlays/{self._overlay}"],
+            "resources": [f"manifests/overlays/{self.overlay}"],
             "components": [f"manifests/components/{found}" for found in components],
             "images": [{"name": "localhost/nri-netdev", "newName": name, "newTag": tag}],
             "configMapGenerator": [
@@ -71,6 +83,15 @@ class Product:
         """Apply the manifests and wait until the daemon is ready; `how` as for `kustomization`."""
         self.cluster.kubectl("apply", "-k", self.kustomization(**how))
         self.wait_rolled_out()
+
+    def reinstall(self, **how: Any) -> None:
+        """Install it, and have its configuration in force at once, where the kubelet takes its time to tell of it."""
+        place = ("get", "configmap", "nri-netdev", "--ignore-not-found", "-o", "jsonpath={.data}")
+        before = self.kubectl(*place)
+        self.install(**how)
+        if before not in {"", self.kubectl(*place)}:
+            self.kubectl("rollout", "restart", DAEMON_SET)
+            self.wait_rolled_out()
 
     def remove(self) -> None:
         """Remove it as docs/operators.md has it."""
@@ -104,3 +125,20 @@ class Product:
     def log_text(self) -> str:
         """Return the log of its daemons that are there."""
         return self.kubectl("logs", "-l", "app.kubernetes.io/name=nri-netdev", "--tail=-1", "--prefix=false")
+
+
+def pod_monitor_definition() -> dict[str, Any]:
+    """What the Prometheus operator brings, as far as an API server needs it to take a PodMonitor."""
+    group, plural = "monitoring.coreos.com", "podmonitors"
+    anything = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "names": {"kind": "PodMonitor", "plural": plural, "singular": "podmonitor"},
+            "scope": "Namespaced",
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": anything}],
+        },
+    }

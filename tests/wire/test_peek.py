@@ -64,6 +64,20 @@ def test_a_state_change(pod: nri_pb2.PodSandbox, container: nri_pb2.Container | 
     assert found is not None or not pod.id or pod.ByteSize() > 3900
 
 
+@pytest.mark.parametrize(
+    ("container_id", "is_own"), [("pod1", True), ("pod2", False), ("pod", False), ("pod11", False)]
+)
+def test_a_container_that_is_its_own_pod(container_id: str, is_own: bool) -> None:
+    """It has the pod's id, whole."""
+    create = nri_pb2.CreateContainerRequest(pod=POD, container=nri_pb2.Container(id=container_id))
+    found = peeked(EngineBytes().request("CreateContainer", create))
+    assert found is not None
+    assert found.is_own_pod is is_own
+    alone = peeked(EngineBytes().request("StopPodSandbox", nri_pb2.StopPodSandboxRequest(pod=POD)))
+    assert alone is not None
+    assert not alone.is_own_pod
+
+
 CREATE = nri_pb2.CreateContainerRequest(pod=POD, container=CONTAINER)
 WHOLE = EngineBytes().request("CreateContainer", CREATE)
 

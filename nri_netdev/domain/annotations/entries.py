@@ -41,7 +41,7 @@ def entries_of(pod: PodSandbox, container: Container) -> tuple[Entry, ...]:
     """What a pod's annotations ask for one of its containers.
 
     Raises:
-        RequestError: The annotations have problems.
+        RequestError: The annotations have problems, or the container has no pod sandbox.
     """
     key = None if container.name else names_container(pod.annotations)
     if key is not None:
@@ -53,6 +53,12 @@ def entries_of(pod: PodSandbox, container: Container) -> tuple[Entry, ...]:
     parsed = parse(concerning(pod.annotations), container=container.name, read=_kept)
     if parsed.problems:
         raise refusal(parsed.problems)
+    if container.id == pod.id and (parsed.entries or names_container(pod.annotations)):
+        raise RequestError(
+            "a container without a pod sandbox, as Docker runs them, gets no interface: its engine tells neither its "
+            "network namespace nor its end; run it through CRI, as Kubernetes does, or leave out the annotation",
+            reason=Reason.POD,
+        )
     return parsed.entries
 
 

@@ -17,15 +17,21 @@ _DEVICE_MODE = 0o666
 cgroup: to read and write, not to make nodes."""
 
 
-def pod_of(pod: nri_pb2.PodSandbox) -> PodSandbox:
-    """Translate a pod; its netns path is the entry of type `network`, if there is one."""
+def pod_of(pod: nri_pb2.PodSandbox, container: nri_pb2.Container | None = None) -> PodSandbox:
+    """Translate a pod; its netns path is the entry of type `network`, if there is one.
+
+    Args:
+        pod: the pod.
+        container: the one that comes; where it is its own pod, as Docker's are, its annotations are the pod's.
+    """
     path = next((ns.path for ns in pod.linux.namespaces if ns.type == "network"), "")
+    own = container.annotations if container is not None and container.id == pod.id else {}
     return PodSandbox(
         id=pod.id,
         uid=pod.uid,
         namespace=pod.namespace,
         name=pod.name,
-        annotations=dict(pod.annotations),
+        annotations={**pod.annotations, **own},
         labels=dict(pod.labels),
         runtime_handler=pod.runtime_handler,
         pid=pod.pid,
@@ -34,11 +40,14 @@ def pod_of(pod: nri_pb2.PodSandbox) -> PodSandbox:
 
 
 def container_of(container: nri_pb2.Container) -> Container:
-    """Translate a container; an engine that leaves its name out may have it in a label or an annotation."""
+    """Translate a container; an engine that leaves its name out may have it in a label or an annotation.
+
+    Docker's names begin with a slash, which is left out.
+    """
     names = (container.labels.get(key) or container.annotations.get(key) for key in _NAME_KEYS)
     return Container(
         id=container.id,
-        name=container.name or next(filter(None, names), ""),
+        name=(container.name or next(filter(None, names), "")).removeprefix("/"),
         pod_id=container.pod_sandbox_id,
         pid=container.pid,
         is_running=container.state in (nri_pb2.CONTAINER_RUNNING, nri_pb2.CONTAINER_PAUSED),

@@ -1,7 +1,7 @@
 """The gRPC health service `grpc.health.v1` for the kubelet's probes, and the client of `nri-netdev health`.
 
-Services: `liveness`, `readiness`, and the empty name, which is readiness. grpcio is imported where it is used, so a
-daemon without probes never loads it.
+Services: `liveness`, `readiness`, `startup`, and the empty name, which is readiness. grpcio is imported where it is
+used, so a daemon without probes never loads it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nri_netdev.lean import hollow
 from nri_netdev.proto import health_pb2
 
 SERVICE = "grpc.health.v1.Health"
-LIVENESS, READINESS = "liveness", "readiness"
+LIVENESS, READINESS, STARTUP = "liveness", "readiness", "startup"
 _STOP_S = 1.0
 
 

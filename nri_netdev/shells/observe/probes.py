@@ -25,15 +25,15 @@ class Probes:
     """A health service that can wait for its address.
 
     Args:
-        address: where to listen; None for nowhere.
+        address: where to listen.
         services: by name, a function that returns whether the service serves; called on other threads.
     """
 
-    def __init__(self, address: ListenAddress | None, services: Mapping[str, Callable[[], bool]]) -> None:
+    def __init__(self, address: ListenAddress, services: Mapping[str, Callable[[], bool]]) -> None:
         self._address = address
         self._services = services
         self._serving = contextlib.ExitStack()
-        self._is_listening = address is None
+        self._is_listening = False
         self._waiting: asyncio.Task[None] | None = None
 
     @contextlib.asynccontextmanager
@@ -55,7 +55,7 @@ class Probes:
         Raises:
             ConfigurationError: The address cannot be listened on, or another process has it.
         """
-        if self._address is not None and not self._is_listening:
+        if not self._is_listening:
             self._serving.enter_context(health.serve(self._address, self._services))
             self._is_listening = True
         if self._waiting is not None:

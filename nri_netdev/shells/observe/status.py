@@ -47,13 +47,14 @@ async def serving(run_dir: Path, document: Callable[[], Document]) -> AsyncItera
     path = run_dir / SOCKET
     try:
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 - once, on a tmpfs
-        server = await asyncio.start_unix_server(answer, path)
+        server = await asyncio.start_unix_server(answer, path, start_serving=False)
     except OSError as error:
         event(_log, logging.WARNING, "status.unavailable", socket=path, error=error.strerror or str(error))
         yield
         return
     try:
         path.chmod(0o600)
+        await server.start_serving()
         yield
     finally:
         server.close()

@@ -112,6 +112,16 @@ def test_hostile_containers_take_the_daemon_no_time(value: str) -> None:
     assert calls_of(lambda: entries_by_container(pod)) < 600_000
 
 
+@pytest.mark.parametrize("key", [POD_KEY, f"{CONTAINER_KEY_PREFIX}web", f"{CONTAINER_KEY_PREFIX}other"])
+def test_a_container_without_a_pod_sandbox_gets_nothing(key: str) -> None:
+    """It is refused if it asks, under whatever name: there is no other container that could be meant."""
+    container = Container(id="d", name="web", pod_id="d")
+    with pytest.raises(RequestError, match="without a pod sandbox, as Docker runs them") as refused:
+        entries_of(PodSandbox(id="d", annotations={key: "- ens1"}), container)
+    assert refused.value.reason is Reason.POD
+    assert entries_of(PodSandbox(id="d", annotations={"app": "- ens1"}), container) == ()
+
+
 def test_unknown_keys_take_the_daemon_no_time() -> None:
     """However many there are, and however near to what is known."""
     pod = PodSandbox(id="p", annotations={POD_KEY: "[]"} | {f"nri-netdev.io/pod{n}": "[]" for n in range(7000)})

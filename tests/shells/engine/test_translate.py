@@ -45,10 +45,19 @@ def test_a_pod_on_the_host_network() -> None:
     assert pod_of(told).netns_path is None
 
 
+def test_a_container_that_is_its_own_pod() -> None:
+    """What is said of it is said of its pod; what is said of a container in a pod is not."""
+    told = nri_pb2.Container(id="p", pod_sandbox_id="p", annotations={"a": "2"})
+    assert pod_of(nri_pb2.PodSandbox(id="p", annotations={"b": "1"}), told).annotations == {"a": "2", "b": "1"}
+    told.id = "c"
+    assert pod_of(nri_pb2.PodSandbox(id="p", annotations={"b": "1"}), told).annotations == {"b": "1"}
+
+
 @pytest.mark.parametrize(
     ("told", "name"),
     [
         ({"name": "app"}, "app"),
+        ({"name": "/app"}, "app"),
         ({"name": "app", "labels": {"io.kubernetes.container.name": "other"}}, "app"),
         ({"labels": {"io.kubernetes.container.name": "app"}}, "app"),
         ({"annotations": {"io.kubernetes.cri.container-name": "app"}}, "app"),

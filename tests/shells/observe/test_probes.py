@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from dataclasses import replace
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nri_netdev.domain.address import ListenAddress
-from nri_netdev.errors import ConfigurationError
+from nri_netdev.errors import ConfigurationError, NriNetdevError
 from nri_netdev.shells.observe import health
 from tests.daemon.node import Node, node, on_loop, until  # noqa: F401 - a fixture
 
@@ -22,9 +23,11 @@ async def asked(where: ListenAddress, service: str) -> bool:
 
 
 async def ready(where: ListenAddress) -> None:
-    """Wait until it says so."""
-    while not await asked(where, "readiness"):
-        pass
+    """Wait until it says so; between two daemons nobody may answer."""
+    while True:
+        with contextlib.suppress(NriNetdevError):
+            if await asked(where, "readiness"):
+                return
 
 
 def unix(node: Node, name: str) -> tuple[str, ListenAddress]:  # noqa: F811

@@ -23,3 +23,35 @@ def test_one_owner_at_a_time(tmp_path: Path) -> None:
     owner.stdout.close()
     assert lock.take() is None
     lock.close()
+
+
+def test_shared_by_some(tmp_path: Path) -> None:
+    """Who shares a lock is seen by who does not, as long as they do; to look changes nothing."""
+    one, two, other = (Lock(tmp_path, "standby") for _ in range(3))
+    assert not other.is_shared()
+    one.share()
+    two.share()
+    assert other.is_shared()
+    one.release()
+    assert other.is_shared()
+    two.close()
+    assert not other.is_shared()
+    one.share()
+    assert other.is_shared()
+    one.close()
+    other.close()
+
+
+def test_taken_by_one(tmp_path: Path) -> None:
+    """A lock that is taken is seen to be so until it is let go of, and may be had again."""
+    one, other = (Lock(tmp_path, "answering") for _ in range(2))
+    assert not other.is_taken()
+    one.take_soon()
+    one.take_soon()
+    assert other.is_taken()
+    one.release()
+    assert not other.is_taken()
+    other.take_soon()
+    assert one.is_taken()
+    one.close()
+    other.close()

@@ -303,6 +303,41 @@ def test_failure_policy(version: str, start_engine: StartEngine, connect: Connec
             creation.result(PATIENCE_S)
 
 
+def test_failure_policy_of_a_plugin_that_hangs_up(version: str, engine: Engine, connect: Connect) -> None:
+    """It holds for a lost connection as for a late answer."""
+    with connect(engine, fail_request=True) as plugin:
+        creation = begin_create(engine)
+        plugin.wait(Request)
+
+    if version == "0.11":
+        assert creation.result(PATIENCE_S).spec
+    else:
+        with pytest.raises(EngineError, match=r"plugin 10-net failed to handle CreateContainer request: .*closed"):
+            creation.result(PATIENCE_S)
+
+
+def test_keep_connected(version: str, start_engine: StartEngine, connect: Connect) -> None:
+    """A plugin that is late and asks to be kept is asked again over the same connection, since NRI 0.12.4."""
+    policy = nri_pb2.FailurePolicy(fail_request=True, keep_connected=True)
+    engine = start_engine(request_timeout="2s")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nri_netdev.proto.nri_pb2.FailurePolicy", lambda **_: policy)
+        plugin = connect(engine, fail_request=True)
+    creation = begin_create(engine)
+    request = plugin.wait(Request)
+
+    if version == "0.11":
+        assert creation.result(PATIENCE_S).spec
+        plugin.wait(Closed)
+    else:
+        with pytest.raises(EngineError, match="failed to handle CreateContainer request"):
+            creation.result(PATIENCE_S)
+        plugin.reply(request, adjust_with(net_devices=NET_DEVICES))
+        created = create(engine, plugin, adjust_with(env={"AGAIN": "1"}))
+        assert created.consulted == ["10-net"]
+        assert not created.adjust.linux.net_devices
+
+
 def test_plugin_that_hangs_up(engine: Engine, connect: Connect) -> None:
     """A plugin that is gone while it is asked is passed over: the container is created without it."""
     with connect(engine) as plugin:

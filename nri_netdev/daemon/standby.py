@@ -1,0 +1,85 @@
+"""What a daemon does that is registered with the engine while another one serves: listen, and answer nothing.
+
+Between the two a container that asks for interfaces would get none, and the engine waits: so what it asks is held back
+until one of them answers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator
+
+from nri_netdev.daemon.hooks import REFUSABLE, refuse
+from nri_netdev.daemon.roster import Roster
+from nri_netdev.daemon.succession import Succession, Turn
+from nri_netdev.domain.annotations.relevance import mentions
+from nri_netdev.errors import Reason, RequestError
+from nri_netdev.shells.engine.connection import EngineConnection
+from nri_netdev.wire.session import Request
+
+SETTLED_S = 1.0
+"""How long after Synchronize an engine tells of all that happens: at that moment CRI-O may leave out a create."""
+
+
+class Everybody(Collection[str]):
+    """The ids of pods and containers that concern whoever stands by: every one, as it does not know who holds what."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+
+EVERYBODY = Everybody()
+
+
+class Standby:
+    """Listens to the engine while another daemon serves.
+
+    Args:
+        succession: who is to answer.
+        limit_s: gives how long an answer may take.
+    """
+
+    def __init__(self, succession: Succession, limit_s: Callable[[], float]) -> None:
+        self._succession = succession
+        self._limit_s = limit_s
+        self._synchronized_s = 0.0
+        self.roster: Roster | None = None
+        """What exists; None before the engine has told, when its connection is over, and when we have taken over."""
+
+    def begin(self, roster: Roster) -> None:
+        """Take the engine's list of all that exists."""
+        self._synchronized_s = time.monotonic()
+        self.roster = roster
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the engine has told what exists, and tells of all that happens since."""
+        return self.roster is not None and time.monotonic() - self._synchronized_s > SETTLED_S
+
+    def note(self, request: Request) -> None:
+        """Take an event that is not ours to answer, or not yet."""
+        if self.roster is not None:
+            self.roster.note(request)
+
+    def answer(self, connection: EngineConnection, request: Request) -> bool:
+        """Answer an event with nothing, unless it has become our turn.
+
+        Returns:
+            Whether it is answered. If not, we have taken over, and it is to be handled.
+        """
+        is_asking = request.kind in REFUSABLE and mentions(request.pod.annotations)
+        turn = self._succession.turn(self._limit_s()) if is_asking else Turn.THEIRS
+        if turn is Turn.OURS:
+            return False
+        if turn is Turn.NOBODYS:
+            error = RequestError("nri-netdev is being replaced on this node; retry", reason=Reason.BUSY)
+            refuse(connection, request, error, doing=REFUSABLE[request.kind])
+        else:
+            connection.reply(request, None)
+        return True
