@@ -93,7 +93,7 @@ COMMANDS = (
         shared=_STATE,
         options=(
             ("--health", {"metavar": "WHERE", "help": "where it answers: unix:///PATH or ADDRESS:PORT"}),
-            ("--service", {"default": "readiness", "help": "liveness or readiness (readiness)"}),
+            ("--service", {"default": "readiness", "help": "liveness, readiness or startup (readiness)"}),
         ),
     ),
     Command(

@@ -15,7 +15,7 @@ from typing import Any
 
 from nri_netdev.custody.custody import Custody
 from nri_netdev.daemon.injection import InjectionMemory
-from nri_netdev.daemon.lane import Lane, refusal_for_bug
+from nri_netdev.daemon.lane import LONGER, Lane, refusal_for_bug
 from nri_netdev.daemon.relevance import Relevance
 from nri_netdev.daemon.unread import UnreadKeys
 from nri_netdev.domain.annotations.entries import entries_by_container, entries_of
@@ -41,9 +41,6 @@ CREATE_CONTAINER = HOOKS[EventKind.CREATE_CONTAINER].method
 ENGINES_THAT_HEED_START_ERRORS = frozenset({"containerd"})
 """CRI-O logs an error of StartContainer and goes on; there the process is killed before it runs."""
 
-
-_LONGER = 2.5
-"""How much longer than others a start may take that waits for an IPAM plugin: nearly as long as the engine waits."""
 END_S = 0.04
 """How long the answer to the end of a container or pod may take, in seconds: engines tell plugins one thing at a time,
 so every other pod of the node waits for it. The interface comes home all the same."""
@@ -99,9 +96,16 @@ class Hooks:
             event(_log, logging.ERROR, "engine.bug", exc_info=True)
             with contextlib.suppress(LocalProtocolError):  # it is answered already
                 if request.kind in REFUSABLE:
-                    refuse(connection, request, refusal_for_bug(error), doing=REFUSABLE[request.kind])
+                    self.refuse(connection, request, refusal_for_bug(error))
                 else:
                     connection.reply(request, None)
+
+    def refuse(self, connection: EngineConnection, request: Request, error: RequestError) -> None:
+        """Keep a container from running; of `REFUSABLE` events."""
+        if request.kind is EventKind.START_CONTAINER:
+            self._spawn(self._refuse_start(connection, request, error))
+        else:
+            refuse(connection, request, error, doing=REFUSABLE[request.kind])
 
     # -- RunPodSandbox ---------------------------------------------------------------------------------------------
 
@@ -206,7 +210,7 @@ class Hooks:
         try:
             entries = entries_of(pod, container)
         except RequestError as error:
-            self._spawn(self._refuse_start(connection, request, error))
+            self.refuse(connection, request, error)
             return
         if not entries and container.id not in self._lane.holders:
             connection.reply(request, None)
@@ -215,7 +219,7 @@ class Hooks:
             lambda custody: custody.start(pod, container, entries, may_move=self._injection.may_move),
             too_late="its interfaces could not be set up in time; retry, or have the engine wait longer for plugins",
             undo=lambda custody: custody.arrival.give_back(container.id),
-            limit_s=self._lane.limit_s * _LONGER if any(entry.setup.ipam for entry in entries) else None,
+            limit_s=self._lane.limit_s * LONGER,
         )
         self._spawn(self._answer_start(connection, request, outcome))
 

@@ -29,6 +29,10 @@ _T = TypeVar("_T")
 DEFAULT_REQUEST_TIMEOUT_MS = 2000
 """The engine's patience where it does not say (NRI before 0.7)."""
 
+LONGER = 2.5
+"""How much longer than others an answer may take whose refusal costs more than a retry: nearly as long as engines wait.
+A refused create is tried again; by a refused start a pod that is not to be restarted has failed."""
+
 TURN_S = 0.005
 """How long `try_now` waits for the job under way, rather than give up: most take one millisecond."""
 

@@ -27,7 +27,7 @@ from nri_netdev.daemon.background import Background, readable
 from nri_netdev.daemon.hooks import ENGINES_THAT_HEED_START_ERRORS, EVENTS, Hooks
 from nri_netdev.daemon.in_force import InForce
 from nri_netdev.daemon.injection import InjectionMemory
-from nri_netdev.daemon.lane import Lane, patience_s
+from nri_netdev.daemon.lane import LONGER, Lane, patience_s
 from nri_netdev.daemon.missed import seek
 from nri_netdev.daemon.relevance import Relevance
 from nri_netdev.daemon.returns import Returns
@@ -97,7 +97,7 @@ class Daemon:
             spawn=self._background.spawn,
         )
         self._succession = Succession(settings.state_dir)
-        self._standby = Standby(self._succession, lambda: self._lane.limit_s)
+        self._standby = Standby(self._succession, lambda: self._lane.limit_s * LONGER, self._hooks.refuse)
         self._serving: asyncio.Future[None] | None = None
         """The connection to the engine, made and made again."""
         self.engine: Configured | None = None

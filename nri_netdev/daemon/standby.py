@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator
 
-from nri_netdev.daemon.hooks import REFUSABLE, refuse
+from nri_netdev.daemon.hooks import REFUSABLE
 from nri_netdev.daemon.roster import Roster
 from nri_netdev.daemon.succession import Succession, Turn
 from nri_netdev.domain.annotations.relevance import mentions
@@ -43,11 +43,18 @@ class Standby:
     Args:
         succession: who is to answer.
         limit_s: gives how long an answer may take.
+        refuse: keeps a container from running.
     """
 
-    def __init__(self, succession: Succession, limit_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        succession: Succession,
+        limit_s: Callable[[], float],
+        refuse: Callable[[EngineConnection, Request, RequestError], None],
+    ) -> None:
         self._succession = succession
         self._limit_s = limit_s
+        self._refuse = refuse
         self._synchronized_s = 0.0
         self.roster: Roster | None = None
         """What exists; None before the engine has told, when its connection is over, and when we have taken over."""
@@ -79,7 +86,7 @@ class Standby:
             return False
         if turn is Turn.NOBODYS:
             error = RequestError("nri-netdev is being replaced on this node; retry", reason=Reason.BUSY)
-            refuse(connection, request, error, doing=REFUSABLE[request.kind])
+            self._refuse(connection, request, error)
         else:
             connection.reply(request, None)
         return True

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from nri_netdev.daemon import standby
+from nri_netdev.daemon import hooks, standby
 from nri_netdev.daemon.service import Daemon
 from nri_netdev.domain.claim import State
 from nri_netdev.errors import RemoteError
@@ -148,12 +148,34 @@ async def test_created_by_one_and_started_under_the_next(node: Node) -> None:
 async def test_held_back_too_long_it_is_refused(node: Node) -> None:
     """Where nobody takes over, a container that asks does not come; one that asks for nothing does."""
     async with node.engine(request_timeout_s=0.3) as engine, started(node) as first, started(node) as second:
+        await engine.create_container(node.pod(), node.container(3))
+        await engine.stop_container(node.pod(), node.container(3))
+        await until(lambda: is_untouched(node))
         second.daemon._succession.take = lambda: 1  # type: ignore[method-assign] # the ledger stays with somebody
         await first.end()
+        with pytest.raises(RemoteError, match="nri-netdev is being replaced on this node; retry"):
+            await engine.start_container(node.pod(), node.container(3))
         assert not (await engine.create_container(node.pod(None, "p2"), node.container(2, "p2"))).ByteSize()
         with pytest.raises(RemoteError, match="nri-netdev is being replaced on this node; retry"):
             await engine.create_container(node.pod(), node.container())
         assert is_untouched(node)
+
+
+@on_loop
+async def test_a_start_that_is_held_back_too_long_is_prevented(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the engine does not heed the refusal, the process is killed before it runs."""
+    killed: list[int] = []
+    monkeypatch.setattr(hooks, "kill_in_netns", lambda pid, _: killed.append(pid) or True)
+    engine = Engine(node.settings.socket, runtime_name="cri-o", runtime_version="1.36.3", request_timeout_s=0.3)
+    async with engine, started(node) as first, started(node) as second:
+        pod, container = node.pod(), node.container()
+        await engine.create_container(pod, container)
+        second.daemon._succession.take = lambda: 1  # type: ignore[method-assign] # the ledger stays with somebody
+        await first.end()
+        container.pid = 1001
+        with pytest.raises(RemoteError, match="is being replaced"):
+            await engine.start_container(pod, container)
+        assert killed == [1001]
 
 
 @on_loop

@@ -30,7 +30,7 @@ _FORMS = (
     (r"\d{4}-\d\d-\d\d[T ][\d:.]{8,}(Z|[+-]\d{4})?", "TIME"),
     (r"\b\d+[smhd](\d+[smh])*\b|\b\d+ (s|min|h|d)\b( \d+ (s|min|h)\b)?", "AGE"),
     (r"^\d+: ", "NUMBER: "),
-    (r"@if\d+|\bifindex=\d+|\bprocess \d+", "NUMBER"),
+    (r"(@if|\bifindex=|\bprocess )\d+", r"\1NUMBER"),
     (r" +", " "),
 )
 """Patterns of what differs from run to run, and what is compared in its place: times, ages, names and ids that are made

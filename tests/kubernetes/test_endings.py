@@ -14,9 +14,11 @@ from tests.e2e.machine import CommandError
 from tests.kubernetes.cluster import NODE
 from tests.kubernetes.nics import ADDRESSES
 from tests.kubernetes.objects import container, pod, template, workload
-from tests.kubernetes.product import Product
+from tests.kubernetes.product import CONFIG, Product
 from tests.kubernetes.reboot import boot_id_of_its_own, reboot
 from tests.kubernetes.scene import Scene
+
+pytestmark = pytest.mark.matrix
 
 ASKS = {"app": "- {interface: nic0, name: net1}"}
 LONG = ("sleep", "123456")
@@ -96,7 +98,6 @@ def _evict(scene: Scene) -> None:
 
 
 REMOVALS: dict[str, tuple[Callable[[Scene], object], float]] = {
-    "deleted": (lambda scene: scene.delete("web"), 0),
     "evicted": (_evict, 0),
     "forced": (lambda scene: scene.delete("web", options=("--grace-period=0", "--force")), 10),
 }
@@ -239,7 +240,13 @@ DISTURBANCES = {
 """What happens to the node's own parts, and the container's end in between or after."""
 
 
-@pytest.mark.parametrize("name", DISTURBANCES)
+_OF_ALL = "daemons-pod-deleted"
+"""What test_upgrade.py has under load, and so is left to those runs that take their time."""
+
+
+@pytest.mark.parametrize(
+    "name", [*sorted(DISTURBANCES.keys() - {_OF_ALL}), pytest.param(_OF_ALL, marks=pytest.mark.kubernetes_all)]
+)
 def test_the_nodes_parts_are_disturbed(scene: Scene, product: Product, name: str) -> None:
     """A container that runs keeps its interface; one that ends meanwhile or afterwards comes again with it."""
     scene.nics.add("nic0")
@@ -257,26 +264,34 @@ def test_the_nodes_parts_are_disturbed(scene: Scene, product: Product, name: str
 @pytest.mark.kubernetes_all
 @pytest.mark.usefixtures("validating")
 def test_the_node_reboots(scene: Scene, product: Product) -> None:
-    """Pods come again with the interfaces that the node has now; one that requires nri-netdev not before that."""
-    scene.nics.add("nic0")
-    made = pod("web", scene.namespace, asked=ASKS, containers=[container(command=LONG)])
-    made["metadata"]["annotations"]["required-plugins.noderesource.dev"] = '["nri-netdev"]'
+    """Pods come again with the interfaces that the node has now, though the kubelet starts them with the daemon's pod.
+
+    One that requires nri-netdev waits for it; another is given its interface when there is a daemon.
+    """
+    nics = {"nic0": "waits", "nic1": "catches-up"}
+    scene.nics.add_named([*nics])
+    pods = {
+        name: pod(name, scene.namespace, asked={"app": f"- {{interface: {nic}, name: net1}}"})
+        for nic, name in nics.items()
+    }
+    pods["waits"]["metadata"]["annotations"]["required-plugins.noderesource.dev"] = '["nri-netdev"]'
 
     def make_anew() -> None:
         scene.nics.remove()
-        scene.nics.add("nic0")
+        scene.nics.add_named([*nics])
 
+    product.install(config={**CONFIG, "on_missed": "attach"})
     with boot_id_of_its_own(product):
-        scene.run(made)
-        mac = scene.inside("web")["net1"]
+        scene.run(*pods.values())
+        before = {name: scene.inside(name)["net1"] for name in pods}
         reboot(scene.cluster, meanwhile=make_anew)
-        scene.wait(lambda: scene.restarts("web") == 1, what="restarted")
-        scene.wait_ready("web")
-        assert scene.inside("web")["net1"] not in {"", mac}
-        said = scene.kubectl("describe", "node", NODE)
-        assert " Rebooted " in said
+        for name in pods:
+            scene.wait(lambda name=name: scene.restarts(name) == 1, what=f"{name} is restarted")
+            scene.wait_ready(name)
+            scene.wait(lambda name=name: "net1" in scene.inside(name), timeout_s=20, what=f"the interface in {name}")
+            assert scene.inside(name)["net1"] != before[name]
+        assert " Rebooted " in scene.kubectl("describe", "node", NODE)
         product.wait_rolled_out()
-        (claim,) = product.claims()
-        assert claim["state"] == "held"
-        scene.delete("web")
+        assert "by=reboot" in product.log_text()
+        scene.delete(*pods)
         scene.wait_home()

@@ -61,6 +61,7 @@ def wait_said(cluster: Cluster, namespace: str, reason: str, *, timeout_s: float
     return event
 
 
+@pytest.mark.matrix
 def test_arrived_and_home(told: Product, cluster: Cluster, nics: Nics, namespace: str) -> None:
     """One line for all interfaces of a container, with their names in the pod; and one when they are home."""
     nics.add_many(2)
@@ -120,6 +121,7 @@ def test_a_slip_in_a_key(told: Product, cluster: Cluster, nics: Nics, namespace:
     assert "AnnotationUnread" in describe(cluster, namespace)
 
 
+@pytest.mark.matrix
 def test_what_started_while_nobody_was_there(told: Product, cluster: Cluster, nics: Nics, namespace: str) -> None:
     """It is told as soon as a daemon is back; once, however often daemons come."""
     nics.add("nic0", is_plain=True)
@@ -138,6 +140,7 @@ def test_what_started_while_nobody_was_there(told: Product, cluster: Cluster, ni
     wait_until(is_told_again, timeout_s=PATIENCE_S, what=story(cluster, namespace))
 
 
+@pytest.mark.matrix
 def test_a_start_that_is_prevented(uninstalled: Product, cluster: Cluster, nics: Nics, namespace: str) -> None:
     """The reason is shown, on CRI-O too, which only logs what it is told at the start of a container."""
     uninstalled.install(components=COMPONENTS, config={"rules": [RULE]})

@@ -17,7 +17,8 @@ from tests.e2e import tools
 from tests.e2e.container_image import ARCHIVE, ROOT
 from tests.e2e.engine import Containerd
 from tests.e2e.images import BUSYBOX
-from tests.kubernetes.cluster import Cluster
+from tests.e2e.wait import wait_until
+from tests.kubernetes.cluster import NODE, Cluster
 from tests.kubernetes.nics import Nics
 from tests.kubernetes.other_version import write_other_version
 from tests.kubernetes.pages import corrected, follow
@@ -34,8 +35,8 @@ _TIMEOUT_S = 150
 @pytest.fixture(scope="session")
 def registry(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Have the engine know the images that the pages name, as if it had pulled them."""
-    if not isinstance(cluster.engine, Containerd):
-        pytest.skip("the pages show containerd")
+    if type(cluster.engine) is not Containerd:
+        pytest.skip(f"NOT TESTED ON {cluster.engine.name}: the pages show containerd")
     path = tmp_path_factory.mktemp("next") / "next.tar"
     write_other_version(ARCHIVE, path, name=f"{REGISTRY}:{NEXT}", version=NEXT)
     cluster.engine.load_image(path, "")
@@ -53,8 +54,9 @@ def empty(registry: None, cluster: Cluster, nics: Nics) -> Iterator[None]:
     nics.add("ens2f0")
     nics.add("ens2f1", is_plain=True)
     yield
+    cluster.kubectl("uncordon", NODE)
     cluster.kubectl("delete", "pods", "--all", "-n", "default", "--grace-period=1", timeout_s=120)
-    cluster.wait(nics.are_home, what=nics.differences())
+    wait_until(nics.are_home, timeout_s=30, what=nics.differences)
     _remove(cluster)
 
 
@@ -95,7 +97,8 @@ def test_what_is_typed_prints_what_is_shown(name: str, shell: Callable[[str], st
 
 
 def _remove(cluster: Cluster) -> None:
-    """Remove nri-netdev from a cluster, however it was installed."""
+    """Remove nri-netdev from a cluster, however it was installed, and what it leaves on the node."""
     cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", timeout_s=120)
     kinds = "clusterroles,clusterrolebindings,priorityclasses"
     cluster.kubectl("delete", kinds, "-l", "app.kubernetes.io/name=nri-netdev")
+    cluster.machine.run("rm", "-rf", "/run/nri-netdev", "/var/lib/nri-netdev")

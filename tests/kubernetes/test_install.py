@@ -101,6 +101,7 @@ def hasten(product: Product) -> None:
     product.kubectl("annotate", "pod", daemon["metadata"]["name"], "example.com/look=now", "--overwrite")
 
 
+@pytest.mark.matrix
 def test_by_kubectl(bare: Product, cluster: Cluster, nics: Nics, namespace: str) -> None:
     """Installed, it is ready and gives; a changed configuration gets in force; removed, it leaves an empty ledger."""
     nics.add("nic0")
@@ -135,18 +136,18 @@ def test_by_kubectl(bare: Product, cluster: Cluster, nics: Nics, namespace: str)
     assert left_on(nics) == []
 
 
-@pytest.mark.parametrize("components", [COMPONENTS, PRIVILEGED], ids=["all", "privileged"])
-def test_with_components(bare: Product, nics: Nics, namespace: str, components: Sequence[str]) -> None:
+def test_with_components(bare: Product, nics: Nics, namespace: str) -> None:
     """With every component it is ready and gives; all they need is one definition of the Prometheus operator."""
     cluster = bare.cluster
     nics.add("nic0")
     cluster.apply(pod_monitor_definition())
-    bare.install(components=components)
-    assert objects(cluster, f"{KINDS},podmonitor") == OBJECTS.union(*(MORE.get(name, ()) for name in components))
-    cluster.apply(web(namespace))
-    wait_ready(cluster, namespace, "web")
-    cluster.kubectl("delete", "pod", "web", "-n", namespace)
-    assert nics.is_home()
+    for components in (COMPONENTS, PRIVILEGED):
+        bare.install(components=components)
+        assert objects(cluster, f"{KINDS},podmonitor") == OBJECTS.union(*(MORE.get(name, ()) for name in components))
+        cluster.apply(web(namespace))
+        wait_ready(cluster, namespace, "web")
+        cluster.kubectl("delete", "pod", "web", "-n", namespace)
+        assert nics.is_home()
 
     bare.remove()
     wait_removed(bare)

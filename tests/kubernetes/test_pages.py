@@ -69,6 +69,7 @@ def test_what_differs_is_told_and_can_be_written(tmp_path: Path) -> None:
         ("nri-netdev-7xk2p 2/2", "nri-netdev-zz9bb 2/2"),
         ("2026-11-27T23:16:20.192Z INFO a", "2027-01-01T00:00:00.000Z INFO a"),
         ("3: net1: mtu 1500 …", "17: net1: mtu 1500 qdisc noqueue"),
+        ("3: net1@…: mtu 1500", "5: net1@if4: mtu 1500"),
         ("…\nthis\n…", "that\nand\nthis"),
         ("", ""),
     ],

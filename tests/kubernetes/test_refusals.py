@@ -141,6 +141,7 @@ def mended(refused: Scene) -> Scene:
     return scene
 
 
+@pytest.mark.matrix
 class TestRefusals:
     """Pods that are refused, beside each other on one node."""
 

@@ -60,6 +60,7 @@ def pods(shared_scene: Scene) -> Scene:
     return scene
 
 
+@pytest.mark.matrix
 class TestPods:
     """Pods of every shape, beside each other on one node."""
 
@@ -186,6 +187,7 @@ class TestRollouts:
         assert len(macs) == REPLICAS
 
 
+@pytest.mark.kubernetes_all
 def test_a_rollout_without_room(scene: Scene) -> None:
     """With a surge, nothing unavailable and no interface free it stands still, says why, and goes on when one is."""
     scene.nics.add_many(2)

@@ -42,7 +42,7 @@ class Probes:
         try:
             self.listen()
         except ConfigurationError as error:
-            event(_log, logging.WARNING, "health.waits", reason=str(error))
+            event(_log, logging.INFO, "health.waits", reason=str(error))
             self._waiting = asyncio.ensure_future(self._wait())
         try:
             yield
