@@ -20,8 +20,8 @@ $(VENV)/.done: pyproject.toml
 demo: $(VENV)/.done ## Run the main job here and now, on a stand-in for a node
 	$(BIN)/nri-netdev demo
 
-test: $(VENV)/.done meanwhile vm-disk ## Every test, real engines, OCI runtimes and drivers included
-	$(BIN)/python -m pytest
+test: $(VENV)/.done meanwhile vm-disk ## Every test, real engines, OCI runtimes, drivers and Kubernetes included
+	$(BIN)/python -m tests
 
 meanwhile: $(VENV)/.done e2e-tools
 	$(BIN)/python -m tests.e2e.tools --meanwhile

@@ -190,7 +190,7 @@ class ClusterError(NriNetdevError):
     @property
     def is_passing(self) -> bool:
         """Whether the same request may well be granted later: nothing is wrong with it."""
-        return self.status in {0, 401, 408, 429} or self.status >= 500
+        return self.status in {0, 401, 408, 409, 429} or self.status >= 500
 
     def __str__(self) -> str:
         if not self.status:

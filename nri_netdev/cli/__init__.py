@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nri_netdev.cli.terminal import show_every_character
+from nri_netdev.domain.text.names import printable
 from nri_netdev.errors import ConfigurationError, NriNetdevError
 
 Option = tuple[str, Mapping[str, Any]]
@@ -178,15 +180,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 yes, 1 no or failed, 2 misuse.
     """
     options = parser().parse_args(arguments)
+    show_every_character()
     try:
         run: Callable[[argparse.Namespace], int] = importlib.import_module(f"nri_netdev.cli.{options.command}").run
         return run(options)
-    except ConfigurationError as error:
-        print(f"nri-netdev: {error}", file=sys.stderr)
-        return 2
     except NriNetdevError as error:
-        print(f"nri-netdev: {error}", file=sys.stderr)
-        return 1
+        print("\n".join(map(printable, f"nri-netdev: {error}".split("\n"))), file=sys.stderr)
+        return 2 if isinstance(error, ConfigurationError) else 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from nri_netdev.domain.text.names import printable
+
 
 class CheckVerdict(StrEnum):
     """What the result of a check means."""
@@ -35,4 +37,4 @@ def page(checks: Sequence[Check]) -> str:
     for check in checks:
         lines.append(f"{check.verdict:<6}  {check.topic:<{width}}  {check.found}")
         lines += [f"{'':<{width + 10}}{line}" for line in check.advice.splitlines()]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))

@@ -1,11 +1,11 @@
-"""`nri-netdev events`: tells pods what became of their interfaces, as Events of Kubernetes."""
+"""`nri-netdev events`: writes what became of pods' interfaces as Events of Kubernetes."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import random
 import signal
-import sys
 
 from nri_netdev import log
 from nri_netdev.domain.address import ListenAddress
@@ -33,6 +33,13 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigurationError("--events is unix:///PATH")
     server = from_kubeconfig(options.kubeconfig) if options.kubeconfig else in_cluster(os.environ)
     log.set_up(level, form)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    EventService(Listener(path), ApiClient(server), node=node).run()
+    rng = random.Random()  # noqa: S311 - jitter, not a secret
+    service = EventService(Listener(path), ApiClient(server), node=node, rng=rng)
+
+    def end(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)  # the second one ends it at once
+        service.end()
+
+    signal.signal(signal.SIGTERM, end)
+    service.run()
     return 0

@@ -12,14 +12,17 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nri_netdev import __version__
 from nri_netdev.cli.shown import PAGES, TABLES, effects
 from nri_netdev.cli.table import print_table
+from nri_netdev.cli.terminal import is_agreed, show_every_character
+from nri_netdev.domain.text.names import printable
 from nri_netdev.errors import ConfigurationError, NriNetdevError
 
 SELECTOR = "app.kubernetes.io/name=nri-netdev,app.kubernetes.io/component=daemon"
@@ -28,7 +31,7 @@ CONTAINER = "nri-netdev"
 _PROGRAM = "nri-netdev"
 _AT_ONCE = 16
 _ENDED = "command terminated with exit code "
-"""What kubectl says below the words of a program that ran and failed; without it, the program did not run."""
+"""What kubectl adds to the standard error of a program that ran and failed; without it, the program did not run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +41,7 @@ class NodePod:
     node: str
     namespace: str = ""
     pod: str = ""
-    why_not: str = ""
+    unavailable: str = ""
     """Why no command can be run there; "" if one can."""
 
 
@@ -50,7 +53,7 @@ class NodeAnswer:
     status: int
     document: Any = None
     """None if it printed none."""
-    words: str = ""
+    stderr: str = ""
     """What it said on standard error."""
 
 
@@ -90,10 +93,11 @@ _COMMANDS: Mapping[str, tuple[str, Mapping[str, Mapping[str, Any]]]] = {
     ),
     "doctor": ("Whether each node is fit, and what to change where it is not.", _JSON),
     "release": (
-        "Bring an interface home by force, whoever holds it; on one node.",
+        "Bring an interface home by force, whoever holds it; on one node, or everything on every node.",
         {
             "what": {"nargs": "*", "metavar": "INTERFACE|CLAIM", "help": "host name of the interface, or claim"},
             "--all": {"action": "store_true", "help": "every one, as before an uninstall"},
+            "--every-node": {"action": "store_true", "help": "with --all: on every node of the cluster"},
             "--yes": {"action": "store_true", "help": "do not ask"},
         },
     ),
@@ -119,21 +123,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 if every node says yes, 1 if one says no or could not be asked, 2 misuse.
     """
     options = parser().parse_args(arguments)
+    show_every_character()
     try:
         kubectl = Kubectl(options)
-        places = kubectl.places()
+        targets = kubectl.targets()
         if options.command == "release":
-            return _release(kubectl, places, options)
+            return _release(kubectl, targets, options)
         text = _manifests(options) if options.command == "explain" else ""
-        with ThreadPoolExecutor(_AT_ONCE) as threads:
-            arguments = _asked(options)
-            answers = list(threads.map(lambda place: kubectl.ask(place, arguments, text), places))
+        command = _asked(options)
+        answers = _side_by_side(lambda target: kubectl.ask(target, command, text), targets)
     except NriNetdevError as error:
         print(f"kubectl-netdev: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigurationError) else 1
     except KeyboardInterrupt:
         return 130
     return _show(answers, options)
+
+
+def _side_by_side(ask: Callable[[NodePod], NodeAnswer], targets: Sequence[NodePod]) -> list[NodeAnswer]:
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        return list(threads.map(ask, targets))
 
 
 def _asked(options: argparse.Namespace) -> list[str]:
@@ -180,8 +189,8 @@ class Kubectl:
             if value := getattr(options, name):
                 self._program.append(f"--{name}={value}")
 
-    def places(self) -> tuple[NodePod, ...]:
-        """Where to ask: a place for each node that has a daemon's pod, or that is named; in order.
+    def targets(self) -> tuple[NodePod, ...]:
+        """Whom to ask: a target for each node that has a daemon's pod, or that is named; in order.
 
         Raises:
             NriNetdevError: kubectl fails, or there is no pod of nri-netdev.
@@ -195,37 +204,45 @@ class Kubectl:
         found: dict[str, NodePod] = {}
         for pod in sorted(pods, key=_rank):
             if node := pod["spec"].get("nodeName"):
-                found.setdefault(node, _place(node, pod))
+                found.setdefault(node, _target(node, pod))
         names = dict.fromkeys(self._options.node or sorted(found))
         if not names:
             raise NriNetdevError(f"no pod has the labels {SELECTOR}: is nri-netdev installed in this cluster?")
-        return tuple(found.get(name, NodePod(node=name, why_not="there is no pod of nri-netdev")) for name in names)
+        return tuple(found.get(name, NodePod(node=name, unavailable="there is no pod of nri-netdev")) for name in names)
 
-    def ask(self, place: NodePod, command: Sequence[str], text: str) -> NodeAnswer:
-        """Run a command in a pod, with a text on its standard input."""
-        if place.why_not:
-            return NodeAnswer(node=place.node, status=1, words=place.why_not)
+    def ask(self, target: NodePod, command: Sequence[str], text: str) -> NodeAnswer:
+        """Run a command that prints JSON in a pod, with a text on its standard input."""
+        answer = self.run(target, command, text)
+        if answer.document is None:
+            return answer
         try:
-            done = self._run(*_exec(place, is_interactive=bool(text)), *command, text=text)
-        except NriNetdevError as error:
-            return NodeAnswer(node=place.node, status=1, words=str(error))
-        words, status = done.stderr.strip(), done.returncode
-        head, ended, code = words.rpartition(_ENDED)
-        if ended and code.isdecimal():
-            words, status = head.strip(), int(code)
-        elif status:
-            return NodeAnswer(node=place.node, status=1, words=f"kubectl exec into {place.pod} failed: {words}")
-        words = "\n".join(line.removeprefix(f"{_PROGRAM}: ") for line in words.splitlines())
-        try:
-            return NodeAnswer(node=place.node, status=status, document=json.loads(done.stdout), words=words)
+            return replace(answer, document=json.loads(answer.document))
         except ValueError:
-            return NodeAnswer(node=place.node, status=status or 1, words=words or "it printed no document")
+            stderr = answer.stderr or "it printed no document"
+            return replace(answer, status=answer.status or 1, document=None, stderr=stderr)
 
-    def talk(self, place: NodePod, command: Sequence[str]) -> int:
+    def run(self, target: NodePod, command: Sequence[str], text: str = "") -> NodeAnswer:
+        """Run a command in a pod; the document of the answer is the text that it prints."""
+        if target.unavailable:
+            return NodeAnswer(node=target.node, status=1, stderr=target.unavailable)
+        try:
+            done = self._run(*_exec(target, is_interactive=bool(text)), *command, text=text)
+        except NriNetdevError as error:
+            return NodeAnswer(node=target.node, status=1, stderr=str(error))
+        stderr, status = done.stderr.strip(), done.returncode
+        head, ended, code = stderr.rpartition(_ENDED)
+        if ended and code.isdecimal():
+            stderr, status = head.strip(), int(code)
+        elif status:
+            return NodeAnswer(node=target.node, status=1, stderr=f"kubectl exec into {target.pod} failed: {stderr}")
+        stderr = "\n".join(line.removeprefix(f"{_PROGRAM}: ") for line in stderr.splitlines())
+        return NodeAnswer(node=target.node, status=status, document=done.stdout, stderr=stderr)
+
+    def talk(self, target: NodePod, command: Sequence[str]) -> int:
         """Run a command in a pod at this terminal, and return its exit status."""
         try:
             return subprocess.run(
-                [*self._program, *_exec(place, is_interactive=True), *command], check=False
+                [*self._program, *_exec(target, is_interactive=True), *command], check=False
             ).returncode
         except OSError as error:
             raise NriNetdevError(f"cannot run kubectl: {error}") from error
@@ -234,7 +251,13 @@ class Kubectl:
         command = [*self._program, *arguments]
         try:
             return subprocess.run(
-                command, input=text, capture_output=True, text=True, timeout=self._options.timeout, check=False
+                command,
+                input=text,
+                capture_output=True,
+                encoding="utf-8",
+                errors="surrogateescape",
+                timeout=self._options.timeout,
+                check=False,
             )
         except OSError as error:
             raise NriNetdevError(f"cannot run kubectl: {error}") from error
@@ -242,9 +265,9 @@ class Kubectl:
             raise NriNetdevError(f"no answer within {error.timeout:g} s") from error
 
 
-def _exec(place: NodePod, *, is_interactive: bool) -> list[str]:
+def _exec(target: NodePod, *, is_interactive: bool) -> list[str]:
     stdin = ["--stdin"] if is_interactive else []
-    return ["exec", f"--namespace={place.namespace}", *stdin, place.pod, f"--container={CONTAINER}", "--"]
+    return ["exec", f"--namespace={target.namespace}", *stdin, target.pod, f"--container={CONTAINER}", "--"]
 
 
 def _container(pod: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -260,40 +283,89 @@ def _rank(pod: Mapping[str, Any]) -> tuple[bool, bool, bool]:
     return not is_running, not container.get("ready", False), "deletionTimestamp" in pod["metadata"]
 
 
-def _place(node: str, pod: Mapping[str, Any]) -> NodePod:
+def _target(node: str, pod: Mapping[str, Any]) -> NodePod:
     namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
     state = _container(pod).get("state", {})
-    why_not = ""
+    unavailable = ""
     if "running" not in state:
         waits = state.get("waiting") or state.get("terminated") or {}
         how = waits.get("reason") or pod["status"].get("phase", "unknown")
-        why_not = f"the daemon does not run: {how}; see kubectl -n {namespace} describe pod {name}"
-    return NodePod(node=node, namespace=namespace, pod=name, why_not=why_not)
+        unavailable = f"the daemon does not run: {how}; see kubectl -n {namespace} describe pod {name}"
+    return NodePod(node=node, namespace=namespace, pod=name, unavailable=unavailable)
 
 
 # -- what is shown -----------------------------------------------------------------------------------------------------
 
+_UNFIT = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
+"""What reading a document raises if it is not as this version of nri-netdev writes it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
+    """What of a document is shown."""
+
+    parts: Sequence[Any] = ()
+    """Items for programs, rows of a table, or one page."""
+    effects: Sequence[str] = ()
+    """Lines below the table."""
+
 
 def _show(answers: Sequence[NodeAnswer], options: argparse.Namespace) -> int:
     """Print what was answered, and then what was not; return the exit status."""
-    told = [(answer.node, _filtered(answer.document, options)) for answer in answers if answer.document is not None]
-    if options.json or options.output:
-        print(json.dumps([item for node, document in told for item in _items(node, document)], indent=2))
+    readings = [_read(answer, options) for answer in answers]
+    parts = [part for _, shown in readings for part in shown.parts]
+    if _is_for_programs(options):
+        print(json.dumps(parts, indent=2))
     elif table := TABLES.get(options.command):
-        now_s = int(time.time())
-        print_table(("NODE", *table.head), [(node, *table.row(item, now_s)) for node, items in told for item in items])
-        for node, items in told if getattr(options, "interfaces", ()) else ():
-            for line in effects(items):
-                print(f"{node}: {line}")
+        print_table(("NODE", *table.head), parts)
+        for line in (line for _, shown in readings for line in shown.effects):
+            print(line)
     else:
-        page = PAGES[options.command]
-        pages = [f"node {node}\n{page(document, int(time.time()))}" for node, document in told]
-        print("\n\n".join(pages), end="\n" if pages else "")
-    for answer in answers:
-        for line in answer.words.splitlines():
-            print(f"kubectl-netdev: node {answer.node}: {line}", file=sys.stderr)
-    statuses = {answer.status for answer in answers}
+        print("\n\n".join(parts), end="\n" if parts else "")
+    for answer, _ in readings:
+        for line in answer.stderr.splitlines():
+            print(f"kubectl-netdev: node {answer.node}: {printable(line)}", file=sys.stderr)
+    statuses = {answer.status for answer, _ in readings}
     return 0 if statuses == {0} else 2 if 2 in statuses else 1
+
+
+def _is_for_programs(options: argparse.Namespace) -> bool:
+    return bool(vars(options).get("json") or vars(options).get("output"))
+
+
+def _read(answer: NodeAnswer, options: argparse.Namespace) -> tuple[NodeAnswer, _Shown]:
+    """What is shown of an answer; nothing of what cannot be read, of which the answer then tells on standard error."""
+    if answer.document is None:
+        return answer, _Shown()
+    try:
+        return answer, _shown(answer.node, _filtered(answer.document, options), options)
+    except _UNFIT as error:
+        document = answer.document if isinstance(answer.document, Mapping) else {}
+        known = f" ({document['version']})" if "version" in document else ""
+        why = (
+            f"its document is of another version of nri-netdev{known} than this program ({__version__}): "
+            f"{type(error).__name__}: {error}; use the kubectl-netdev of the node's version"
+        )
+        stderr = "\n".join(filter(None, [answer.stderr, why]))
+        return replace(answer, status=answer.status or 1, stderr=stderr), _Shown()
+
+
+def _shown(node: str, document: Any, options: argparse.Namespace) -> _Shown:
+    now_s = int(time.time())
+    if _is_for_programs(options):
+        return _Shown(
+            parts=[{"node": node, **item} for item in (document if isinstance(document, list) else [document])]
+        )
+    if table := TABLES.get(options.command):
+        below = effects(document) if getattr(options, "interfaces", ()) else ()
+        rows = [(node, *table.row(item, now_s)) for item in document]
+        return _Shown(parts=rows, effects=[f"{node}: {line}" for line in below])
+    page = PAGES.get(options.command, _as_printed)
+    return _Shown(parts=[f"node {node}\n{page(document, now_s)}"])
+
+
+def _as_printed(text: str, _: int) -> str:
+    return "\n".join(map(printable, text.splitlines()))
 
 
 def _filtered(document: Any, options: argparse.Namespace) -> Any:
@@ -305,20 +377,32 @@ def _filtered(document: Any, options: argparse.Namespace) -> Any:
     return document
 
 
-def _items(node: str, document: Any) -> Iterator[Mapping[str, Any]]:
-    for item in document if isinstance(document, list) else [document]:
-        yield {"node": node, **item}
+# -- release -----------------------------------------------------------------------------------------------------------
 
 
-def _release(kubectl: Kubectl, places: Sequence[NodePod], options: argparse.Namespace) -> int:
-    """Release on one node, at this terminal, so that the question is asked there."""
-    if len(places) != 1:
+def _release(kubectl: Kubectl, targets: Sequence[NodePod], options: argparse.Namespace) -> int:
+    """On one node, at this terminal, so that the question is asked there; or on every one."""
+    if options.every_node and (options.node or options.what or not options.all):
+        raise ConfigurationError("release: --every-node goes with --all, and neither with --node nor with an INTERFACE")
+    if options.every_node:
+        return _release_everywhere(kubectl, targets, options)
+    if len(targets) != 1:
         raise ConfigurationError("release: say on which node: --node NAME")
-    (place,) = places
-    if place.why_not:
-        raise NriNetdevError(f"node {place.node}: {place.why_not}")
+    (target,) = targets
+    if target.unavailable:
+        raise NriNetdevError(f"node {target.node}: {target.unavailable}")
     flags = [f"--{name}" for name in ("all", "yes") if getattr(options, name)]
-    return kubectl.talk(place, [_PROGRAM, "release", *flags, *options.what])
+    return kubectl.talk(target, [_PROGRAM, "release", *flags, *options.what])
+
+
+def _release_everywhere(kubectl: Kubectl, targets: Sequence[NodePod], options: argparse.Namespace) -> int:
+    """Everything on every node, after one question here."""
+    count = sum(not target.unavailable for target in targets)
+    question = f"Bring home everything on {count} of {len(targets)} nodes, whoever uses it now?"
+    if count and not options.yes and not is_agreed(question):
+        return 1
+    command = [_PROGRAM, "release", "--all", "--yes"]
+    return _show(_side_by_side(lambda target: kubectl.run(target, command), targets), options)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 
 from nri_netdev.cli.inputs import read_settings
 from nri_netdev.cli.node_state import binding_claims
+from nri_netdev.cli.terminal import is_agreed
 from nri_netdev.config.settings import Settings
 from nri_netdev.custody.custody import Custody
 from nri_netdev.domain.claim import Claim
+from nri_netdev.domain.text.names import printable
 from nri_netdev.errors import ConfigurationError, NriNetdevError
 from nri_netdev.shells.engine.translate import adjustment
 from nri_netdev.shells.kernel.node import open_kernel
@@ -36,19 +38,10 @@ def run(options: argparse.Namespace) -> int:
         print("Nothing is held.")
         return 0
     for claim in chosen:
-        print(f"{claim.ifname}: {claim.state}, {claim.owner}")
-    if not options.yes and not _is_agreed("Bring home, whoever uses it now?"):
+        print(printable(f"{claim.ifname}: {claim.state}, {claim.owner}"))
+    if not options.yes and not is_agreed("Bring home, whoever uses it now?"):
         return 1
     return _released(settings, chosen)
-
-
-def _is_agreed(question: str) -> bool:
-    """Ask the user at the terminal; False if standard input is closed."""
-    try:
-        return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
-    except EOFError:
-        print("nobody answers; say --yes", file=sys.stderr)
-        return False
 
 
 def _released(settings: Settings, chosen: Sequence[Claim]) -> int:
@@ -78,7 +71,8 @@ def _release_here(custody: Custody, chosen: Sequence[Claim]) -> int:
     wrong = False
     for claim in chosen:
         troubles = custody.release(claim.mark)
-        print(f"{claim.ifname}: released" if not troubles else f"{claim.ifname}: given up: {'; '.join(troubles)}")
+        became = f"given up: {'; '.join(troubles)}" if troubles else "released"
+        print(printable(f"{claim.ifname}: {became}"))
         wrong |= bool(troubles)
     return 1 if wrong else 0
 
@@ -92,7 +86,8 @@ def _release_there(ledger: Ledger, chosen: Sequence[Claim], pid: int) -> int:
         time.sleep(0.1)
         marks = {claim.mark for claim in ledger.claims() if claim.state.is_binding}
         for mark in left.keys() - marks:
-            print(f"{left.pop(mark).ifname}: released")
+            print(printable(f"{left.pop(mark).ifname}: released"))
     for claim in left.values():
-        print(f"{claim.ifname}: not yet; the daemon (process {pid}) has it in hand, see its log", file=sys.stderr)
+        why = f"not yet; the daemon (process {pid}) has it in hand, see its log"
+        print(printable(f"{claim.ifname}: {why}"), file=sys.stderr)
     return 1 if left else 0

@@ -12,6 +12,7 @@ from typing import Any
 from nri_netdev.cli import status_page
 from nri_netdev.cli.check import Check, CheckVerdict, page
 from nri_netdev.domain.text.age import age
+from nri_netdev.domain.text.names import printable
 
 Item = Mapping[str, Any]
 
@@ -65,7 +66,7 @@ def explained(explanations: Sequence[Item]) -> str:
         lines.append(f"{one['pod']}, container {one['container']}, {one['asked']}")
         sets = [f"sets {'; '.join(one['sets'])}"] if one["sets"] else []
         lines += [f"  {line}" for line in (*one["steps"], one["verdict"], *sets, *one["effects"])]
-    return "\n".join(lines) or "Nothing is asked for."
+    return "\n".join(map(printable, lines)) or "Nothing is asked for."
 
 
 def examined(checks: Sequence[Item]) -> str:
@@ -75,7 +76,7 @@ def examined(checks: Sequence[Item]) -> str:
 
 def effects(devices: Sequence[Item]) -> list[str]:
     """What giving devices does, in lines below their table."""
-    return [f"{device['ifname']}: {text}" for device in devices for text in device.get("effects", ())]
+    return [printable(f"{device['ifname']}: {text}") for device in devices for text in device.get("effects", ())]
 
 
 TABLES: Mapping[str, Table] = {"claims": CLAIMS, "devices": DEVICES}

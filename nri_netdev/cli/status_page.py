@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from nri_netdev.domain.text.age import age
+from nri_netdev.domain.text.names import printable
 
 if TYPE_CHECKING:  # it is shown where nothing of a daemon is loaded
     from nri_netdev.shells.observe.status import Document
@@ -19,7 +20,7 @@ def page(document: Document, *, now_s: float) -> str:
         document: from `nri_netdev.shells.observe.status.read`.
         now_s: the wall clock, in seconds since the epoch.
     """
-    return "\n".join(_lines(document, int(now_s)))
+    return "\n".join(map(printable, _lines(document, int(now_s))))
 
 
 def _lines(document: Document, now_s: int) -> Iterator[str]:

@@ -103,15 +103,14 @@ class Promiser:
                 self._claims.put(dataclasses.replace(claim, owner=owner))
 
     def again(self, entries: Sequence[Entry], own: Sequence[Claim], container: Container) -> tuple[Grant, ...]:
-        """What the pod was promised and has not got yet: it comes with this container.
+        """What was promised and has not come yet: to the pod, or to the container by a daemon whose answer was lost.
 
         Args:
             entries: what the container asks for.
-            own: the claims that its pod had before this container.
+            own: the claims that it and its pod had before it was decided on.
             container: the container.
         """
-        pods = [claim for claim in own if claim.owner.scope is Scope.POD]
-        grants = [self._again(claim, entry, container) for entry in entries for claim in held_for(entry, pods)]
+        grants = [self._again(claim, entry, container) for entry in entries for claim in held_for(entry, own)]
         return tuple(filter(None, grants))
 
     def _again(self, claim: Claim, entry: Entry, container: Container) -> Grant | None:

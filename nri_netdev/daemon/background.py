@@ -40,6 +40,7 @@ class Background:
 
     async def finish(self, timeout_s: float) -> None:
         """Wait for what was spawned, no longer than this."""
+        await asyncio.sleep(0)  # what was spawned on other threads begins
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout_s)
 

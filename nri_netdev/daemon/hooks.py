@@ -154,7 +154,8 @@ class Hooks:
             return
         begin_s = time.perf_counter()
         self._unread.container_comes(pod.id, container.name)
-        if container.id in self._lane.holders:  # its adjustment is from the daemon before us, which has just let go
+        if container.id in self._lane.holders and request.container.linux.net_devices:
+            # The engine has its adjustment already, of the daemon before us, which has just let go.
             connection.reply(request, None)
             return
         asks = self._injection.asks(pod.runtime_handler)

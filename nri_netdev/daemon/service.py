@@ -334,7 +334,7 @@ class Daemon:
 
     def answer_now(self, connection: EngineConnection, peek: Peek) -> bool:
         """Answer an event that was recognised without decoding, if that takes no time."""
-        return self._succession.is_answering and self._hooks.answer_now(connection, peek)
+        return self._succession.pass_on_now(self._hooks.answer_now, connection, peek)
 
     def _pass_on(self, connection: EngineConnection, request: Request) -> None:
         is_ours = self._succession.pass_on(

@@ -17,11 +17,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
+from typing import TypeVarTuple
 
 from nri_netdev.log import event
 from nri_netdev.shells.store.lock import Lock
 
 _log = logging.getLogger(__name__)
+_Ts = TypeVarTuple("_Ts")
 
 POLL_S = 0.01
 """How often a daemon that stands by looks whether it is its turn, in seconds."""
@@ -67,6 +69,11 @@ class Succession:
         with self._turn:
             (serve if self._is_answering else otherwise)()
             return self._is_answering
+
+    def pass_on_now(self, answer: Callable[[*_Ts], bool], *event: *_Ts) -> bool:
+        """Have an event answered at once if we answer the engine; returns whether it is."""
+        with self._turn:
+            return self._is_answering and answer(*event)
 
     @property
     def is_answering(self) -> bool:

@@ -204,6 +204,14 @@ TURNS: Final[Mapping[tuple[State, Place, Liveness], Trigger]] = MappingProxyType
 """Which readings turn a claim homeward. Nothing turns it back."""
 
 
+_TOO_SOON = {
+    *((state, Liveness.UNKNOWN) for state in State if not state.is_homeward),
+    # The runtime may be moving it just now, address by address; the start completes it.
+    (State.PLANNED, Liveness.PENDING),
+}
+"""State and liveness in which nothing is done, wherever the interface is."""
+
+
 def decide(state: State, place: Place, liveness: Liveness) -> tuple[Trigger | None, Action]:
     """Decide what must be done with a claim that is not uncertain.
 
@@ -212,7 +220,7 @@ def decide(state: State, place: Place, liveness: Liveness) -> tuple[Trigger | No
     """
     trigger = TURNS.get((state, place, liveness))
     after = state if trigger is None else TRANSITIONS[state, trigger]
-    if after is GONE or (after, place) not in DECISIONS or (liveness is Liveness.UNKNOWN and not after.is_homeward):
+    if after is GONE or (after, place) not in DECISIONS or (after, liveness) in _TOO_SOON:
         return trigger, Action.WAIT
     return trigger, DECISIONS[after, place]
 

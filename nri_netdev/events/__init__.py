@@ -1,1 +1,1 @@
-"""What happens to pods, told them as Events of Kubernetes; runs beside the daemon, which does not need it."""
+"""What happens to pods, written as Events of Kubernetes; runs beside the daemon, which does not need it."""

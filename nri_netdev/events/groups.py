@@ -1,6 +1,6 @@
-"""Events that happen together told together: a container with four interfaces gets one notice, not four.
+"""Events that happen together make one notice: a container with four interfaces gets one notice, not four.
 
-Times are those of the events, so that the same events make the same groups whenever they are heard.
+Times are those of the events, so that the same events make the same groups whenever they are received.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 
 from nri_netdev.events.notice import Notice
 from nri_netdev.events.table import Group, group_of, notice_of
-from nri_netdev.shells.observe.listener import ToldEvent
+from nri_netdev.shells.observe.listener import LogEvent
 
 TOGETHER_S = 1.0
-"""From the first to the last of those that are told together; so long is a notice held back."""
+"""From the first to the last of those in one notice; so long is a notice held back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Happening:
+class Occurrence:
     """A notice, and when it was due."""
 
     notice: Notice
@@ -39,17 +39,17 @@ class Groups:
         self._open: dict[Group, _Open] = {}
         """Those that may grow, the oldest first."""
 
-    def add(self, told: ToldEvent) -> Iterator[Happening]:
+    def add(self, logged: LogEvent) -> Iterator[Occurrence]:
         """Take an event, and give the notices to which nothing can be added any more."""
-        yield from self.closed(told.at_s)
-        if found := group_of(told.name, told.fields):
+        yield from self.closed(logged.at_s)
+        if found := group_of(logged.name, logged.fields):
             group, item = found
-            growing = self._open.setdefault(group, _Open(told.at_s, told.at_s))
+            growing = self._open.setdefault(group, _Open(logged.at_s, logged.at_s))
             growing.items.append(item)
-            growing.last_s = told.at_s
+            growing.last_s = logged.at_s
 
-    def closed(self, now_s: float) -> Iterator[Happening]:
+    def closed(self, now_s: float) -> Iterator[Occurrence]:
         """Give the notices that are complete at a time, in seconds since the epoch."""
         for group in [group for group, growing in self._open.items() if now_s - growing.first_s >= TOGETHER_S]:
             growing = self._open.pop(group)
-            yield Happening(notice=notice_of(group, growing.items), at_s=growing.last_s)
+            yield Occurrence(notice=notice_of(group, growing.items), at_s=growing.last_s)

@@ -1,4 +1,4 @@
-"""What a pod is told: one line of `kubectl describe pod`, and the object of Kubernetes that it is."""
+"""A notice to a pod: one line of `kubectl describe pod`, and the object of Kubernetes that it is."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class PodRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """Something that a pod is told; the same notice again is counted, not told anew."""
+    """Something that happened to a pod; the same notice again is counted, not written anew."""
 
     pod: PodRef
     type: NoticeType
@@ -68,7 +68,7 @@ def object_of(notice: Notice, *, count: int, first_s: float, last_s: float, node
     """The object: a whole `Event` of `v1`, which kubectl counts and sorts by these fields.
 
     Args:
-        notice: what is told.
+        notice: what is written.
         count: how often it has happened.
         first_s: when at first, in seconds since the epoch.
         last_s: when at last.

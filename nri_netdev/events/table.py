@@ -1,11 +1,12 @@
-"""Which events of the daemon's log a pod is told, under which reason and in which words: one table.
+"""Which events of the daemon's log become notices, under which reason and in which words: one table.
 
-Not here is what the engine's own error says already, so that the kubelet tells it: refusals at the creation, and on
-engines that heed an error at the start those too. Nor is what only the node's operator can act on.
+Not here is what the engine's own error says already, so that the kubelet's Event has it: refusals at the creation, and
+on engines that heed an error at the start those too. Nor is what only the node's operator can act on.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ Fields = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """How one event of the log is told; several at a time of the same pod and `of` are told in one notice."""
+    """What one event of the log becomes; several at a time of the same pod and `of` make one notice."""
 
     type: NoticeType
     reason: Callable[[Fields], str]
@@ -116,19 +117,23 @@ ROWS: Mapping[str, Row] = {
         of=lambda fields: str(fields["container"]),
     ),
 }
-"""Every event that is told, by its name in the log."""
+"""Every event that is published, by its name in the log."""
+
+
+_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_POD = re.compile(rf"(?P<namespace>{_LABEL})/(?P<name>{_LABEL}(\.{_LABEL})*)")
+"""Namespace and name: a label and a subdomain of DNS (RFC 1123)."""
 
 
 def pod_of(fields: Fields) -> PodRef | None:
     """The pod that an event is of; None if it names none that Kubernetes could know."""
-    namespace, _, name = str(fields.get("pod", "")).partition("/")
-    uid = str(fields.get("pod_uid", ""))
-    return PodRef(namespace=namespace, name=name, uid=uid) if namespace and name and uid else None
+    found, uid = _POD.fullmatch(str(fields.get("pod", ""))), str(fields.get("pod_uid", ""))
+    return PodRef(namespace=found["namespace"], name=found["name"], uid=uid) if found and uid else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """What events that are told in one notice have in common."""
+    """What events of one notice have in common."""
 
     pod: PodRef
     name: str
@@ -138,7 +143,7 @@ class Group:
 
 
 def group_of(name: str, fields: Fields) -> tuple[Group, str] | None:
-    """The group of an event, and its item there; None if it is not told, or lacks what is told of it."""
+    """The group of an event, and its item there; None if it has no row, or lacks a field that its row needs."""
     row, pod = ROWS.get(name), pod_of(fields)
     if row is None or pod is None:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,3 +62,21 @@ def test_what_is_held(home: Net, tmp_path: Path) -> None:
     table = in_net(home, "claims", *options).stdout.splitlines()
     assert len(table) == 2
     assert table[1].startswith("ens1       returning  pod default/web, container app")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", [b"a\xffb", b"a\x1b[31mb"])
+def test_a_name_of_any_bytes(home: Net, tmp_path: Path, name: bytes) -> None:
+    """As a container may give one: it is escaped for people, and what it is for programs."""
+    home.ip("link add ens1 type veth peer name ens2")
+    with Ledger(tmp_path) as ledger:
+        ledger.write(put=[claim_at_home(home, "ens1")])
+    command = [b"nsenter", f"--net={home.path}", b"ip", b"link", b"set", b"ens1", b"name", name]
+    subprocess.run(command, check=True)
+    options = ("--state-dir", tmp_path, "--run-dir", tmp_path / "run")
+    shown = in_net(home, "claims", *options)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert r"a\udcffb" in shown.stdout or r"a\x1b[31mb" in shown.stdout
+    assert shown.stdout.replace("\n", "").isprintable()
+    [row] = json.loads(in_net(home, "claims", "--json", *options).stdout)
+    assert row["ifname_now"] == name.decode(errors="surrogateescape")

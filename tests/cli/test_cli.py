@@ -35,6 +35,12 @@ def test_no_command_loads_what_it_does_not_need() -> None:
     assert done.stdout == "[]\n"
 
 
+def test_no_error_writes_to_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What cannot be printed in its words is escaped; its lines stay lines."""
+    status, _, err = run("release", "a\x1b[2J", "--yes", "--state-dir", tmp_path, capsys=capsys)
+    assert (status, err) == (1, "nri-netdev: nobody holds a\\x1b[2J; see `nri-netdev claims`\n")
+
+
 def test_a_bad_configuration_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In one line, without a traceback, by whatever command reads it."""
     (tmp_path / "config.yaml").write_text("index: x")

@@ -79,7 +79,10 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def test_as_a_process(tmp_path: Path) -> None:
-    """What happens before it is there and while it is there becomes objects; SIGTERM ends it with 0; it stays small."""
+    """What happens before it is there and while it is there becomes objects; it stays small.
+
+    SIGTERM ends it with 0, after the last words of a daemon that ends at the same time.
+    """
     pem = make_certificate(tmp_path)
     path = tmp_path / "events.sock"
     ring = EventRing()
@@ -87,29 +90,31 @@ def test_as_a_process(tmp_path: Path) -> None:
     def note(ifname: str) -> None:
         ring.note("claim.home", {"pod": "default/web", "pod_uid": "u1", "ifname": ifname})
 
-    def use(api: ApiStandIn) -> None:
-        arguments = ("--events", f"unix://{path}", "--kubeconfig", kubeconfig(tmp_path, api, pem))
-        with process(*arguments) as own:
-            until(lambda: len(api.events) == 1)
-            note("nic1")
-            until(lambda: len(api.events) == 2)
-            text = Path(f"/proc/{own.pid}/status").read_text()
-            mapped = {line.split()[-1] for line in Path(f"/proc/{own.pid}/maps").read_text().splitlines()}
-            note("nic2")
-            until(lambda: len(api.events) == 3)
-            own.terminate()
-            _, said = own.communicate(timeout=30)
-        assert own.returncode == 0
-        assert "notices.started node=node-1" in said
-        assert [found["source"]["host"] for found in api.events] == ["node-1"] * 3
-        assert api.asked[0].headers["Authorization"] == "Bearer secret"
+    def use(api: ApiStandIn, own: subprocess.Popen[str]) -> None:
+        until(lambda: len(api.events) == 1)
+        note("nic1")
+        until(lambda: len(api.events) == 2)
+        text = Path(f"/proc/{own.pid}/status").read_text()
+        mapped = {line.split()[-1] for line in Path(f"/proc/{own.pid}/maps").read_text().splitlines()}
+        own.terminate()
+        with pytest.raises(subprocess.TimeoutExpired):  # the daemon is still there
+            own.wait(2)
+        note("nic2")
         assert int(re.findall(r"VmHWM:\s+(\d+) kB", text)[0]) / 1024 <= RSS_MIB
         assert not [name for name in mapped if re.search(r"sqlite|google|grpc|_asyncio", name)]
 
-    async def main() -> None:
-        note("nic0")
-        with serving(pem) as api:
-            async with stream.serving(path, ring):
-                await asyncio.to_thread(use, api)
+    async def daemon(api: ApiStandIn, own: subprocess.Popen[str]) -> None:
+        async with stream.serving(path, ring):
+            await asyncio.to_thread(use, api, own)
 
-    asyncio.run(main())
+    note("nic0")
+    with serving(pem) as api:
+        arguments = ("--events", f"unix://{path}", "--kubeconfig", kubeconfig(tmp_path, api, pem))
+        with process(*arguments) as own:
+            asyncio.run(daemon(api, own))
+            _, said = own.communicate(timeout=30)
+    assert own.returncode == 0
+    assert "notices.started node=node-1" in said
+    assert [found["message"] for found in api.events] == [f"back on the node, as before: nic{n}" for n in range(3)]
+    assert [found["source"]["host"] for found in api.events] == ["node-1"] * 3
+    assert api.asked[0].headers["Authorization"] == "Bearer secret"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,11 @@ import pytest
 
 from nri_netdev.cli import netdev
 from tests.cli.test_shown import CLAIM
+from tests.cli.test_status_page import DOCUMENT
 
 ROOT = Path(__file__).parents[2]
 KUBECTL = """#!{python} -IS
-import json, pathlib, sys
+import json, pathlib, sys, time
 here = pathlib.Path(__file__).parent
 with open(here / "called", "a") as called:
     called.write(json.dumps(sys.argv[1:]) + "\\n")
@@ -25,10 +29,20 @@ name = "get" if words[0] == "get" else words[1]
 found = json.loads((here / name).read_text())
 if "--stdin" in sys.argv:
     (here / f"{{name}}.stdin").write_text(sys.stdin.read())
+time.sleep(found["pause_s"])
 sys.stdout.write(found["out"])
 sys.stderr.write(found["err"])
 sys.exit(found["status"])
 """
+CHECK = {"topic": "kernel", "found": "6.12", "verdict": "ok", "advice": ""}
+EXPLAINED: dict[str, Any] = {
+    "pod": "-: Pod default/web",
+    "container": "app",
+    "asked": "entry 1",
+    "steps": [],
+    "verdict": "no",
+}
+EXPLAINED |= {"sets": [], "effects": []}
 
 
 class Cluster:
@@ -42,8 +56,9 @@ class Cluster:
         program.chmod(0o755)
         self._write("get", json.dumps({"items": []}))
 
-    def _write(self, name: str, out: str, err: str = "", status: int = 0) -> None:
-        (self.directory / name).write_text(json.dumps({"out": out, "err": err, "status": status}))
+    def _write(self, name: str, out: str, err: str = "", status: int = 0, *, pause_s: int = 0) -> None:
+        document = {"out": out, "err": err, "status": status, "pause_s": pause_s}
+        (self.directory / name).write_text(json.dumps(document))
 
     def refuse(self, err: str) -> None:
         self._write("get", "", err, 1)
@@ -68,6 +83,16 @@ class Cluster:
         out = "" if document is None else json.dumps(document)
         ended = f"command terminated with exit code {status}\n" if status else ""
         self._write(f"pod-{node}", out, err + ended, status)
+
+    def prints(self, node: str, out: str, err: str = "", status: int = 0) -> None:
+        """What a command prints for people."""
+        self.says(node, None, err, status)
+        found = json.loads((self.directory / f"pod-{node}").read_text())
+        self._write(f"pod-{node}", out, found["err"], status)
+
+    def hangs(self, node: str) -> None:
+        """That a command in its pod does not end."""
+        self._write(f"pod-{node}", "", "", 0, pause_s=30)
 
     def fails(self, node: str, err: str) -> None:
         """That kubectl cannot run the command."""
@@ -200,7 +225,7 @@ def test_devices_by_name(two: Cluster, capsys: pytest.CaptureFixture[str]) -> No
 def test_pages(two: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     """One for each node, below its name."""
     for node in "ab":
-        two.says(node, [{"topic": "kernel", "found": "6.12", "verdict": "ok", "advice": ""}])
+        two.says(node, [CHECK])
     _, out, _ = run(capsys, "doctor")
     assert out == "node a\nok      kernel  6.12\n\nnode b\nok      kernel  6.12\n"
     two.fails("a", "error: x")
@@ -208,13 +233,10 @@ def test_pages(two: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "doctor")[1] == ""
 
 
-EXPLAINED = {"pod": "-: Pod default/web", "container": "app", "asked": "entry 1", "steps": [], "verdict": "no"}
-
-
 def test_explain(two: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Manifests go to every node on standard input; a pod by its name."""
     for node in "ab":
-        two.says(node, [EXPLAINED | {"sets": [], "effects": []}], "", 1)
+        two.says(node, [EXPLAINED], "", 1)
     for name in ("one", "two"):
         (tmp_path / f"{name}.yaml").write_text(f"kind: {name}")
     status, out, _ = run(capsys, "explain", "-f", tmp_path / "one.yaml", "-f", tmp_path / "two.yaml")
@@ -240,6 +262,116 @@ def test_release(two: Cluster, capfd: pytest.CaptureFixture[str]) -> None:
     assert (status, err) == (1, "kubectl-netdev: node c: there is no pod of nri-netdev\n")
 
 
+@pytest.mark.parametrize(("said", "status"), [(None, 1), ("n", 1), ("y", 0)])
+def test_release_on_every_node(
+    two: Cluster,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    said: str | None,
+    status: int,
+) -> None:
+    """After one question, which says on how many nodes; none is asked before somebody agrees."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("" if said is None else f"{said}\n"))
+    for node in "ab":
+        two.prints(node, "nic0: held, pod shop/web\nnic0: released\n")
+    found, out, err = run(capsys, "release", "--all", "--every-node")
+    question = "Bring home everything on 2 of 2 nodes, whoever uses it now? [y/N] "
+    page = "nic0: held, pod shop/web\nnic0: released"
+    assert (found, out) == (status, f"{question}node a\n{page}\n\nnode b\n{page}\n" if status == 0 else question)
+    assert err == ("nobody answers; say --yes\n" if said is None else "")
+    assert len(two.called) == (3 if status == 0 else 1)
+    assert all(call[-4:] == ["nri-netdev", "release", "--all", "--yes"] for call in two.called[1:])
+
+
+def test_release_on_nodes_that_fail(two: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    """A node that is dead, or has no daemon, or says no, keeps no other from it."""
+    two.hangs("a")
+    two.prints("b", "nic0: released\x1b[2J\n")
+    two.pod("c")
+    two.prints("c", "nic1: given up: it is lost\n", "a warning\x1b[2J\n", 1)
+    two.pod("d", {"waiting": {"reason": "CrashLoopBackOff"}})
+    status, out, err = run(capsys, "release", "--all", "--every-node", "--yes", "--timeout=2")
+    assert status == 1
+    assert out == "node b\nnic0: released\\x1b[2J\n\nnode c\nnic1: given up: it is lost\n"
+    assert err.splitlines() == [
+        "kubectl-netdev: node a: no answer within 2 s",
+        "kubectl-netdev: node c: a warning\\x1b[2J",
+        "kubectl-netdev: node d: the daemon does not run: CrashLoopBackOff; see kubectl -n netdev describe pod pod-d",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "old", "new"),
+    [
+        ("claims", [{key: value for key, value in CLAIM.items() if key != "share"}], [CLAIM]),
+        ("claims", {"claims": [CLAIM]}, [CLAIM]),
+        ("claims", [{**CLAIM, "troubles": None}], [CLAIM]),
+        ("devices", [{"ifname": "nic0"}], [{"ifname": "nic0", "free": True}]),
+        ("devices", [{"ifname": "nic0", "free": True, "effects": 7}], [{"ifname": "nic0", "free": True}]),
+        ("doctor", [CHECK | {"verdict": "perhaps"}], [CHECK]),
+        ("doctor", [CHECK | {"since": 7}], [CHECK]),
+        ("doctor", [], [CHECK]),
+        ("status", DOCUMENT | {"engine": {"name": "x"}}, DOCUMENT),
+        ("status", DOCUMENT | {"claims": []}, DOCUMENT),
+        ("status", DOCUMENT | {"latest": [{"at_s": 10**20, "event": "x"}]}, DOCUMENT),
+        ("explain", [EXPLAINED | {"pod": None}], [EXPLAINED]),
+    ],
+)
+def test_a_node_of_another_version_hides_no_other(
+    two: Cluster, capsys: pytest.CaptureFixture[str], command: str, old: Any, new: Any
+) -> None:
+    """Whatever its document lacks, or has: that is told with its node, and the exit status is 1."""
+    more = {"explain": ["--pod=a/b"], "devices": ["nic0"]}.get(command, [])
+    two.says("a", old)
+    two.says("b", new)
+    status, out, err = run(capsys, command, *more)
+    two.says("a", None)
+    alone = run(capsys, command, *more)[1]
+    assert (status, out) == (1, alone)
+    assert out.startswith("node b\n") or out.splitlines()[1].startswith("b ")
+    known = " (1.2)" if command == "status" else ""
+    assert err.startswith(f"kubectl-netdev: node a: its document is of another version of nri-netdev{known} than this ")
+    assert len(err.splitlines()) == 1
+
+
+def test_a_node_of_another_version_for_programs(two: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its items are shown as they are, if they are items."""
+    two.says("a", [{"ifname": "nic0"}])
+    assert [one["node"] for one in json.loads(run(capsys, "claims", "--json")[1])] == ["a", "b"]
+    two.says("a", ["nic0"])
+    status, out, err = run(capsys, "claims", "--json")
+    assert (status, [one["node"] for one in json.loads(out)]) == (1, ["b"])
+    assert "node a: its document is of another version" in err
+
+
+EVIL = "a\x1b]0;b\udcff\u202e"
+TAMED = r"a\x1b]0;b\udcff\u202e"
+
+
+@pytest.mark.parametrize(
+    ("command", "document"),
+    [
+        ("claims", [CLAIM | {"ifname_now": EVIL}]),
+        ("devices", [{"ifname": EVIL, "free": True}]),
+        ("devices", [{"ifname": "nic0", "free": True, "effects": [EVIL]}]),
+        ("status", DOCUMENT | {"trouble": EVIL, "ready": False}),
+        ("explain", [EXPLAINED | {"effects": [EVIL]}]),
+        ("doctor", [CHECK | {"found": EVIL}]),
+        ("doctor", [CHECK | {"advice": EVIL}]),
+    ],
+)
+def test_no_pod_writes_to_the_terminal(
+    two: Cluster, capsys: pytest.CaptureFixture[str], command: str, document: Any
+) -> None:
+    """What cannot be printed is escaped, on standard error too: a container may rename its interface to any bytes."""
+    more = {"explain": ["--pod=a/b"], "devices": ["nic0"]}.get(command, [])
+    two.says("a", document, f"nri-netdev: {EVIL[:-2]}\n")
+    status, out, err = run(capsys, command, "--node=a", *more)
+    assert (status, err) == (0, f"kubectl-netdev: node a: {TAMED[:-12]}\n")
+    assert TAMED in out
+    assert out.replace("\n", "").isprintable()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -249,6 +381,10 @@ def test_release(two: Cluster, capfd: pytest.CaptureFixture[str]) -> None:
         (("explain", "-f", "/none", "--pod", "a/b"), "say -f FILE or --pod"),
         (("explain", "-f", "/none"), "cannot read a manifest"),
         (("release", "nic0"), "--node NAME"),
+        (("release", "--all", "--yes"), "--node NAME"),
+        (("release", "--every-node", "--yes"), "--every-node goes with --all"),
+        (("release", "--every-node", "--all", "--yes", "--node=a"), "neither with --node"),
+        (("release", "--every-node", "--all", "--yes", "nic0"), "nor with an INTERFACE"),
     ],
 )
 def test_misuse(two: Cluster, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str) -> None:
@@ -275,12 +411,38 @@ def test_no_cluster(cluster: Cluster, capsys: pytest.CaptureFixture[str], monkey
     ]
 
 
-def test_as_a_single_file(two: Cluster, tmp_path: Path) -> None:
-    """It runs without any package, under the name by which kubectl finds it, and is small."""
-    target = tmp_path / "kubectl-netdev"
+@pytest.fixture
+def single_file(tmp_path: Path) -> Path:
+    return written(tmp_path / "kubectl-netdev")
+
+
+def written(target: Path) -> Path:
     subprocess.run([sys.executable, ROOT / "image" / "kubectl_netdev.py", target], check=True, capture_output=True)
-    command = [sys.executable, "-I", "-S", target, "claims", "--json"]
+    return target
+
+
+def test_as_a_single_file(two: Cluster, single_file: Path) -> None:
+    """It runs without any package, under the name by which kubectl finds it, and is small."""
+    command = [sys.executable, "-I", "-S", single_file, "claims", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=True)
     assert [one["node"] for one in json.loads(done.stdout)] == ["a", "b"]
-    assert os.access(target, os.X_OK)
-    assert target.stat().st_size < 40_000
+    assert os.access(single_file, os.X_OK)
+    assert single_file.stat().st_size < 40_000
+
+
+def test_the_single_file_is_the_same_each_time(single_file: Path, tmp_path: Path) -> None:
+    """In bytes, and whatever the dates of its sources."""
+    again = written(tmp_path / "again")
+    assert again.read_bytes() == single_file.read_bytes()
+    with zipfile.ZipFile(again) as archive:
+        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_the_single_file_on_an_older_python(single_file: Path) -> None:
+    """Says what it needs: what runs first is read by any Python 3, and looks at the version before anything else."""
+    with zipfile.ZipFile(single_file) as archive:
+        ast.parse(archive.read("__main__.py"), feature_version=(3, 4))
+    code = "import runpy, sys; sys.version_info = (3, 10, 1); runpy.run_path(sys.argv[1], run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code, single_file], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("kubectl-netdev: it needs Python 3.11 or newer, and python3 is 3.10; ")

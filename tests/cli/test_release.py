@@ -103,6 +103,19 @@ def test_by_the_daemon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         assert [one.ifname for one in ledger.claims()] == ["ens2"]
 
 
+def test_a_name_of_any_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As an interface has it that came home from a pod by the kernel: it is escaped."""
+    odd = claim(1)
+    link = replace(odd.snapshot.link, ifname="a\x1b[2Jb")
+    with Ledger(tmp_path) as ledger:
+        ledger.write(put=[replace(odd, snapshot=replace(odd.snapshot, link=link))])
+    with closing(Lock(tmp_path)) as lock:
+        assert lock.take() is None
+        arguments = ("release", "--all", "--yes", "--state-dir", tmp_path)
+        _, out, _ = Daemon(tmp_path).during(lambda: run(*arguments, capsys=capsys))
+    assert out.splitlines() == [r"a\x1b[2Jb: held, pod default/web, container app", r"a\x1b[2Jb: released"]
+
+
 def test_a_daemon_that_takes_long(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

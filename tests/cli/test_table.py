@@ -13,6 +13,14 @@ def test_columns_are_as_wide_as_need_be(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out == "NAME       N\nens1f0np0  1\nlo\nx          1500\n"
 
 
+def test_what_cannot_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Is escaped, and nothing is cut: a line stays a line, and a column a column."""
+    print_table(("NAME", "N"), [("\x1b[31mx\udcff\n", "a" * 100), ('"\\é', 1)])
+    head, odd, plain = capsys.readouterr().out.splitlines()
+    assert odd == rf"\x1b[31mx\udcff\n  {'a' * 100}"
+    assert [head, plain] == [f"{cell:17}  {number}" for cell, number in (("NAME", "N"), ('"\\é', 1))]
+
+
 def test_only_a_head(capsys: pytest.CaptureFixture[str]) -> None:
     """Is what a table without rows has."""
     print_table(("NAME", "N"), [])

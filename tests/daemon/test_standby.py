@@ -212,3 +212,28 @@ async def test_told_to_stop_while_it_stands_by(node: Node) -> None:
         await until(lambda: engine.plugins == (PLUGIN,))
         assert not first.daemon._succession.has_successor()
         await lives(node, engine, 1)
+
+
+@on_loop
+async def test_an_answer_that_was_lost_is_given_again(node: Node) -> None:
+    """The first one had promised when it was killed: the engine shows no device, so the next one answers, the same."""
+    async with node.engine() as engine, started(node) as first:
+        pod, container = node.pod("- {interface: ens1, name: net1}"), node.container()
+        await engine.create_container(pod, container)
+        await first.end()
+        async with started(node):
+            adjust = await engine.create_container(pod, container)
+            assert {name: device.name for name, device in adjust.linux.net_devices.items()} == {"ens1": "net1"}
+            assert len(node.ledger.rows) == 1
+
+
+@on_loop
+async def test_an_answer_that_the_engine_has_is_not_given_twice(node: Node) -> None:
+    """It shows what the one before gave; two that give it make the creation fail."""
+    async with node.engine() as engine, started(node) as first:
+        pod, container = node.pod(), node.container()
+        adjust = await engine.create_container(pod, container)
+        await first.end()
+        async with started(node):
+            container.linux.net_devices["ens1"].CopyFrom(adjust.linux.net_devices["ens1"])
+            assert not (await engine.create_container(pod, container)).ByteSize()

@@ -150,3 +150,9 @@ def _writes_state(node: ast.AST) -> bool:
         return False
     called = getattr(node.func, "id", getattr(node.func, "attr", ""))
     return called in {"Claim", "replace"} and any(keyword.arg == "state" for keyword in node.keywords)
+
+
+@pytest.mark.parametrize("place", Place)
+def test_what_a_runtime_has_in_hand_is_left_to_it(place: Place) -> None:
+    """It may be moving the interface just now, address by address; the start of the container completes it."""
+    assert decide(State.PLANNED, place, Liveness.PENDING) == (None, Action.WAIT)

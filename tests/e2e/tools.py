@@ -194,12 +194,14 @@ _MEANWHILE = CACHE / "meanwhile.lock"
 def _begin(names: Sequence[str]) -> None:
     """Make these in a process of its own, which goes on when this one has ended, unless one is at it."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    with _MEANWHILE.open("w") as lock, _MEANWHILE.with_suffix(".log").open("w") as log:
+    log = _MEANWHILE.with_suffix(".log")
+    with _MEANWHILE.open("w") as lock:
         if not _is_free(lock):
             return
         command = ["nice", "-n", "10", sys.executable, "-m", __spec__.name, *names]
-        subprocess.Popen(command, stdout=log, stderr=log, pass_fds=[lock.fileno()], start_new_session=True)
-    print(f"e2e-tools: {', '.join(names)} are made meanwhile, see {Path(log.name).relative_to(HERE.parents[1])}")
+        with log.open("w") as out:  # only now: it is whoever's who has the lock
+            subprocess.Popen(command, stdout=out, stderr=out, pass_fds=[lock.fileno()], start_new_session=True)
+    print(f"e2e-tools: {', '.join(names)} are made meanwhile, see {log.relative_to(HERE.parents[1])}")
 
 
 def wait_for(names: Sequence[str]) -> list[str]:

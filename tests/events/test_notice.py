@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nri_netdev.events.notice import MESSAGE_BYTES, PodRef, fitting, object_of, path_of
-from tests.events.telling import POD, START_S, notice
+from tests.events.logged import POD, START_S, notice
 
 
 def test_the_object() -> None:

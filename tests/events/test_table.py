@@ -1,4 +1,4 @@
-"""What a pod is told of each event, in full."""
+"""What becomes of each event, in full."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import pytest
 
 from nri_netdev.events.notice import Notice, NoticeType
 from nri_netdev.events.table import ROWS, group_of, notice_of, pod_of
-from nri_netdev.shells.observe.stream import TOLD
-from tests.events.telling import told
+from nri_netdev.shells.observe.stream import PUBLISHED
+from tests.events.logged import logged
 
 
 def said(name: str, **fields: Any) -> Notice:
-    found = group_of(name, told(name, **fields).fields)
+    found = group_of(name, logged(name, **fields).fields)
     assert found is not None
     group, item = found
     return notice_of(group, [item])
 
 
-def test_all_that_is_told_has_a_row() -> None:
+def test_all_that_is_published_has_a_row() -> None:
     """And no row is in vain."""
-    assert ROWS.keys() == TOLD
+    assert ROWS.keys() == PUBLISHED
 
 
 NORMAL, WARNING = NoticeType.NORMAL, NoticeType.WARNING
@@ -108,7 +108,7 @@ def test_what_is_said(name: str, fields: dict[str, Any], kind: NoticeType, reaso
 
 def test_several_of_a_group() -> None:
     """Are joined, each once, and in the same order however they come."""
-    events = [told("claim.home", ifname=ifname) for ifname in ("nic1", "nic0", "nic1")]
+    events = [logged("claim.home", ifname=ifname) for ifname in ("nic1", "nic0", "nic1")]
     groups, items = zip(*(found for event in events if (found := group_of(event.name, event.fields))), strict=True)
     assert len({*groups}) == 1
     assert notice_of(groups[0], items).message == "back on the node, as before: nic0, nic1"
@@ -122,16 +122,21 @@ def test_several_of_a_group() -> None:
         ("claim.home", {"ifname": "nic0", "pod_uid": ""}),
         ("claim.home", {"ifname": "nic0", "pod": "/"}),
         ("claim.home", {"ifname": "nic0", "pod": "web"}),
+        ("claim.home", {"ifname": "nic0", "pod": "shop/a b"}),
+        ("claim.home", {"ifname": "nic0", "pod": "shop/wéb"}),
+        ("claim.home", {"ifname": "nic0", "pod": "shop/web/../x"}),
+        ("claim.home", {"ifname": "nic0", "pod": "shop/web?x"}),
+        ("claim.home", {"ifname": "nic0", "pod": "a.b/web"}),
     ],
 )
-def test_what_is_not_told(name: str, fields: dict[str, Any]) -> None:
+def test_what_is_no_notice(name: str, fields: dict[str, Any]) -> None:
     """What no row has, what lacks a field, what is of no pod that Kubernetes could know."""
-    event = told(name)
+    event = logged(name)
     assert group_of(name, {**event.fields, **fields}) is None
 
 
 def test_the_pod() -> None:
     """By namespace, name and uid."""
-    found = pod_of({"pod": "shop/db-0", "pod_uid": "u9"})
+    found = pod_of({"pod": "shop/db-0.a", "pod_uid": "u9"})
     assert found is not None
-    assert (found.namespace, found.name, found.uid) == ("shop", "db-0", "u9")
+    assert (found.namespace, found.name, found.uid) == ("shop", "db-0.a", "u9")

@@ -267,9 +267,13 @@ class Cluster:
         found: Object | None = json.loads(said) if said.strip() else None
         return found
 
-    def wait(self, condition: Callable[[], Any], *, timeout_s: float = 60, what: str = "") -> Any:
-        """Wait for a condition; a failure tells how the pods are."""
-        return wait_until(condition, timeout_s=timeout_s, what=lambda: f"{what or condition}:\n{self.story()}")
+    def wait(self, condition: Callable[[], Any], *, timeout_s: float = 60, what: Callable[[], str] | str = "") -> Any:
+        """Wait for a condition; a failure tells `what`, asked only then if it can be called, and how the pods are."""
+
+        def told() -> str:
+            return f"{(what() if callable(what) else what) or condition}:\n{self.story()}"
+
+        return wait_until(condition, timeout_s=timeout_s, what=told)
 
     def story(self) -> str:
         """Return what a person would look at first when something is wrong: pods and their events."""

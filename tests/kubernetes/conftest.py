@@ -8,8 +8,9 @@ import contextlib
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,6 @@ from tests.e2e.fewer_capabilities import write_wrapper
 from tests.e2e.machine import CommandError, Machine
 from tests.e2e.node import Node
 from tests.e2e.toolbox import MissingError
-from tests.e2e.wait import wait_until
 from tests.kubernetes import cluster as kubernetes
 from tests.kubernetes.cluster import Cluster
 from tests.kubernetes.nics import Nics
@@ -32,6 +32,8 @@ from tests.kubernetes.scene import Scene
 
 IS_ALL = os.environ.get("KUBERNETES") == "all"
 CELLS = (cells.DEFAULT, cells.cell("crio", "crun"))
+PATIENCE_S = 10.0
+"""How long an engine that is patient waits for a plugin."""
 _outcomes: dict[str, Counter[str]] = {}
 _numbers = itertools.count(1)
 
@@ -136,16 +138,40 @@ def nics(cluster: Cluster) -> Iterator[Nics]:
     nics.remove()
 
 
+@contextlib.contextmanager
+def _engine_with(product: Product, **settings: Any) -> Iterator[None]:
+    """Have the engine restarted with other settings while a block runs."""
+    engine = product.cluster.engine
+
+    def set_up(values: Mapping[str, Any]) -> None:
+        for name, value in values.items():
+            setattr(engine, name, value)
+        engine.configure()
+        engine.restart()
+        product.cluster.wait(product.cluster.is_node_ready, what="the node is ready")
+        if product.is_installed():
+            product.wait_registered()
+
+    before = {name: getattr(engine, name) for name in settings}
+    try:
+        set_up(settings)
+        yield
+    finally:
+        set_up(before)
+
+
+@pytest.fixture(scope="class")
+def patient(uninstalled: Product) -> Iterator[None]:
+    """Have the engine wait longer for plugins: on a machine that has other things to do, too, 2 s may not be enough."""
+    with _engine_with(uninstalled, nri_request_timeout_s=PATIENCE_S):
+        yield
+
+
 @pytest.fixture
-def validating(cluster: Cluster) -> Iterator[None]:
-    """Have the engine refuse containers of pods that require a plugin which is not there."""
-    for is_on in (True, False):
-        cluster.engine.has_nri_validator = is_on
-        cluster.engine.configure()
-        cluster.engine.restart()
-        cluster.wait(cluster.is_node_ready)
-        if is_on:
-            yield
+def validating(uninstalled: Product) -> Iterator[None]:
+    """Have the engine refuse containers of pods that require a plugin which is not there; it is patient, too."""
+    with _engine_with(uninstalled, nri_request_timeout_s=PATIENCE_S, has_nri_validator=True):
+        yield
 
 
 @contextlib.contextmanager
@@ -156,7 +182,7 @@ def _scene(product: Product) -> Iterator[Scene]:
     try:
         with cluster.namespace(f"test-{next(_numbers)}") as name:
             yield Scene(cluster, nics, name)
-        wait_until(nics.are_home, timeout_s=15, what=nics.differences)
+        nics.wait_home()
     finally:
         nics.remove()
 
@@ -180,4 +206,4 @@ def namespace(cluster: Cluster, nics: Nics) -> Iterator[str]:
     """Give a namespace; at the end its pods are deleted, and then every interface must come home as it was."""
     with cluster.namespace(f"test-{next(_numbers)}") as name:
         yield name
-    wait_until(nics.are_home, timeout_s=15, what=nics.differences)
+    nics.wait_home()

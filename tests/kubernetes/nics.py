@@ -55,9 +55,12 @@ class Nics:
         found, before = ({**(link or {}), "altnames": None} for link in (self._look(name), self._before[name]))
         return bool(found == before)
 
-    def are_home(self) -> bool:
-        """Whether every one is."""
-        return all(map(self.is_home, self._before))
+    def wait_home(self, *names: str, timeout_s: float = 15) -> None:
+        """Wait until interfaces are home; all of them unless some are named.
+
+        A way home may outlast what the engine gives a hook; so it may end a little after the pod.
+        """
+        wait_until(lambda: all(map(self.is_home, names or self._before)), timeout_s=timeout_s, what=self.differences)
 
     def differences(self) -> str:
         """What differs, for a person."""

@@ -2,8 +2,8 @@
 
 A fence of `yaml` whose first line is a comment with a path is a file. A fence of `console` has commands after `$ `,
 where kubectl is, or `node# `, as root on a node. Lines after `> ` go on with a command; what follows is what it prints,
-errors included. There `…` stands for anything within a line, and a line of `…` alone for any lines. What is another
-each time is compared by its form: see `_FORMS`.
+errors included. There `…` stands for anything within a line, and a line of `…` alone for any lines. In a command it is
+the rest of a word that was printed before. What is another each time is compared by its form: see `_FORMS`.
 """
 
 import itertools
@@ -96,17 +96,20 @@ def follow(page: str, directory: Path, run: Callable[[str], str]) -> Iterator[Di
         directory: where files are written; commands are to run there.
         run: runs a command in a shell and returns what it prints.
     """
+    words: list[str] = []
     for step in steps(page):
         if isinstance(step, File):
             path = directory / step.name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(step.text, encoding="utf-8")
             continue
-        printed = run(step.text)
+        text = _completed(step.text, words)
+        printed = run(text)
         until_s = time.monotonic() + PATIENCE_S
         while not is_as_shown(step.shown, printed) and step.only_looks and time.monotonic() < until_s:
             time.sleep(0.5)
-            printed = run(step.text)
+            printed = run(text)
+        words += printed.split()
         if not is_as_shown(step.shown, printed):
             yield Difference(command=step, printed=printed)
 
@@ -126,6 +129,15 @@ def corrected(page: str, differences: Sequence[Difference]) -> str:
         new = found.printed.rstrip("\n").split("\n") if found.printed.strip() else []
         lines[first : first + len(found.command.shown)] = [f"{indent}{line}".rstrip() for line in new]
     return "\n".join(lines)
+
+
+def _completed(command: str, words: Sequence[str]) -> str:
+    """Return a command with each `…` as what the latest word has there that begins as it does."""
+
+    def word(match: re.Match[str]) -> str:
+        return next((found for found in reversed(words) if found.startswith(match[1])), match[0])
+
+    return re.sub(r"(\S+)…", word, command)
 
 
 def _fences(page: str) -> Iterator[tuple[str, str, int, list[str]]]:

@@ -1,5 +1,6 @@
 """nri-netdev on a cluster as an operator has it: installed by the manifests, seen by kubectl."""
 
+import contextlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ import yaml
 
 from nri_netdev import __version__
 from tests.e2e.container_image import ROOT
+from tests.e2e.machine import CommandError
 from tests.kubernetes.cluster import Cluster
 
 NAMESPACE = "nri-netdev"
@@ -93,6 +95,10 @@ class Product:
             self.kubectl("rollout", "restart", DAEMON_SET)
             self.wait_rolled_out()
 
+    def is_installed(self) -> bool:
+        """Whether it is on the cluster."""
+        return self.cluster.find(*DAEMON_SET.split("/"), "-n", NAMESPACE) is not None
+
     def remove(self) -> None:
         """Remove it as docs/operators.md has it."""
         self.exec("release", "--all", "--yes")
@@ -101,6 +107,17 @@ class Product:
     def wait_rolled_out(self) -> None:
         """Wait until the daemon of the latest manifests is ready on the node."""
         self.kubectl("rollout", "status", DAEMON_SET, "--timeout=60s", timeout_s=90)
+
+    def wait_registered(self) -> None:
+        """Wait until the daemon is ready after its engine was away; the kubelet may not have seen that it was not."""
+
+        def is_registered() -> bool:
+            with contextlib.suppress(CommandError):
+                return bool(json.loads(self.exec("status", "--json"))["ready"])
+            return False
+
+        self.cluster.wait(self.cluster.is_node_ready, what="the node is ready")
+        self.cluster.wait(is_registered, what="the daemon is registered")
 
     def kubectl(self, *arguments: str | Path, **options: Any) -> str:
         """Run kubectl in its namespace."""

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.e2e.machine import CommandError
-from tests.e2e.wait import wait_until
 from tests.kubernetes.cluster import Cluster, Object
 from tests.kubernetes.nics import Nics
 
@@ -31,9 +30,9 @@ class Scene:
         """Run kubectl in the namespace."""
         return self.cluster.kubectl("-n", self.namespace, *arguments, **options)
 
-    def wait(self, condition: Callable[[], Any], *, timeout_s: float = 60, what: str = "") -> Any:
-        """Wait for a condition; a failure tells how the pods are."""
-        return self.cluster.wait(condition, timeout_s=timeout_s, what=what)
+    def wait(self, condition: Callable[[], Any], **options: Any) -> Any:
+        """Wait for a condition; a failure tells how the pods are; options as for `Cluster.wait`."""
+        return self.cluster.wait(condition, **options)
 
     # --- pods ---------------------------------------------------------------------------------------
 
@@ -97,11 +96,3 @@ class Scene:
         """Return the MAC address of an interface on the node."""
         (found,) = json.loads(self.nics.node.ip("-json", "link", "show", nic))
         return str(found["address"])
-
-    def wait_home(self, *names: str, timeout_s: float = 15) -> None:
-        """Wait until interfaces are home as they were; all of them unless some are named."""
-
-        def are_home() -> bool:
-            return all(map(self.nics.is_home, names)) if names else self.nics.are_home()
-
-        wait_until(are_home, timeout_s=timeout_s, what=self.nics.differences)

@@ -1,6 +1,5 @@
 """Every way in which a container or a pod ends: the interface is home in between, and comes again with the next one."""
 
-import contextlib
 import json
 import os
 import signal
@@ -10,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.machine import CommandError
 from tests.kubernetes.cluster import NODE
 from tests.kubernetes.nics import ADDRESSES
 from tests.kubernetes.objects import container, pod, template, workload
@@ -97,21 +95,20 @@ def _evict(scene: Scene) -> None:
     scene.kubectl("wait", "--for=delete", "pod/web", "--timeout=30s")
 
 
-REMOVALS: dict[str, tuple[Callable[[Scene], object], float]] = {
-    "evicted": (_evict, 0),
-    "forced": (lambda scene: scene.delete("web", options=("--grace-period=0", "--force")), 10),
+REMOVALS: dict[str, Callable[[Scene], object]] = {
+    "evicted": _evict,
+    "forced": lambda scene: scene.delete("web", options=("--grace-period=0", "--force")),
 }
-"""How a pod is removed, and how long after kubectl is done the interface may still be under way."""
+"""How a pod is removed."""
 
 
 @pytest.mark.parametrize("name", REMOVALS)
 def test_removed(scene: Scene, name: str) -> None:
-    """It is home when kubectl says that the pod is gone; a pod that is forced out is gone before it has ended."""
-    remove, late_s = REMOVALS[name]
+    """It comes home, and is there for the next pod."""
     scene.nics.add("nic0")
     scene.run(pod("web", scene.namespace, asked=ASKS))
-    remove(scene)
-    scene.wait_home(timeout_s=late_s)
+    REMOVALS[name](scene)
+    scene.nics.wait_home()
     scene.run(pod("web", scene.namespace, asked=ASKS))
     assert set(scene.inside("web")) == {"net1"}
 
@@ -124,7 +121,7 @@ def test_drained(scene: Scene) -> None:
     (old,) = scene.names("web")
     try:
         scene.kubectl("drain", NODE, "--ignore-daemonsets", "--timeout=60s", timeout_s=90)
-        assert scene.nics.is_home(), scene.nics.differences()
+        scene.nics.wait_home()
         (new,) = scene.names("web")
         assert scene.pod(new)["status"]["phase"] == "Pending"
     finally:
@@ -173,7 +170,7 @@ def _kill_app(scene: Scene) -> None:
 
 def _wait_back(scene: Scene) -> None:
     """Wait until the interface is on the node, perhaps promised again to the pod that lives on."""
-    scene.wait(scene.nics.is_back, timeout_s=15, what=scene.nics.differences())
+    scene.wait(scene.nics.is_back, timeout_s=15, what=scene.nics.differences)
 
 
 def _kubelet_killed(scene: Scene, _: Product) -> None:
@@ -184,7 +181,7 @@ def _kubelet_killed(scene: Scene, _: Product) -> None:
 
 def _engine_restarted(scene: Scene, product: Product) -> None:
     scene.cluster.engine.restart()
-    _wait_registered(scene, product)
+    product.wait_registered()
     assert set(scene.inside("web")) == {"net1"}
     _kill_app(scene)
 
@@ -197,7 +194,7 @@ def _engine_killed(scene: Scene, product: Product) -> None:
         _wait_back(scene)
     finally:
         engine.start()
-    _wait_registered(scene, product)
+    product.wait_registered()
 
 
 def _daemon_killed(scene: Scene, product: Product) -> None:
@@ -216,18 +213,6 @@ def _daemon_pod_deleted(scene: Scene, product: Product) -> None:
     product.wait_rolled_out()
     assert set(scene.inside("web")) == {"net1"}
     _kill_app(scene)
-
-
-def _wait_registered(scene: Scene, product: Product) -> None:
-    """Wait until the daemon is ready after its engine was away."""
-
-    def is_registered() -> bool:
-        with contextlib.suppress(CommandError):
-            return bool(json.loads(product.exec("status", "--json"))["ready"])
-        return False
-
-    scene.wait(scene.cluster.is_node_ready, what="the node is ready")
-    scene.wait(is_registered, what="the daemon is registered")
 
 
 DISTURBANCES = {
@@ -258,7 +243,7 @@ def test_the_nodes_parts_are_disturbed(scene: Scene, product: Product, name: str
 
     assert scene.inside("web") == before
     scene.delete("web")
-    assert scene.nics.is_home(), scene.nics.differences()
+    scene.nics.wait_home()
 
 
 @pytest.mark.kubernetes_all
@@ -294,4 +279,4 @@ def test_the_node_reboots(scene: Scene, product: Product) -> None:
         product.wait_rolled_out()
         assert "by=reboot" in product.log_text()
         scene.delete(*pods)
-        scene.wait_home()
+        scene.nics.wait_home()

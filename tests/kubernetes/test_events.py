@@ -14,7 +14,7 @@ from tests.kubernetes.away import away
 from tests.kubernetes.cluster import NODE, Cluster
 from tests.kubernetes.nics import Nics
 from tests.kubernetes.objects import container, pod
-from tests.kubernetes.product import DAEMON_SET, Product
+from tests.kubernetes.product import DAEMON_SET, NAMESPACE, Product
 
 COMPONENTS = ("events",)
 PATIENCE_S = 20
@@ -61,24 +61,38 @@ def wait_said(cluster: Cluster, namespace: str, reason: str, *, timeout_s: float
     return event
 
 
+def wait_listed(cluster: Cluster, namespace: str, reason: str, text: str) -> list[dict[str, Any]]:
+    """Wait until the events of a reason list what a text does after its colon; return them.
+
+    How many they are depends on how long it all takes: tests/events/test_groups.py.
+    """
+    head, colon, names = text.partition(": ")
+    ask = said(cluster, namespace, reason)
+
+    def listed() -> set[str]:
+        return {name for event in ask() for name in str(event["message"]).removeprefix(head + colon).split(", ")}
+
+    wait_until(lambda: listed() == {*names.split(", ")}, timeout_s=PATIENCE_S, what=story(cluster, namespace))
+    return ask()
+
+
 @pytest.mark.matrix
 def test_arrived_and_home(told: Product, cluster: Cluster, nics: Nics, namespace: str) -> None:
-    """One line for all interfaces of a container, with their names in the pod; and one when they are home."""
+    """All interfaces of a container are told, with their names in the pod; and all again when they are home."""
     nics.add_many(2)
     asked = {"app": "[{interface: nic0, name: net1}, nic1]"}
     cluster.apply(pod("web", namespace, asked=asked))
-    arrived = wait_said(cluster, namespace, "InterfaceArrived")
+    arrived = wait_listed(cluster, namespace, "InterfaceArrived", "in the pod: nic0 as net1, nic1")
     uid = cluster.get("pod", "web", "-n", namespace)["metadata"]["uid"]
+    described = describe(cluster, namespace)
 
-    assert arrived["message"] == "in the pod: nic0 as net1, nic1"
-    assert (arrived["type"], arrived["count"]) == ("Normal", 1)
-    assert arrived["involvedObject"]["uid"] == uid
-    line = next(line for line in describe(cluster, namespace).splitlines() if "InterfaceArrived" in line)
-    assert re.fullmatch(r" *Normal +InterfaceArrived +\d+s +nri-netdev(, node)? +in the pod: nic0 as net1, nic1", line)
+    for event in arrived:
+        assert (event["type"], event["count"], event["involvedObject"]["uid"]) == ("Normal", 1, uid)
+        line = rf"\n *Normal +InterfaceArrived +\S+ +nri-netdev(, node)? +{re.escape(event['message'])}\n"
+        assert re.search(line, described)
     cluster.kubectl("delete", "pod", "web", "-n", namespace)
-    home = wait_said(cluster, namespace, "InterfaceHome")
-    assert home["message"] == "back on the node, as before: nic0, nic1"
-    assert home["source"]["host"] == NODE
+    home = wait_listed(cluster, namespace, "InterfaceHome", "back on the node, as before: nic0, nic1")
+    assert {event["source"]["host"] for event in home} == {NODE}
 
 
 def test_restarts_are_counted(told: Product, cluster: Cluster, nics: Nics, namespace: str) -> None:
@@ -159,15 +173,16 @@ def test_a_start_that_is_prevented(uninstalled: Product, cluster: Cluster, nics:
 
 def test_rights(told: Product, cluster: Cluster) -> None:
     """The container may write events and nothing else, is not root, and the daemon beside it has no token."""
-    account = "--as=system:serviceaccount:nri-netdev:nri-netdev"
 
-    def may(*what: str) -> bool:
-        rights = cluster.kubectl("auth", "can-i", "--list", account, "-n", "default")
-        return any(line.split()[0] == what[0] and what[1] in line for line in rights.splitlines()[1:])
+    def rights(account: str, namespace: str) -> set[str]:
+        whose = f"--as=system:serviceaccount:{NAMESPACE}:{account}"
+        said = cluster.kubectl("auth", "can-i", "--list", whose, "-n", namespace)
+        return {" ".join(line.split()) for line in said.splitlines()[1:]}
 
-    assert may("events", "create")
-    assert may("events", "patch")
-    assert not may("pods", "get")
+    for namespace in ("default", NAMESPACE):
+        nothing = rights("default", namespace)
+        assert nothing
+        assert rights("nri-netdev", namespace) == nothing | {"events [] [] [create patch]"}
     token = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a path
     look = f"import os; print(os.path.exists('{token}'), os.getuid(), open('/proc/self/status').read())"
 

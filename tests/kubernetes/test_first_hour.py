@@ -17,7 +17,6 @@ from tests.e2e import tools
 from tests.e2e.container_image import ARCHIVE, ROOT
 from tests.e2e.engine import Containerd
 from tests.e2e.images import BUSYBOX
-from tests.e2e.wait import wait_until
 from tests.kubernetes.cluster import NODE, Cluster
 from tests.kubernetes.nics import Nics
 from tests.kubernetes.other_version import write_other_version
@@ -56,7 +55,7 @@ def empty(registry: None, cluster: Cluster, nics: Nics) -> Iterator[None]:
     yield
     cluster.kubectl("uncordon", NODE)
     cluster.kubectl("delete", "pods", "--all", "-n", "default", "--grace-period=1", timeout_s=120)
-    wait_until(nics.are_home, timeout_s=30, what=nics.differences)
+    nics.wait_home(timeout_s=30)
     _remove(cluster)
 
 

@@ -17,7 +17,6 @@ from tests.kubernetes.objects import pod
 from tests.kubernetes.product import CONFIG, NAMESPACE, Product, pod_monitor_definition
 
 COMPONENTS = sorted(found.name for found in (ROOT / "manifests" / "components").iterdir())
-PRIVILEGED = sorted({*COMPONENTS} - {"unprivileged"})
 KINDS = "namespace,priorityclass,clusterrole,clusterrolebinding,serviceaccount,configmap,daemonset,secret"
 OBJECTS = {
     "configmap/nri-netdev",
@@ -132,7 +131,7 @@ def test_by_kubectl(bare: Product, cluster: Cluster, nics: Nics, namespace: str)
     wait_in_force(bare, CONFIG)
     bare.remove()
     wait_removed(bare)
-    assert nics.are_home(), nics.differences()
+    nics.wait_home()
     assert left_on(nics) == []
 
 
@@ -141,16 +140,14 @@ def test_with_components(bare: Product, nics: Nics, namespace: str) -> None:
     cluster = bare.cluster
     nics.add("nic0")
     cluster.apply(pod_monitor_definition())
-    for components in (COMPONENTS, PRIVILEGED):
-        bare.install(components=components)
-        assert objects(cluster, f"{KINDS},podmonitor") == OBJECTS.union(*(MORE.get(name, ()) for name in components))
-        cluster.apply(web(namespace))
-        wait_ready(cluster, namespace, "web")
-        cluster.kubectl("delete", "pod", "web", "-n", namespace)
-        assert nics.is_home()
+    bare.install(components=COMPONENTS)
+    assert objects(cluster, f"{KINDS},podmonitor") == OBJECTS.union(*MORE.values())
+    cluster.apply(web(namespace))
+    wait_ready(cluster, namespace, "web")
 
     bare.remove()
     wait_removed(bare)
+    nics.wait_home()
     assert left_on(nics) == []
     assert cluster.get("podmonitors", "--all-namespaces")["items"] == []
 
@@ -200,5 +197,5 @@ def test_by_helm(bare: Product, nics: Nics, namespace: str, helm: Callable[..., 
     assert objects(cluster) <= {f"namespace/{NAMESPACE}"}
     cluster.kubectl("delete", "namespace", NAMESPACE)
     wait_removed(bare)
-    assert nics.are_home(), nics.differences()
+    nics.wait_home()
     assert left_on(nics) == []

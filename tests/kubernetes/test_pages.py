@@ -59,6 +59,13 @@ def test_what_differs_is_told_and_can_be_written(tmp_path: Path) -> None:
     assert (tmp_path / "where" / "what.yaml").read_text() == "# where/what.yaml\nrules: []\n"
 
 
+def test_a_name_that_was_printed_before(tmp_path: Path) -> None:
+    """A command may name it by how it begins; the latest is meant."""
+    printed = {"make": "made web-1 and db-1", "again": "made web-2", "drop web-2 db-1 x-…": ""}
+    page = "```console\n$ make\n…\n$ again\n…\n$ drop web-… db-… x-…\n```"
+    assert list(follow(page, tmp_path, printed.__getitem__)) == []
+
+
 @pytest.mark.parametrize(
     ("shown", "printed"),
     [

@@ -48,8 +48,9 @@ STAYS = tuple(name for name in SHAPES if name != "init")
 
 
 @pytest.fixture(scope="class")
-def pods(shared_scene: Scene) -> Scene:
+def pods(patient: None, shared_scene: Scene) -> Scene:
     """Have a pod of each shape, each with the interface that is called like it."""
+    del patient
     scene = shared_scene
     scene.nics.add_named([f"nic-{name}" for name in SHAPES])
     made = [
@@ -77,7 +78,7 @@ class TestPods:
         """Then it is home, whatever the pod does further."""
         assert all(address in pods.kubectl("logs", "init", "-c", "first") for address in ADDRESSES)
         assert pods.inside("init") == {}
-        assert pods.nics.is_home("nic-init")
+        pods.nics.wait_home("nic-init")
 
     def test_resized_in_place(self, pods: Scene) -> None:
         """The container goes on with its interface."""
@@ -112,9 +113,12 @@ class TestPods:
 
     @pytest.mark.parametrize("name", SHAPES)
     def test_home_when_the_pod_is_deleted(self, pods: Scene, name: str) -> None:
-        """As soon as kubectl says that the pod is gone; without a period of grace it says so before it is."""
+        """As soon as kubectl says that the pod is gone; without a period of grace it says so before it is.
+
+        That holds of a way home that ends within the engine's patience, which is longer here.
+        """
         pods.delete(name)
-        pods.wait_home(f"nic-{name}", timeout_s=SHAPES[name].late_s)
+        pods.nics.wait_home(f"nic-{name}", timeout_s=SHAPES[name].late_s)
 
 
 def test_a_static_pod(scene: Scene) -> None:
@@ -130,7 +134,7 @@ def test_a_static_pod(scene: Scene) -> None:
     assert set(scene.inside(mirror)) == {"net1"}
     path.unlink()
     scene.wait(lambda: not scene.cluster.find("pod", mirror, "-n", scene.namespace), what=f"no pod {mirror}")
-    scene.wait_home()
+    scene.nics.wait_home()
 
 
 def _rolling(surge: int, unavailable: int) -> dict[str, Any]:
@@ -268,7 +272,7 @@ def test_a_job_with_retries(scene: Scene, policy: str) -> None:
     scene.cluster.apply(job("work", scene.namespace, pods=pods, backoffLimit=3))
     scene.wait(lambda: scene.cluster.get("job", "work", "-n", scene.namespace)["status"].get("succeeded"), timeout_s=90)
 
-    scene.wait_home()
+    scene.nics.wait_home()
     said = scene.cluster.machine.path(f"/run/{scene.namespace}/runs").read_text()
     assert all(said.count(address) == 3 for address in ADDRESSES)
 

@@ -40,7 +40,7 @@ def escape(text: str) -> str:
     pieces: list[str] = []
     room = _QUOTED_CHARS
     for char in text[: _QUOTED_CHARS + 1]:
-        piece = _ESCAPES.get(char) or (char if char.isprintable() else _escaped(char))
+        piece = _ESCAPES.get(char) or _printable(char)
         room -= len(piece)
         if room < 0:
             return "".join(pieces) + "…"
@@ -48,12 +48,21 @@ def escape(text: str) -> str:
     return "".join(pieces)
 
 
+def printable(text: str) -> str:
+    """As `quote`, without the quotes and not cut: for a text of our own in which others' words are perhaps quoted."""
+    return text if text.isprintable() else "".join(map(_printable, text))
+
+
 def quote_key(key: str) -> str:
     """An annotation key for a message: bare if it is a valid key, else quoted."""
     return key if _PLAIN_KEY.fullmatch(key) else quote(key)
 
 
-def _escaped(char: str) -> str:
+def _printable(char: str) -> str:
+    if char.isprintable():
+        return char
+    if char in _ESCAPES:
+        return _ESCAPES[char]
     code = ord(char)
     if code < 0x100:
         return f"\\x{code:02x}"

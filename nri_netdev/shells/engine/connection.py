@@ -13,12 +13,13 @@ import random
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from google.protobuf.message import Message
 
+from nri_netdev.backoff import backoff
 from nri_netdev.errors import ConfigurationError
 from nri_netdev.log import event
 from nri_netdev.wire.peek import Peek
@@ -28,21 +29,12 @@ _log = logging.getLogger(__name__)
 
 BACKOFF_FIRST_S = 0.1
 BACKOFF_LAST_S = 5.0
-"""Pauses between tries to connect: doubled from the first to the last, each shortened at random by up to a half, so
-that the plugins of a node do not come all at once when its engine is back."""
+"""Pauses between tries to connect."""
 
 _BUFFER_BYTES = 1 << 16
 """The most that is read from the socket at once."""
 _SEND_S = 5
 """How long the engine may leave what we send unread, in seconds."""
-
-
-def backoff(rng: random.Random) -> Iterator[float]:
-    """Yield pauses in seconds, without end."""
-    pause = BACKOFF_FIRST_S
-    while True:
-        yield pause * rng.uniform(0.5, 1.0)
-        pause = min(2 * pause, BACKOFF_LAST_S)
 
 
 class Handler(Protocol):
@@ -259,7 +251,7 @@ async def stay_connected(
         rng: where the jitter comes from.
         healthy: called when a connection has ended; returns whether it got so far that the next try may follow at once.
     """
-    pauses = backoff(rng)
+    pauses = backoff(BACKOFF_FIRST_S, BACKOFF_LAST_S, rng)
     logged = ""
     while True:
         try:
@@ -270,7 +262,7 @@ async def stay_connected(
             await asyncio.shield(closed)
             trouble = "the engine closed the connection"
             if healthy():
-                pauses = backoff(rng)
+                pauses = backoff(BACKOFF_FIRST_S, BACKOFF_LAST_S, rng)
                 logged = ""
         if trouble != logged:
             event(_log, logging.WARNING, "engine.away", socket=path, reason=trouble, action="trying again")

@@ -33,8 +33,8 @@ class ApiServer:
     port: int
     is_secure: bool = True
     """Whether TLS is spoken; without it only in tests, and through `kubectl proxy`."""
-    authority: str = ""
-    """The certificates that vouch for the server, in PEM; "" for those of the system."""
+    authority: Callable[[], str] = str
+    """Reads the certificates that vouch for the server, in PEM, anew for each connection; "" for the system's."""
     token: Callable[[], str] = str
     """Reads the bearer token, anew for each request, since it rotates; "" if there is none."""
     certificate: Certificate | None = None
@@ -55,11 +55,12 @@ def in_cluster(environment: Mapping[str, str], directory: Path = SERVICE_ACCOUNT
     host, port = environment.get("KUBERNETES_SERVICE_HOST", ""), environment.get("KUBERNETES_SERVICE_PORT", "443")
     if not host:
         raise ConfigurationError("no KUBERNETES_SERVICE_HOST in the environment: this is no pod; say --kubeconfig FILE")
-    token = directory / "token"
-    _text(token)
-    return ApiServer(
-        host=host, port=int(port), authority=_text(directory / "ca.crt"), token=lambda: _text(token).strip()
-    )
+    if not port.isdecimal():
+        raise ConfigurationError(f"KUBERNETES_SERVICE_PORT in the environment is no port: {port}")
+    token, authority = directory / "token", directory / "ca.crt"
+    for path in (token, authority):
+        _text(path)
+    return ApiServer(host=host, port=int(port), authority=lambda: _text(authority), token=lambda: _text(token).strip())
 
 
 def from_kubeconfig(path: Path) -> ApiServer:
@@ -92,11 +93,18 @@ def _current(config: Mapping[str, Any], directory: Path) -> ApiServer:
         raise ValueError(cluster["server"])
     chain, key = (_data(user, name, directory) for name in ("client-certificate", "client-key"))
     token, token_file = str(user.get("token", "")), user.get("tokenFile")
+    if at.scheme == "http" and (token or token_file):
+        raise ConfigurationError(f"a token is not sent to {cluster['server']}: use https")
+
+    def authority() -> str:
+        return _data(cluster, "certificate-authority", directory)
+
+    authority()
     return ApiServer(
         host=at.hostname,
         port=at.port or (443 if at.scheme == "https" else 80),
         is_secure=at.scheme == "https",
-        authority=_data(cluster, "certificate-authority", directory),
+        authority=authority,
         token=(lambda: _text(directory / token_file).strip()) if token_file else (lambda: token),
         certificate=Certificate(chain=chain, key=key) if chain and key else None,
         path=at.path.rstrip("/"),
@@ -120,6 +128,9 @@ def _data(where: Mapping[str, Any], name: str, directory: Path) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"cannot read {path}: {error}") from error
+    if not text.strip():
+        raise ConfigurationError(f"{path} is empty")
+    return text

@@ -1,4 +1,4 @@
-"""Hears what a daemon tells of pods (`nri_netdev.shells.observe.stream`), in a process that has no event loop."""
+"""Receives what a daemon publishes of pods (`nri_netdev.shells.observe.stream`), in a process without an event loop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LINE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToldEvent:
+class LogEvent:
     """An event of the log."""
 
     number: int
@@ -35,7 +35,7 @@ def line(document: Mapping[str, Any]) -> bytes:
 
 
 class Listener:
-    """Hears what a daemon tells, and goes on where it was after the connection was lost; plain blocking calls.
+    """Receives what a daemon publishes, and goes on where it was after the connection was lost; plain blocking calls.
 
     Args:
         path: of the daemon's socket.
@@ -46,27 +46,30 @@ class Listener:
         self._socket: socket.socket | None = None
         self._rest = b""
         self._ring = ""
-        self._number = 0
+        self._number = -1
+        """Of the latest event; -1 before any, when nobody knows what an earlier process has received."""
         self.lost = 0
-        """Events that had left the ring before they could be heard, so far."""
+        """Events that had left the ring before they could be received, so far."""
 
-    def hear(self, timeout_s: float) -> tuple[ToldEvent, ...]:
+    def receive(self, timeout_s: float) -> tuple[LogEvent, ...]:
         """The next events, as soon as there are any; nothing after so many seconds.
 
         Raises:
             StateError: Nobody answers, or the connection is lost. The next call connects anew.
         """
+        connection = self._socket or self._connect()
+        connection.settimeout(max(timeout_s, 0.001))
         try:
-            heard = self._connected(timeout_s).recv(1 << 16)
+            data = connection.recv(1 << 16)
         except TimeoutError:
             return ()
         except OSError as error:
             self.close()
             raise self._away(error.strerror or str(error)) from error
-        if not heard:
+        if not data:
             self.close()
             raise self._away("the daemon hung up")
-        *lines, self._rest = (self._rest + heard).split(b"\n")
+        *lines, self._rest = (self._rest + data).split(b"\n")
         try:
             if len(self._rest) > _LINE_BYTES:
                 raise ValueError("a line has no end")  # noqa: TRY301 - one of the ways in which it is none of ours
@@ -81,25 +84,30 @@ class Listener:
             self._socket.close()
         self._socket, self._rest = None, b""
 
-    def _connected(self, timeout_s: float) -> socket.socket:
-        if self._socket is None:
-            self._socket = socket.socket(socket.AF_UNIX)
-            self._socket.settimeout(_CONNECT_S)
-            self._socket.connect(str(self._path))
-            self._socket.sendall(line({"ring": self._ring, "number": self._number}))
-        self._socket.settimeout(max(timeout_s, 0.001))
-        return self._socket
+    def _connect(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(_CONNECT_S)
+        try:
+            connection.connect(str(self._path))
+            connection.sendall(line({"ring": self._ring, "number": self._number}))
+        except OSError as error:
+            connection.close()
+            raise self._away(error.strerror or str(error)) from error
+        self._socket = connection
+        return connection
 
-    def _read(self, lines: Sequence[bytes]) -> Iterator[ToldEvent]:
+    def _read(self, lines: Sequence[bytes]) -> Iterator[LogEvent]:
         for line in lines:
             document = json.loads(line)
             if "ring" in document:
-                self.lost += int(document["lost"]) if self._ring else 0
+                if self._ring and self._ring != document["ring"]:
+                    self._number = 0
                 self._ring = document["ring"]
             else:
-                told = ToldEvent(**document)
-                self._number = told.number
-                yield told
+                received = LogEvent(**document)
+                self.lost += max(0, received.number - self._number - 1) if self._number >= 0 else 0
+                self._number = received.number
+                yield received
 
     def _away(self, why: str) -> StateError:
         return StateError(f"no daemon tells events at {self._path}: {why}", hint="does nri-netdev run, with --events?")

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nri_netdev.domain.text.names import did_you_mean, escape, quote, quote_key, why_invalid, why_invalid_altname
+from nri_netdev.domain.text.names import (
+    did_you_mean,
+    escape,
+    printable,
+    quote,
+    quote_key,
+    why_invalid,
+    why_invalid_altname,
+)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +124,20 @@ def test_a_text_is_quoted_escaped_and_cut(text: str, quoted: str) -> None:
     """The exact form, as messages show it."""
     assert quote(text) == quoted
     assert escape(text) == quoted[1:-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('held by "a\\b" é', 'held by "a\\b" é'),
+        ("a\nb\tc\r", r"a\nb\tc\r"),
+        ("\x1b[2J\x9b\u2028\udcff\U000e0001", r"\x1b[2J\x9b\u2028\udcff\U000e0001"),
+        ("x" * 1000 + "\0", "x" * 1000 + r"\x00"),
+    ],
+)
+def test_a_printable_text(text: str, shown: str) -> None:
+    """Only what cannot be printed is escaped, and nothing is cut."""
+    assert printable(text) == shown
 
 
 def test_a_key_is_told_bare_unless_it_is_strange() -> None:

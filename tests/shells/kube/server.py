@@ -65,21 +65,11 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     stand_in: ApiStandIn
 
-    def do_GET(self) -> None:
-        found = self.stand_in.objects.get(self._path())
-        self._answer(404 if found is None else 200, found or {"reason": "NotFound", "message": "there is none"})
-
-    def do_POST(self) -> None:
-        self._answer(201, self._body())
-
     def do_PATCH(self) -> None:
         document, path = self._body(), self._path()
         if not self.stand_in.refusals:
             self.stand_in.objects[path] = self.stand_in.objects.get(path, {}) | document
         self._answer(200, document)
-
-    def do_DELETE(self) -> None:
-        self._answer(200, None)
 
     def _path(self) -> str:
         return self.path.partition("?")[0]
@@ -139,6 +129,7 @@ def serving(certificate: Path | None = None) -> Iterator[ApiStandIn]:
 
 def make_certificate(directory: Path) -> Path:
     """A certificate of 127.0.0.1 that vouches for itself, and its key, in one file."""
+    directory.mkdir(exist_ok=True)
     path = directory / "server.pem"
     made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     made += ["-subj", "/CN=api", "-addext", f"subjectAltName=IP:{HOST}", "-keyout", str(path), "-out", "-"]

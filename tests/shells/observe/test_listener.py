@@ -39,12 +39,12 @@ def test_no_daemon_of_ours(tmp_path: Path, answer: bytes) -> None:
     """Is told from one."""
     listener = Listener(tmp_path / "s")
     with answering(tmp_path / "s", answer), pytest.raises(StateError, match=r"is no nri-netdev"):
-        listener.hear(5)
+        listener.receive(5)
 
 
 def until_it_fails(listener: Listener) -> None:
     while True:
-        listener.hear(5)
+        listener.receive(5)
 
 
 def test_a_line_without_end(tmp_path: Path) -> None:
@@ -57,16 +57,45 @@ def test_a_line_without_end(tmp_path: Path) -> None:
 def test_lines_in_pieces(tmp_path: Path) -> None:
     """However they are cut."""
     line = b'{"number":1,"at_s":1.5,"name":"claim.home","fields":{"pod":"a/b"}}\n'
-    whole = b'{"ring":"r","lost":0}\n' + line
-    heard = []
+    whole = b'{"ring":"r"}\n' + line
+    events = []
     for cut in range(1, len(whole)):
         path = tmp_path / str(cut)
         listener = Listener(path)
         with answering(path, whole[:cut], whole[cut:]):
-            told: tuple[object, ...] = ()
-            while not told:
-                told = listener.hear(5)
-            heard += told
+            received: tuple[object, ...] = ()
+            while not received:
+                received = listener.receive(5)
+            events += received
         listener.close()
-    assert len(heard) == len(whole) - 1
-    assert {one.fields["pod"] for one in heard} == {"a/b"}
+    assert len(events) == len(whole) - 1
+    assert {one.fields["pod"] for one in events} == {"a/b"}
+
+
+def sent(*numbers: int, ring: str = "r") -> bytes:
+    document = '{{"number":{},"at_s":1.5,"name":"claim.home","fields":{{}}}}'
+    return "\n".join([f'{{"ring":"{ring}"}}', *map(document.format, numbers), ""]).encode()
+
+
+def test_what_is_lost(tmp_path: Path) -> None:
+    """Is counted by the gaps in the numbers, but for what was before this process; another daemon begins at 1."""
+    listener, lost = Listener(tmp_path / "s"), []
+    for answer in (sent(7, 8, 11), sent(13), sent(4, ring="other")):
+        (tmp_path / "s").unlink(missing_ok=True)
+        with answering(tmp_path / "s", answer), pytest.raises(StateError, match="hung up"):
+            until_it_fails(listener)
+        lost.append(listener.lost)
+    assert lost == [2, 3, 6]
+
+
+def test_nobody_takes_the_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is an error, and not taken for silence on a connection that there is not."""
+
+    def time_out(*_: object) -> None:
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr("nri_netdev.shells.observe.listener.socket.socket.connect", time_out, raising=False)
+    listener = Listener(tmp_path / "s")
+    for _ in range(2):
+        with pytest.raises(StateError, match="timed out"):
+            listener.receive(0.01)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from nri_netdev.events.groups import Happening
+from nri_netdev.events.groups import Occurrence
 from nri_netdev.events.notice import Notice, NoticeType
 
 KEPT_S = 3600.0
-"""As long as API servers keep events by default (`--event-ttl`): what is older is neither counted on nor told."""
+"""As long as API servers keep events by default (`--event-ttl`): what is older is neither counted on nor written."""
 BURST = 12
 """Writes that a pod may have at once: more than a pod's life needs."""
 AGAIN_S = 60.0
@@ -33,11 +33,13 @@ class Count:
     count: int = 0
     written: int = 0
     """As often as the API server knows."""
+    failures: int = 0
+    """Writes in vain since then."""
 
     @property
-    def rank(self) -> tuple[bool, bool, float]:
-        """What is written first: what nobody knows yet, warnings, what has waited longest."""
-        return self.written > 0, self.notice.type is NoticeType.NORMAL, self.last_s
+    def rank(self) -> tuple[int, bool, bool, float]:
+        """What is written first: what has failed least, what nobody knows yet, warnings, what has waited longest."""
+        return self.failures, self.written > 0, self.notice.type is NoticeType.NORMAL, self.last_s
 
 
 @dataclass(slots=True)
@@ -47,26 +49,26 @@ class _Pod:
     counts: OrderedDict[Notice, Count] = field(default_factory=OrderedDict)
 
     def fill(self, now_s: float) -> None:
-        self.tokens = min(BURST, self.tokens + (now_s - self.filled_s) / AGAIN_S)
+        self.tokens = min(BURST, self.tokens + max(0.0, now_s - self.filled_s) / AGAIN_S)
         self.filled_s = now_s
 
 
-class Tally:
+class Correlator:
     """Counts notices."""
 
     def __init__(self) -> None:
         self._pods: OrderedDict[str, _Pod] = OrderedDict()
-        """By uid, those that were heard of last at the end."""
+        """By uid, those that had one last at the end."""
         self._unwritten: dict[Notice, Count] = {}
 
-    def add(self, happening: Happening, *, now_s: float) -> None:
+    def add(self, occurrence: Occurrence, *, now_s: float) -> None:
         """Count a notice.
 
         Args:
-            happening: the notice.
+            occurrence: the notice.
             now_s: seconds since the epoch.
         """
-        notice, at_s = happening.notice, happening.at_s
+        notice, at_s = occurrence.notice, occurrence.at_s
         if now_s - at_s > KEPT_S:
             return
         pod = self._pods.get(notice.pod.uid)
@@ -81,18 +83,26 @@ class Tally:
         self._unwritten[notice] = count
         self._forget_some()
 
-    def next(self, now_s: float) -> Count | None:
-        """What is to be written next; None if nothing is, or its pod has to wait."""
-        allowed = [count for count in self._unwritten.values() if self._may_write(count.notice, now_s)]
+    def next(self, now_s: float | None) -> Count | None:
+        """What is to be written next; None if nothing is, or its pod has to wait.
+
+        Args:
+            now_s: seconds since the epoch; None at the end, when no pod waits for another time.
+        """
+        allowed = [count for count in self._unwritten.values() if now_s is None or self._may_write(count.notice, now_s)]
         return min(allowed, key=lambda count: count.rank, default=None)
 
     def wrote(self, count: Count, times: int) -> None:
         """Note that the API server knows of a notice, or will never want to."""
-        count.written = times
+        count.written, count.failures = times, 0
         if count.written == count.count:
             self._unwritten.pop(count.notice, None)
-        if pod := self._pods.get(count.notice.pod.uid):
-            pod.tokens -= 1
+        self._pods[count.notice.pod.uid].tokens -= 1
+
+    def failed(self, count: Count) -> None:
+        """Note a write in vain that may do later: others come first, and the pod has had a write."""
+        count.failures += 1
+        self._pods[count.notice.pod.uid].tokens -= 1
 
     @property
     def waiting(self) -> int:
@@ -105,7 +115,7 @@ class Tally:
         return pod.tokens >= 1
 
     def _forget_some(self) -> None:
-        """Keep the bounds, by the notices and pods of which nothing was heard for the longest time."""
+        """Keep the bounds, by the notices and pods that had none for the longest time."""
         if len(self._pods) > MOST_PODS:
             _, pod = self._pods.popitem(last=False)
             for notice in pod.counts:
