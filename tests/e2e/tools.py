@@ -26,7 +26,13 @@ from tests.e2e.toolbox import BIN, CACHE, HERE, OTHERS, PINS, MissingError, Tool
 __all__ = ["BIN", "CACHE", "IMAGES", "PINS", "ROOT", "TOOLS", "missing", "required_version", "wait_for"]
 
 IMAGES = CACHE / "images"
-_SYSTEM_PROGRAMS = {"ip": "iproute2", "mount": "mount", "nsenter": "util-linux", "unshare": "util-linux"}
+_SYSTEM_PROGRAMS = {
+    "ip": "iproute2",
+    "mount": "mount",
+    "nsenter": "util-linux",
+    "openssl": "openssl",
+    "unshare": "util-linux",
+}
 
 
 def _make_images() -> None:
