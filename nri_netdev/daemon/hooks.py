@@ -27,7 +27,7 @@ from nri_netdev.domain.verdict.outcome import Grant
 from nri_netdev.errors import LocalProtocolError, RequestError
 from nri_netdev.log import event
 from nri_netdev.shells.engine.connection import EngineConnection
-from nri_netdev.shells.engine.translate import adjustment, container_of, pod_of
+from nri_netdev.shells.engine.translate import adjustment, container_of, is_handed_out, pod_of
 from nri_netdev.shells.kernel.processes import kill_in_netns
 from nri_netdev.shells.observe.metrics import CONTAINERS, CREATE_SECONDS, GRANTS, Meters
 from nri_netdev.wire.methods import HOOKS, EventKind
@@ -74,6 +74,7 @@ class Hooks:
         self._unread = unread
         self._meters = meters
         self._spawn = spawn
+        self._held_s = 0.0
         self.heeds_start_errors = False
         """Whether the engine fails a container whose StartContainer is answered with an error."""
 
@@ -88,8 +89,15 @@ class Hooks:
             return True
         return peek.method == CREATE_CONTAINER and self._give_prepared(connection, peek)
 
-    def handle(self, connection: EngineConnection, request: Request) -> None:
-        """Answer any other event, now or later. A bug costs no more than this event."""
+    def handle(self, connection: EngineConnection, request: Request, *, held_s: float = 0.0) -> None:
+        """Answer any other event, now or later. A bug costs no more than this event.
+
+        Args:
+            connection: where it came from.
+            request: the event.
+            held_s: how long it was held back before: so much less may the answer take.
+        """
+        self._held_s = held_s
         try:
             HANDLERS[request.kind](self, connection, request)
         except Exception as error:  # noqa: BLE001 - the edge of a hook
@@ -106,6 +114,17 @@ class Hooks:
             self._spawn(self._refuse_start(connection, request, error))
         else:
             refuse(connection, request, error, doing=REFUSABLE[request.kind])
+
+    def _limit_s(self, factor: float) -> float:
+        """How long an answer may take, this many times as long as others, less what it was held back."""
+        return self._lane.limit_s * factor if not self._held_s else self._lane.limit_s * LONGER - self._held_s
+
+    def _is_adjusted(self, request: Request) -> bool:
+        """Whether the engine has an adjustment of ours already: of the daemon before us, which has just let go."""
+        holders, pod, container = self._lane.holders, request.pod, request.container
+        if container.id in holders and container.linux.net_devices:
+            return True
+        return (container.id in holders or pod.id in holders) and is_handed_out(container)
 
     # -- RunPodSandbox ---------------------------------------------------------------------------------------------
 
@@ -154,8 +173,7 @@ class Hooks:
             return
         begin_s = time.perf_counter()
         self._unread.container_comes(pod.id, container.name)
-        if container.id in self._lane.holders and request.container.linux.net_devices:
-            # The engine has its adjustment already, of the daemon before us, which has just let go.
+        if self._is_adjusted(request):
             connection.reply(request, None)
             return
         asks = self._injection.asks(pod.runtime_handler)
@@ -174,6 +192,7 @@ class Hooks:
             lambda custody: _created(custody, pod, container, entries, move=not asks),
             too_late="the kernel is still busy, perhaps with an interface that is being returned; retry",
             undo=lambda custody: custody.end(container.id),
+            limit_s=self._limit_s(1.0),
         )
         self._spawn(self._answer_create(connection, request, outcome, asks=asks, begin_s=begin_s))
 
@@ -220,7 +239,7 @@ class Hooks:
             lambda custody: custody.start(pod, container, entries, may_move=self._injection.may_move),
             too_late="its interfaces could not be set up in time; retry, or have the engine wait longer for plugins",
             undo=lambda custody: custody.arrival.give_back(container.id),
-            limit_s=self._lane.limit_s * LONGER,
+            limit_s=self._limit_s(LONGER),
         )
         self._spawn(self._answer_start(connection, request, outcome))
 

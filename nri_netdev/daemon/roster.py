@@ -76,9 +76,16 @@ class Roster:
     def _pod_runs(self, request: Request) -> None:
         self._pods[request.pod.id] = pod_of(request.pod)
 
-    def _container_is(self, request: Request, *, is_running: bool) -> None:
+    def started(self, container_id: str) -> None:
+        """A container has started, as far as we know: whoever answers has not refused it."""
+        container = self._containers.get(container_id)
+        if container is not None:
+            self._containers[container_id] = replace(container, is_running=True)
+
+    def _container_comes(self, request: Request) -> None:
+        """It is created; or is about to start, which has to be answered first."""
         self._pod_runs(request)
-        self._containers[request.container.id] = replace(container_of(request.container), is_running=is_running)
+        self._containers[request.container.id] = replace(container_of(request.container), is_running=False)
 
     def _pod_ends(self, request: Request) -> None:
         self._pods.pop(request.pod.id, None)
@@ -90,8 +97,8 @@ class Roster:
 
 _NOTES: Mapping[EventKind, Callable[[Roster, Request], None]] = {
     EventKind.RUN_POD_SANDBOX: Roster._pod_runs,
-    EventKind.CREATE_CONTAINER: lambda roster, request: roster._container_is(request, is_running=False),
-    EventKind.START_CONTAINER: lambda roster, request: roster._container_is(request, is_running=True),
+    EventKind.CREATE_CONTAINER: Roster._container_comes,
+    EventKind.START_CONTAINER: Roster._container_comes,
     EventKind.STOP_CONTAINER: lambda roster, request: roster.forget(request.container.id),
     EventKind.REMOVE_CONTAINER: lambda roster, request: roster.forget(request.container.id),
     EventKind.STOP_POD_SANDBOX: Roster._pod_ends,

@@ -53,8 +53,8 @@ TICK_S = 1.0
 SWITCH_S = 0.0002
 """How long a thread may compute while another waits, in seconds. An engine waits for the thread that reads from it; by
 default that one would wait up to 5 ms for custody's."""
-DRAIN_S = 5.0
-"""How long a daemon that ends waits for the answers that are under way."""
+DRAIN_S, HOMEWARD_S = 5.0, 15.0
+"""How long a daemon that ends waits for answers under way, and before that, with a successor, for ways home."""
 
 
 class Daemon:
@@ -97,7 +97,7 @@ class Daemon:
             spawn=self._background.spawn,
         )
         self._succession = Succession(settings.state_dir)
-        self._standby = Standby(self._succession, lambda: self._lane.limit_s * LONGER, self._hooks.refuse)
+        self._standby = Standby(self._succession, lambda: self._lane.limit_s * (LONGER - 1), self._hooks.refuse)
         self._serving: asyncio.Future[None] | None = None
         """The connection to the engine, made and made again."""
         self.engine: Configured | None = None
@@ -122,8 +122,7 @@ class Daemon:
     @property
     def is_started(self) -> bool:
         """Whether it is registered with the engine, and answers it or stands by."""
-        is_in_place = self._succession.is_answering or self._succession.is_standing_by
-        return self._connection is not None and self._is_healthy and is_in_place
+        return self._connection is not None and self._is_healthy and self._succession.is_in_place
 
     @property
     def trouble(self) -> str:
@@ -221,9 +220,10 @@ class Daemon:
     def _begin(self) -> None:
         """Go on from what was heard while another daemon served."""
         roster, self._standby.roster = self._standby.roster, None
-        if roster is not None and self._connection is not None:
+        connection = self._connection
+        if roster and connection:
             self._lane.later(lambda custody: roster.add_unheard(custody.claims))
-            self._go_on(self._connection, roster)
+            self._go_on(connection, roster)
             event(_log, logging.INFO, "daemon.took_over", pods=len(roster.pods), containers=len(roster.containers))
 
     def _log_trouble(self, error: StateError) -> None:
@@ -250,12 +250,14 @@ class Daemon:
     async def _drain(self) -> None:
         """Hand over to a successor, or go on to the end; wait for the answers that are under way, then hang up."""
         if self._succession.has_successor():
-            await asyncio.to_thread(self._returns.wait, DRAIN_S)  # a successor would have to wait for these
+            await self._done(lambda _: None)
+            await asyncio.to_thread(self._returns.wait, HOMEWARD_S)  # a successor would have to wait for these
             self._succession.hand_over()
             event(_log, logging.INFO, "daemon.handed_over")
         await self._background.finish(DRAIN_S)
         if self._connection is not None:
             self._connection.close()
+        self._succession.hand_over()
         await self._done(_let_go)
         await asyncio.to_thread(self._returns.wait, DRAIN_S)
         self._returns.close()
@@ -337,11 +339,10 @@ class Daemon:
         return self._succession.pass_on_now(self._hooks.answer_now, connection, peek)
 
     def _pass_on(self, connection: EngineConnection, request: Request) -> None:
-        is_ours = self._succession.pass_on(
-            lambda: self._hooks.handle(connection, request), lambda: self._standby.note(request)
-        )
-        if not is_ours and not self._standby.answer(connection, request):
-            self._hooks.handle(connection, request)
+        handle, note = self._hooks.handle, self._standby.note
+        is_ours = self._succession.pass_on(lambda: handle(connection, request), lambda: note(request))
+        if not is_ours and (held_s := self._standby.answer(connection, request)) is not None:
+            handle(connection, request, held_s=held_s)
 
     async def _done(self, job: Callable[[Custody], None]) -> None:
         """Have custody do a job, and wait until it is done."""

@@ -15,6 +15,8 @@ from nri_netdev.daemon.succession import Succession, Turn
 from nri_netdev.domain.annotations.relevance import mentions
 from nri_netdev.errors import Reason, RequestError
 from nri_netdev.shells.engine.connection import EngineConnection
+from nri_netdev.shells.engine.translate import pod_of
+from nri_netdev.wire.methods import EventKind
 from nri_netdev.wire.session import Request
 
 SETTLED_S = 1.0
@@ -42,7 +44,7 @@ class Standby:
 
     Args:
         succession: who is to answer.
-        limit_s: gives how long an answer may take.
+        limit_s: gives how long an event may be held back.
         refuse: keeps a container from running.
     """
 
@@ -74,19 +76,27 @@ class Standby:
         if self.roster is not None:
             self.roster.note(request)
 
-    def answer(self, connection: EngineConnection, request: Request) -> bool:
+    def answer(self, connection: EngineConnection, request: Request) -> float | None:
         """Answer an event with nothing, unless it has become our turn.
 
         Returns:
-            Whether it is answered. If not, we have taken over, and it is to be handled.
+            None if it is answered. If not, we have taken over, and it is to be handled: how long it was held back.
         """
-        is_asking = request.kind in REFUSABLE and mentions(request.pod.annotations)
+        begin_s = time.monotonic()
+        annotations = pod_of(request.pod, request.container).annotations
+        is_asking = request.kind in REFUSABLE and mentions(annotations)
         turn = self._succession.turn(self._limit_s()) if is_asking else Turn.THEIRS
         if turn is Turn.OURS:
-            return False
+            return time.monotonic() - begin_s
         if turn is Turn.NOBODYS:
             error = RequestError("nri-netdev is being replaced on this node; retry", reason=Reason.BUSY)
             self._refuse(connection, request, error)
-        else:
-            connection.reply(request, None)
-        return True
+            return None
+        if request.kind is EventKind.START_CONTAINER:
+            self._succession.pass_on(lambda: None, lambda: self._started(request.container.id))
+        connection.reply(request, None)
+        return None
+
+    def _started(self, container_id: str) -> None:
+        if self.roster is not None:
+            self.roster.started(container_id)

@@ -81,6 +81,11 @@ class Succession:
         return self._is_answering
 
     @property
+    def is_in_place(self) -> bool:
+        """Whether we answer the engine, or stand by; without locks we may answer beside one that can give."""
+        return self._locks is not None and (self._is_answering or self._is_standing_by)
+
+    @property
     def is_lockless(self) -> bool:
         """Whether there could be no lock until now."""
         return self._locks is None
@@ -119,15 +124,19 @@ class Succession:
     def turn(self, limit_s: float) -> Turn:
         """Whose turn it is. Between two daemons that is not known at once: then wait, as long as this at most."""
         until_s = time.monotonic() + limit_s
-        while not self._took_over.wait(POLL_S if self._is_nobodys() else 0.0):
+        while not self._took_over.is_set():
             if not self._is_nobodys():
-                return Turn.THEIRS
+                return Turn.OURS if self._took_over.is_set() else Turn.THEIRS
             if time.monotonic() > until_s:
                 return Turn.NOBODYS
+            self._took_over.wait(POLL_S)
         return Turn.OURS
 
     def _is_nobodys(self) -> bool:
-        return not (self._is_over or self._locks is None or self._locks.answering.is_taken())
+        with self._turn:  # to look at a lock that is being taken would let go of it
+            if self._is_answering or self._is_over or self._locks is None:
+                return False
+            return not self._locks.answering.is_taken()
 
     def take_over(self, begin: Callable[[], None]) -> None:
         """Answer from now on; we have the ledger.
@@ -138,10 +147,10 @@ class Succession:
         self.stand_by(is_registered=False)
         with self._turn:
             begin()
+            if self._locks is not None:
+                self._locks.answering.take_soon()
             self._is_answering = True
-        self._took_over.set()
-        if self._locks is not None:
-            self._locks.answering.take_soon()
+            self._took_over.set()
 
     # -- after -------------------------------------------------------------------------------------------------------
 
@@ -154,12 +163,14 @@ class Succession:
         with self._turn:
             self._is_answering = False
             self._is_over = True
-        self._took_over.clear()
-        if self._locks is not None:
-            self._locks.answering.release()
+            self._took_over.clear()
+            if self._locks is not None:
+                self._locks.answering.release()
 
     def close(self) -> None:
         """Let go of every lock."""
+        with self._turn:
+            self._is_over = True
         if self._locks is not None:
             for lock in (self._locks.answering, self._locks.ledger, self._locks.standby):
                 lock.close()

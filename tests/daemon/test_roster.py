@@ -47,6 +47,8 @@ def test_from_the_first_to_the_last() -> None:
     roster.note(event(EventKind.CREATE_CONTAINER, "c2"))
     assert states(roster) == {"c0": True, "c1": False, "c2": False}
     roster.note(event(EventKind.START_CONTAINER, "c1"))
+    assert states(roster) == {"c0": True, "c1": False, "c2": False}
+    roster.started("c1")
     assert states(roster) == {"c0": True, "c1": True, "c2": False}
     roster.note(event(EventKind.STOP_CONTAINER, "c1", is_running=True))
     roster.note(event(EventKind.REMOVE_CONTAINER, "c1"))
