@@ -83,8 +83,8 @@ class Standby:
             None if it is answered. If not, we have taken over, and it is to be handled: how long it was held back.
         """
         begin_s = time.monotonic()
-        annotations = pod_of(request.pod, request.container).annotations
-        is_asking = request.kind in REFUSABLE and mentions(annotations)
+        may_ask = request.kind in REFUSABLE
+        is_asking = may_ask and mentions(pod_of(request.pod, request.container).annotations)
         turn = self._succession.turn(self._limit_s()) if is_asking else Turn.THEIRS
         if turn is Turn.OURS:
             return time.monotonic() - begin_s

@@ -28,6 +28,7 @@ NETWORK_STATUS = "network-status.json"
 """`network_status_json`, in that directory."""
 
 ENV_PREFIX = "NRI_NETDEV_"
+ENV_INTERFACES = f"{ENV_PREFIX}INTERFACES"
 
 _DOMAIN = "nri-netdev.io"
 _POOL = "host"
@@ -231,7 +232,7 @@ def environment(given: Sequence[Given]) -> dict[str, str]:
     `_3` … at its end, whichever is free.
     """
     variables = {
-        f"{ENV_PREFIX}INTERFACES": ",".join(one.inside for one in given),
+        ENV_INTERFACES: ",".join(one.inside for one in given),
         f"{ENV_PREFIX}METADATA": f"{MOUNT_POINT}/{METADATA}",
     }
     by_name = sorted(given, key=lambda one: one.inside)

@@ -244,6 +244,10 @@ def _pinned(path: str, module: Path = tools.HERE) -> str:
     return tools.required_version(module, path).removeprefix("v")
 
 
+_BESIDE = ("cni", "crictl", "images", "system")
+"""What every containerd needs."""
+
+
 class Containerd(Engine):
     """containerd as people install it today."""
 
@@ -251,7 +255,7 @@ class Containerd(Engine):
     runtime_name = "containerd"
     version = _pinned("github.com/containerd/containerd/v2")
     nri_version = _pinned("github.com/containerd/nri")
-    needs = ("containerd", "cni", "crictl", "images", "system")
+    needs = ("containerd", *_BESIDE)
     cri_socket = Path("/run/containerd/containerd.sock")
     applies_net_devices = True
     tells_start_errors = True
@@ -342,7 +346,7 @@ class ContainerdBefore(Containerd):
     name = "containerd-2.3"
     version = _pinned("github.com/containerd/containerd/v2", tools.PINS / "containerd-2.3")
     nri_version = _pinned("github.com/containerd/nri", tools.PINS / "containerd-2.3")
-    needs = ("containerd-2.3", "cni", "crictl", "images", "system")
+    needs = ("containerd-2.3", *_BESIDE)
 
     _bin = tools.CACHE / "containerd-2.3"
 
@@ -353,7 +357,7 @@ class NextContainerd(Containerd):
     name = "containerd-next"
     version = _pinned("github.com/containerd/containerd/v2", tools.PINS / "containerd-next")
     nri_version = _pinned("github.com/containerd/nri", tools.PINS / "containerd-next")
-    needs = ("containerd-next", "cni", "crictl", "images", "system")
+    needs = ("containerd-next", *_BESIDE)
 
     _bin = tools.CACHE / "containerd-next"
 
@@ -364,7 +368,7 @@ class OldContainerd(Containerd):
     name = "containerd-1.7"
     version = _pinned("github.com/containerd/containerd", tools.PINS / "containerd-1.7")
     nri_version = _pinned("github.com/containerd/nri", tools.PINS / "containerd-1.7")
-    needs = ("containerd-1.7", "cni", "crictl", "images", "system")
+    needs = ("containerd-1.7", *_BESIDE)
     applies_net_devices = False
     keeps_netns_for_stop = False  # it is there, but no longer told
 

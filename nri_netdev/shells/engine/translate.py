@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nri_netdev.domain.metadata import ENV_PREFIX, MOUNT_POINT, Handout
+from nri_netdev.domain.metadata import ENV_INTERFACES, MOUNT_POINT, Handout
 from nri_netdev.domain.pods import Container, PodSandbox
 from nri_netdev.domain.verdict.outcome import Grant
 from nri_netdev.proto import nri_pb2
@@ -76,7 +76,7 @@ def adjustment(grants: Iterable[Grant], handout: Handout | None = None) -> nri_p
 def is_handed_out(container: nri_pb2.Container) -> bool:
     """Whether a container that is being created has a handout of ours already, as the engine shows it."""
     return any(mount.destination == MOUNT_POINT for mount in container.mounts) or any(
-        entry.startswith(f"{ENV_PREFIX}INTERFACES=") for entry in container.env
+        entry.startswith(f"{ENV_INTERFACES}=") for entry in container.env
     )
 
 
